@@ -1,0 +1,1 @@
+//! Bitfield: a contiguous prefix and sparse pages of bit-set.

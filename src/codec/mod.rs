@@ -1,0 +1,1 @@
+//! Byte formats that more than one module speaks.

@@ -1,0 +1,22 @@
+//! gannet keeps feeds and folders in sync between machines, peer to peer, from one process, one
+//! thread and one poll loop.
+
+pub mod bits;
+pub mod codec;
+pub mod conn;
+pub mod crypto;
+pub mod discovery;
+pub mod drive;
+pub mod feed;
+pub mod ids;
+pub mod job;
+pub mod limits;
+pub mod node;
+pub mod reactor;
+pub mod rng;
+pub mod store;
+pub mod swarm;
+pub mod sync;
+pub mod sys;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,4 @@
+//! The node owns one of each behaviour and is the only place that sees them all.
+
+pub mod event;
+pub mod io;

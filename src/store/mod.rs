@@ -1,0 +1,3 @@
+//! Feeds on disk, and the disk as the engine sees it.
+
+pub mod disk;
