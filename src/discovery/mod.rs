@@ -1,0 +1,5 @@
+//! How peers find each other: datagrams in, datagrams out. Knows no socket, no clock and no peer;
+//! what it finds are addresses that *may* be peers.
+
+pub mod multicast;
+pub mod resolve;

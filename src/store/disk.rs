@@ -81,7 +81,8 @@ pub trait Disk {
     /// `fdatasync`.
     fn sync_data(&mut self, file: File) -> io::Result<()>;
     /// Sets permission bits and modification time.
-    fn set_meta(&mut self, file: File, mode: Option<u32>, mtime_ns: Option<i128>) -> io::Result<()>;
+    fn set_meta(&mut self, file: File, mode: Option<u32>, mtime_ns: Option<i128>)
+    -> io::Result<()>;
     fn meta(&mut self, file: File) -> io::Result<Meta>;
     /// Takes the exclusive advisory lock of the file; `WouldBlock`: somebody else holds it.
     fn lock(&mut self, file: File) -> io::Result<()>;

@@ -6,18 +6,33 @@ use crate::crypto::hash::Node;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// Whether the sender uploads or downloads at all.
-    Info { uploading: bool, downloading: bool },
+    Info {
+        uploading: bool,
+        downloading: bool,
+    },
     Have(Have<'a>),
     /// The sender lost blocks `start..start+length`.
-    Unhave { start: u64, length: u64 },
+    Unhave {
+        start: u64,
+        length: u64,
+    },
     /// The receiver is asked to announce what it has; `None` is everything from `start` on.
-    Want { start: u64, length: Option<u64> },
-    Unwant { start: u64, length: Option<u64> },
+    Want {
+        start: u64,
+        length: Option<u64>,
+    },
+    Unwant {
+        start: u64,
+        length: Option<u64>,
+    },
     Request(Request),
     Cancel(Request),
     Data(Data<'a>),
     /// `id` counts in the sender's own Handshake list.
-    Extension { id: u64, payload: &'a [u8] },
+    Extension {
+        id: u64,
+        payload: &'a [u8],
+    },
 }
 
 /// The sender holds blocks.
