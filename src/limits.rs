@@ -16,6 +16,12 @@ pub const DAT_CHANNELS: usize = 128;
 pub const DAT_EARLY_MESSAGES: usize = 17;
 /// Bytes those kept messages may hold together on one connection.
 pub const DAT_EARLY_BYTES: usize = 64 * 1024;
+/// Bytes of a peer's id; everybody sends 32.
+pub const DAT_ID_BYTES: usize = 64;
+/// Extensions a Handshake may name; known peers name at most two.
+pub const DAT_EXTENSIONS: usize = 64;
+/// Bytes of all extension names and the user data of a Handshake together.
+pub const DAT_HANDSHAKE_BYTES: usize = 8 * 1024;
 /// Nodes of a Data message: two per level of a 2^53 tree is 106.
 pub const PROOF_NODES: usize = 128;
 /// Largest integer that a JavaScript peer can hold.

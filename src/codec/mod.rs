@@ -1,1 +1,6 @@
-//! Byte formats that more than one module speaks.
+//! Byte formats that more than one module speaks. Pure: slices in, values and bytes out. Nothing
+//! here knows what the numbers mean or how many of them a peer may send.
+
+pub mod proto;
+pub mod rle;
+pub mod varint;
