@@ -55,3 +55,41 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 pub const STOP_WITHIN: Duration = Duration::from_millis(1500);
 /// The once-a-second timer.
 pub const TICK: Duration = Duration::from_secs(1);
+
+// ── Poll loop ───────────────────────────────────────────────────────────────────────────────────
+
+/// Unsent bytes of a connection below which more frames are pulled: little enough that a Cancel
+/// still overtakes, enough that a fast socket does not run dry between two turns.
+pub const SEND_LOW_BYTES: usize = 16 * 1024;
+/// Unsent bytes of all connections together; above it only empty connections pull, in turn.
+pub const SEND_MEMORY_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of one received frame with its length prefix.
+pub const FRAME_BYTES: usize = DAT_MESSAGE_BYTES + DAT_LENGTH_VARINT_BYTES;
+/// Connections and dials of one process: a router has 1024 descriptors, files need some too.
+pub const CONNECTIONS: usize = 512;
+/// Connections accepted in one turn, so that a flood of them leaves time for the others.
+pub const ACCEPTS_PER_TURN: usize = 8;
+/// No accepting for this long after descriptors ran out; trying at once would spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// From a flushing close to the end of the socket.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// Datagrams read from one socket in one turn.
+pub const DATAGRAMS_PER_TURN: usize = 32;
+/// Bytes of a datagram; UDP has no longer ones.
+pub const DATAGRAM_BYTES: usize = 64 * 1024;
+/// File system events handled in one turn.
+pub const WATCH_EVENTS_PER_TURN: usize = 256;
+/// Cost units (bytes) of background work in a turn with nothing else to do: about 1 ms of hashing.
+pub const WORK_IDLE_COST: usize = 1024 * 1024;
+/// Cost units of background work in a turn while connections are busy: as much as one of them gets.
+pub const WORK_BUSY_COST: usize = 128 * 1024;
+/// What a system call is charged in cost units: the bytes that could be copied in that time.
+pub const COST_OF_CALL: usize = 1024;
+/// Work that waits for the disk is tried again after this: the answer time of a good SSD.
+pub const WORK_RETRY_MIN: Duration = Duration::from_micros(200);
+/// The longest wait before work that waits for the disk is tried again: half a disk's seek.
+pub const WORK_RETRY_MAX: Duration = Duration::from_millis(5);
+/// A timer's delay in ticks of 1 ms; the wheel fires early near 2^32.
+pub const TIMER_TICKS: u64 = 1 << 31;
+/// Bytes of empty receive and send buffers kept for reuse, so that they are not mapped each time.
+pub const SPARE_BUFFER_BYTES: usize = 512 * 1024;

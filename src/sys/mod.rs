@@ -4,6 +4,8 @@
 //! Readiness is edge-triggered: an event says that a handle *became* ready; the loop keeps a sticky
 //! bit and clears it on `WouldBlock` alone. Spurious events are harmless.
 
+pub mod linux;
+
 use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
