@@ -2,15 +2,19 @@
 //! thread and one poll loop.
 
 pub mod bits;
+pub mod cli;
 pub mod codec;
 pub mod conn;
 pub mod crypto;
+pub mod daemon;
 pub mod discovery;
 pub mod drive;
+pub mod failure;
 pub mod feed;
 pub mod ids;
 pub mod job;
 pub mod limits;
+pub mod link;
 pub mod node;
 pub mod reactor;
 pub mod rng;

@@ -93,3 +93,20 @@ pub const WORK_RETRY_MAX: Duration = Duration::from_millis(5);
 pub const TIMER_TICKS: u64 = 1 << 31;
 /// Bytes of empty receive and send buffers kept for reuse, so that they are not mapped each time.
 pub const SPARE_BUFFER_BYTES: usize = 512 * 1024;
+
+// ── Watching and asking ─────────────────────────────────────────────────────────────────────────
+
+/// Events waiting for one subscriber; what comes beyond becomes a marked gap.
+pub const SUBSCRIBER_EVENTS: usize = 1024;
+/// Bytes of those events: paths are long, and a drive has many.
+pub const SUBSCRIBER_BYTES: usize = 256 * 1024;
+/// Subscribers of one node: output, `--exec`, and a few of an embedding program.
+pub const SUBSCRIBERS: usize = 8;
+/// Bytes of a request on the control socket.
+pub const CONTROL_REQUEST_BYTES: usize = 1024;
+/// Bytes of an answer that the client takes: a status of thousands of peers fits.
+pub const CONTROL_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Control connections at a time.
+pub const CONTROL_CONNECTIONS: usize = 8;
+/// How long the client waits for a running gannet to answer.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);

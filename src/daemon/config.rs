@@ -1,0 +1,88 @@
+//! What a long run is asked to do. The command line makes one of these; so can a program that
+//! embeds the library.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::link::Link;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub run: Run,
+    /// `host:port` of peers to try, names not resolved yet.
+    pub peers: Vec<String>,
+    pub listen: Listen,
+    /// Look for peers on the local network.
+    pub discovery: bool,
+    /// A command for `/bin/sh -c`, run on notable events with the facts in its environment.
+    pub exec: Option<String>,
+    /// Where secret keys are kept: `~/.dat/secret_keys`. `None`: there is no home; runs that need
+    /// a secret key fail.
+    pub secret_keys: Option<PathBuf>,
+    /// Hook SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD. Whoever embeds the library decides.
+    pub signals: bool,
+    /// Print what happens to standard output and error; without, only the observer is told.
+    pub print: Option<Print>,
+}
+
+/// What a run keeps going.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// Publish a folder and everything that changes in it. Makes a drive where there is none.
+    Share { dir: PathBuf },
+    /// Copy a drive into a folder.
+    Clone {
+        /// `link.version`: exactly that version, then nothing newer is followed.
+        link: Link,
+        dir: PathBuf,
+        /// End with exit code 0 when everything wanted is here and durable.
+        once: bool,
+        /// Paths below the root (files or directories); empty: everything.
+        only: Vec<String>,
+    },
+    /// Keep and serve drives or bare feeds whole, without a folder of files: `dir/<64 hex>/…`.
+    Seed { links: Vec<Link>, dir: PathBuf },
+    /// Serve the bare feed in `dir` (SLEEP files without prefix), whoever wrote it.
+    CoreServe { dir: PathBuf },
+    /// Fetch a bare feed into `dir`, made when missing, serving what is here meanwhile.
+    CoreFetch { link: Link, dir: PathBuf, blocks: Blocks, show: Option<Show> },
+    /// Every block of the drive or bare feed in `dir` is checked; bad ones are fetched again.
+    Repair { dir: PathBuf },
+}
+
+/// Which blocks of a bare feed are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocks {
+    /// `from..to`, then the run ends.
+    Range { from: u64, to: u64 },
+    /// Everything that exists when the first peers have spoken, then the run ends.
+    All,
+    /// The last `count` that exist now and all that follow.
+    Tail { count: u64 },
+    /// Everything, and all that follow.
+    Follow,
+}
+
+/// Blocks of a bare feed on standard output, in order, each followed by `after`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Show {
+    pub after: Vec<u8>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Listen {
+    /// Port 3282 on every address, any free port when it is taken.
+    #[default]
+    Usual,
+    /// Exactly here; a failure if it cannot be had. Port 0: any.
+    At(SocketAddr),
+}
+
+/// How a run speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Print {
+    /// One JSON object a line instead of text.
+    pub json: bool,
+    /// -1: only failures; 0: what a user wants to know; 1: peers too; 2: every block.
+    pub verbosity: i8,
+}

@@ -1,0 +1,97 @@
+//! The control conversation: one JSON object a line each way, over a Unix socket that only its
+//! owner can open. Bytes in, bytes out; the socket belongs to the reactor.
+//!
+//! Request: `{"do":"status"}`, `{"do":"peers"}`, `{"do":"stop"}`, with `"text":true` for a
+//! readable text instead of figures. Answer: `{"ok":true,"status":{…}}`, `{"ok":true,"peers":[…]}`,
+//! `{"ok":true,"text":"…"}`, or `{"ok":false,"error":"…"}`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+use crate::node::status::{PeerStatus, Status};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    Status,
+    Peers,
+    /// An orderly stop, as SIGTERM.
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    #[serde(rename = "do")]
+    pub what: What,
+    #[serde(default)]
+    pub text: bool,
+}
+
+/// Why a request is not answered. The connection is closed after the refusal was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the request is longer than {} bytes", limits::CONTROL_REQUEST_BYTES)]
+    TooLong,
+    #[error("not a request known here: {0}")]
+    Unknown(String),
+}
+
+/// The request at the front of `bytes` and its length, or `None` if its line is incomplete.
+pub fn decode(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
+    let window = &bytes[..bytes.len().min(limits::CONTROL_REQUEST_BYTES)];
+    let Some(end) = window.iter().position(|b| *b == b'\n') else {
+        return if bytes.len() >= limits::CONTROL_REQUEST_BYTES {
+            Err(Refusal::TooLong)
+        } else {
+            Ok(None)
+        };
+    };
+    let request =
+        serde_json::from_slice(&window[..end]).map_err(|e| Refusal::Unknown(e.to_string()))?;
+    Ok(Some((request, end + 1)))
+}
+
+/// A request as the client sends it.
+pub fn encode(request: &Request) -> Vec<u8> {
+    line(request)
+}
+
+/// The answer, a line.
+pub fn answer(request: &Request, status: &Status) -> Vec<u8> {
+    match (request.what, request.text) {
+        (What::Status, false) => line(&Answer { status: Some(status), ..Answer::OK }),
+        (What::Status, true) => line(&Answer { text: Some(status.text()), ..Answer::OK }),
+        (What::Peers, false) => line(&Answer { peers: Some(&status.peers), ..Answer::OK }),
+        (What::Peers, true) => line(&Answer { text: Some(status.peers_text()), ..Answer::OK }),
+        (What::Stop, _) => line(&Answer::OK),
+    }
+}
+
+/// The answer to what cannot be answered.
+pub fn refuse(why: &Refusal) -> Vec<u8> {
+    line(&Answer { ok: false, error: Some(why.to_string()), ..Answer::OK })
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<&'a [PeerStatus]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Answer<'_> {
+    const OK: Answer<'static> =
+        Answer { ok: true, status: None, peers: None, text: None, error: None };
+}
+
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut out = serde_json::to_vec(value).unwrap_or_default();
+    out.push(b'\n');
+    out
+}
