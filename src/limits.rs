@@ -10,6 +10,10 @@ use std::time::Duration;
 pub const DAT_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of a length prefix.
 pub const DAT_LENGTH_VARINT_BYTES: usize = 4;
+/// Bytes of a message's header: a channel and a type need at most five.
+pub const DAT_HEADER_VARINT_BYTES: usize = 5;
+/// Bytes of a side's first message; known peers send 61, a stranger shall not make us buffer more.
+pub const DAT_FIRST_BYTES: usize = 1024;
 /// Channels on a connection, each direction.
 pub const DAT_CHANNELS: usize = 128;
 /// Messages kept for a channel that we have not opened yet.
@@ -28,6 +32,9 @@ pub const PROOF_NODES: usize = 128;
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// Blocks that one Want or one Have with a bitfield covers.
 pub const WANT_BLOCKS: u64 = 1024 * 1024;
+/// JavaScript peers ignore a Want, and crash at a bitfield, that does not start at a multiple of
+/// this many blocks.
+pub const WANT_ALIGN_BLOCKS: u64 = 8192;
 /// Bytes a run-length-coded bitfield may decode to: one bit for each of `WANT_BLOCKS`.
 pub const RLE_DECODED_BYTES: usize = (WANT_BLOCKS / 8) as usize;
 /// A block's size: what fits into a message with its largest proof.

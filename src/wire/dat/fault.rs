@@ -9,7 +9,7 @@ pub enum Fault {
     LengthPrefix,
     #[error("message of {len} bytes is longer than {}", limits::DAT_MESSAGE_BYTES)]
     MessageTooLong { len: u64 },
-    #[error("message header is not a number below 2^35")]
+    #[error("message header is not a number of at most {} bytes", limits::DAT_HEADER_VARINT_BYTES)]
     Header,
     #[error("channel {channel} is above the limit of {}", limits::DAT_CHANNELS)]
     TooManyChannels { channel: u64 },
@@ -37,9 +37,13 @@ pub enum Unsendable {
     /// The feed is not open on both sides; before that only Feed may be sent.
     #[error("feed is not open on both sides")]
     NotOpen,
+    #[error("feed is open already")]
+    OpenAlready,
+    #[error("more than {} feeds on one connection", limits::DAT_CHANNELS)]
+    TooManyChannels,
     #[error("message is longer than {} bytes", limits::DAT_MESSAGE_BYTES)]
     TooLong,
-    /// A JavaScript peer would crash, freeze or hang up (dat/SPEC §12.1).
+    /// A JavaScript peer would crash, freeze, hang up or be deaf to it (dat/SPEC §12.1).
     #[error("message would harm a peer: {0}")]
     Harmful(&'static str),
 }
