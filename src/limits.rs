@@ -117,3 +117,47 @@ pub const CONTROL_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub const CONTROL_CONNECTIONS: usize = 8;
 /// How long the client waits for a running gannet to answer.
 pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+// ── Discovery ───────────────────────────────────────────────────────────────────────────────────
+
+/// Bytes of a DNS datagram: multicast DNS allows a jumbo frame (RFC 6762 §17).
+pub const DNS_PACKET_BYTES: usize = 9000;
+/// Records and questions of a DNS datagram: beyond what any answer for us needs.
+pub const DNS_PACKET_RECORDS: usize = 128;
+/// Drives asked and answered for by multicast.
+pub const MULTICAST_KEYS: usize = 1024;
+/// Network interfaces used for multicast.
+pub const MULTICAST_INTERFACES: usize = 16;
+/// Peers in one `peers=` string: 31 × 6 bytes in base64 is what a TXT string holds.
+pub const MULTICAST_PEERS_PER_STRING: usize = 31;
+/// Peers taken from one datagram.
+pub const MULTICAST_PEERS: usize = 64;
+/// Multicast datagrams sent in a second over a long time, and at once.
+pub const MULTICAST_SENT_PER_SECOND: u32 = 40;
+pub const MULTICAST_SENT_BURST: u32 = 200;
+/// Addresses reported in a second over a long time, and at once.
+pub const MULTICAST_FOUND_PER_SECOND: u32 = 50;
+pub const MULTICAST_FOUND_BURST: u32 = 500;
+/// Between two answers for one drive under one name: everybody hears each of them.
+pub const MULTICAST_ANSWER_GAP: Duration = Duration::from_millis(250);
+/// Between a joining and its repetitions: datagrams get lost.
+pub const MULTICAST_REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// Between two refreshes of one drive that was asked for.
+pub const MULTICAST_REFRESH_GAP: Duration = Duration::from_secs(10);
+/// Host name look-ups at once.
+pub const RESOLVE_LOOKUPS: usize = 64;
+/// Name servers used, as in the C library.
+pub const RESOLVE_SERVERS: usize = 3;
+/// Search domains used, as in the C library.
+pub const RESOLVE_SEARCH: usize = 6;
+/// Addresses taken from the hosts file.
+pub const RESOLVE_HOSTS: usize = 8192;
+/// Addresses of one host name.
+pub const RESOLVE_ADDRESSES: usize = 32;
+/// Aliases followed for one host name.
+pub const RESOLVE_ALIASES: u8 = 8;
+/// A name server that has not answered.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Times one question is sent, over all servers.
+pub const RESOLVE_TRIES: u32 = 4;
+/// What the second address family may take longer than the first.
+pub const RESOLVE_GRACE: Duration = Duration::from_millis(250);

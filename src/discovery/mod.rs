@@ -2,4 +2,5 @@
 //! what it finds are addresses that *may* be peers.
 
 pub mod multicast;
+pub mod packet;
 pub mod resolve;
