@@ -22,5 +22,6 @@ pub mod store;
 pub mod swarm;
 pub mod sync;
 pub mod sys;
+pub mod text;
 pub mod time;
 pub mod wire;

@@ -113,6 +113,14 @@ pub const SUBSCRIBERS: usize = 8;
 pub const CONTROL_REQUEST_BYTES: usize = 1024;
 /// Bytes of an answer that the client takes: a status of thousands of peers fits.
 pub const CONTROL_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Text waiting for a slow standard output; above it no more events are taken.
+pub const OUTPUT_BYTES: usize = 64 * 1024;
+/// Bytes that a pipe which polls as writable takes without blocking (`PIPE_BUF`).
+pub const OUTPUT_PIECE_BYTES: usize = 4096;
+/// Text that waits for standard output is tried again after this.
+pub const OUTPUT_RETRY: Duration = Duration::from_millis(20);
+/// In a pipe, progress is one line in this time.
+pub const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(30);
 /// Control connections at a time.
 pub const CONTROL_CONNECTIONS: usize = 8;
 /// How long the client waits for a running gannet to answer.

@@ -95,3 +95,47 @@ fn line(value: &impl Serialize) -> Vec<u8> {
     out.push(b'\n');
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_come_back() {
+        for what in [What::Status, What::Peers, What::Stop] {
+            for text in [false, true] {
+                let request = Request { what, text };
+                let bytes = encode(&request);
+                assert_eq!(decode(&bytes), Ok(Some((request, bytes.len()))));
+                assert_eq!(decode(&bytes[..bytes.len() - 1]), Ok(None));
+            }
+        }
+        let two = b"{\"do\":\"stop\"}\n{\"do\":\"peers\"}\n";
+        let (first, length) = decode(two).unwrap().unwrap();
+        assert_eq!((first.what, length), (What::Stop, 14));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for bad in ["\n", "{}\n", "{\"do\":\"fly\"}\n", "[[[[[[[[[\n", "\u{0}\n", "{\"do\":1}\n"] {
+            assert!(matches!(decode(bad.as_bytes()), Err(Refusal::Unknown(_))), "{bad:?}");
+        }
+        let long = vec![b' '; limits::CONTROL_REQUEST_BYTES];
+        assert_eq!(decode(&long), Err(Refusal::TooLong));
+        assert_eq!(decode(&long[1..]), Ok(None));
+        let refused = refuse(&Refusal::TooLong);
+        assert_eq!(
+            refused,
+            b"{\"ok\":false,\"error\":\"the request is longer than 1024 bytes\"}\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_is_one_line() {
+        let status = Status { pid: 3, ..Status::default() };
+        let text = answer(&Request { what: What::Status, text: true }, &status);
+        assert_eq!(text.iter().filter(|b| **b == b'\n').count(), 1);
+        let json = answer(&Request { what: What::Peers, text: false }, &status);
+        assert_eq!(json, b"{\"ok\":true,\"peers\":[]}\n");
+    }
+}

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::limits;
 use crate::link::Key;
+use crate::text::{Count, Plain, Size, Span};
 
 /// What a feed is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -391,20 +392,233 @@ impl Subscribers {
     }
 }
 
-/// Text of strangers for a terminal or a log: control characters escaped.
-pub struct Plain<'a>(pub &'a str);
-
-impl fmt::Display for Plain<'_> {
+/// One line for people. Paths and what peers say are escaped, so that no name can move the cursor.
+impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        self.0.chars().try_for_each(|c| match c {
-            c if c.is_control() || is_bidi_control(c) => write!(f, "{}", c.escape_unicode()),
-            c => f.write_char(c),
+        match self {
+            Event::Ready { link, listen, .. } => {
+                write!(f, "{link}")?;
+                let mut between = " on ";
+                for at in listen {
+                    write!(f, "{between}{at}")?;
+                    between = ", ";
+                }
+                Ok(())
+            }
+            Event::FeedOpened { key, role, length, have, writable } => write!(
+                f,
+                "opened {role} feed {}: {have} of {length} blocks{}",
+                key.short(),
+                if *writable { ", ours" } else { "" }
+            ),
+            Event::Appended { key, from, to } => {
+                write!(f, "feed {} has {} more blocks: {to}", key.short(), to.saturating_sub(*from))
+            }
+            Event::BlockStored { key, index, bytes } => {
+                write!(f, "feed {} block {index} stored, {}", key.short(), Size(*bytes))
+            }
+            Event::Cleared { key, start, length } => {
+                write!(f, "feed {} dropped blocks {start}..{}", key.short(), start + length)
+            }
+            Event::Complete { version, files, bytes, elapsed_ms, .. } => {
+                write!(f, "complete: version {version}, ")?;
+                if *files > 0 {
+                    write!(f, "{} and ", Count(*files, "file"))?;
+                }
+                write!(f, "{} in {}", Size(*bytes), Span(elapsed_ms.div_ceil(1000)))
+            }
+            Event::Published { version, files, bytes, .. } => {
+                write!(
+                    f,
+                    "published version {version}: {}, {}",
+                    Count(*files, "file"),
+                    Size(*bytes)
+                )
+            }
+            Event::PeerJoined { peer, inbound, .. } => {
+                write!(f, "peer {peer} {}", if *inbound { "came" } else { "reached" })
+            }
+            Event::PeerLeft { peer, reason } => write!(f, "peer {peer} left: {}", Plain(reason)),
+            Event::FilePut { path, size } => write!(f, "put {}, {}", Plain(path), Size(*size)),
+            Event::FileDeleted { path } => write!(f, "deleted {}", Plain(path)),
+            Event::FileKept { path, kept_as } => {
+                write!(f, "kept your changes to {} as {}", Plain(path), Plain(kept_as))
+            }
+            Event::FileRefused { path, why } => {
+                write!(f, "refused {}: {}", Plain(path), Plain(why))
+            }
+            Event::Skipped { path, why } => write!(f, "skipped {}: {}", Plain(path), Plain(why)),
+            Event::Progress { .. } => self.write_progress(f),
+            Event::Paused { why } => write!(f, "paused: {}", Plain(why)),
+            Event::Resumed {} => f.write_str("resumed"),
+            Event::Warning { text } => write!(f, "warning: {}", Plain(text)),
+            Event::Gap { missed } => write!(f, "({} not shown)", Count(*missed, "event")),
+        }
+    }
+}
+
+impl Event {
+    /// `57 % · 12.3 MB of 21.6 MB · 4.1 MB/s · 3 s left · 2 peers`
+    fn write_progress(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Event::Progress { done, total, done_bytes, total_bytes, bytes_per_s, peers, .. } = self
+        else {
+            return Ok(());
+        };
+        let (part, whole) =
+            if *total_bytes > 0 { (done_bytes, total_bytes) } else { (done, total) };
+        if *whole > 0 {
+            // Never 100 before it is.
+            write!(f, "{} % · ", u128::from(*part) * 100 / u128::from(*whole).max(1))?;
+        }
+        match total_bytes {
+            0 => write!(f, "{done} of {total} blocks, {}", Size(*done_bytes))?,
+            _ => write!(f, "{} of {}", Size(*done_bytes), Size(*total_bytes))?,
+        }
+        if *bytes_per_s > 0 {
+            write!(f, " · {}/s", Size(*bytes_per_s))?;
+            let left = total_bytes.saturating_sub(*done_bytes);
+            if left > 0 {
+                write!(f, " · {} left", Span(left.div_ceil(*bytes_per_s)))?;
+            }
+        }
+        write!(f, " · {}", Count(u64::from(*peers), "peer"))
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Metadata => "metadata",
+            Role::Content => "content",
+            Role::Core => "core",
         })
     }
 }
 
-/// Characters that reorder what follows, and so could disguise a name.
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(path: &str) -> Event {
+        Event::FilePut { path: path.into(), size: 1 }
+    }
+
+    fn progress(done_bytes: u64) -> Event {
+        Event::Progress {
+            key: Key([7; 32]),
+            done: 1,
+            total: 4,
+            done_bytes,
+            total_bytes: 4_000_000,
+            bytes_per_s: 500_000,
+            peers: 1,
+        }
+    }
+
+    #[test]
+    fn a_slow_subscriber_gets_a_marked_gap_and_costs_no_memory() {
+        let mut slow = Subscriber::new(Interest::NOTABLE);
+        for n in 0..10 * limits::SUBSCRIBER_EVENTS {
+            slow.push(&put(&format!("{n}")));
+        }
+        let mut seen = 0;
+        while slow.queue.len() > 1 {
+            assert_eq!(slow.next_event(), Some(put(&format!("{seen}"))));
+            seen += 1;
+        }
+        slow.push(&put("after"));
+        assert_eq!(slow.next_event(), Some(put(&format!("{seen}"))));
+        let missed = (10 * limits::SUBSCRIBER_EVENTS - seen - 1) as u64;
+        assert_eq!(slow.next_event(), Some(Event::Gap { missed }));
+        assert_eq!(slow.next_event(), Some(put("after")));
+        assert_eq!((slow.next_event(), slow.bytes), (None, 0));
+    }
+
+    #[test]
+    fn a_gap_at_the_end_is_told_too_and_long_paths_count() {
+        let mut slow = Subscriber::new(Interest::EVERYTHING);
+        let long = "x".repeat(4096);
+        for _ in 0..limits::SUBSCRIBER_EVENTS {
+            slow.push(&put(&long));
+            assert!(slow.bytes <= limits::SUBSCRIBER_BYTES);
+        }
+        let mut last = None;
+        while let Some(event) = slow.next_event() {
+            last = Some(event);
+        }
+        assert!(matches!(last, Some(Event::Gap { missed }) if missed > 900));
+        assert!(slow.is_empty());
+    }
+
+    #[test]
+    fn only_the_newest_progress_waits() {
+        let mut slow = Subscriber::new(Interest::EVERYTHING);
+        slow.push(&progress(1));
+        slow.push(&progress(2));
+        assert_eq!(slow.next_event(), Some(progress(2)));
+        assert_eq!(slow.next_event(), None);
+    }
+
+    #[test]
+    fn subscribers_hear_what_they_asked_for() {
+        let mut all = Subscribers::default();
+        assert!(!all.wants(EventKind::FilePut));
+        let one = all.add(Interest::NOTHING.with(EventKind::FilePut)).unwrap();
+        let two = all.add(Interest::NOTABLE).unwrap();
+        all.publish(&Event::Resumed {});
+        assert_eq!(all.next_event(one), None);
+        assert_eq!(all.next_event(two), Some(Event::Resumed {}));
+        assert!(!all.wants(EventKind::BlockStored));
+        all.remove(two);
+        assert!(all.wants(EventKind::FilePut) && !all.wants(EventKind::Resumed));
+        let added = (0..100).filter_map(|_| all.add(Interest::NOTHING)).count();
+        assert_eq!(added, limits::SUBSCRIBERS - 1);
+    }
+
+    #[test]
+    fn events_as_json_and_as_environment() {
+        let ready = Event::Ready {
+            link: "dat://x".into(),
+            key: Key([0xab; 32]),
+            listen: vec!["127.0.0.1:3282".parse().unwrap()],
+        };
+        let hex = "ab".repeat(32);
+        assert_eq!(
+            ready.json(),
+            format!(
+                r#"{{"event":"ready","link":"dat://x","key":"{hex}","listen":["127.0.0.1:3282"]}}"#
+            )
+        );
+        assert_eq!(Event::Resumed {}.json(), r#"{"event":"resumed"}"#);
+        let mut facts = ready.environment();
+        facts.sort();
+        let facts: Vec<(&str, &str)> =
+            facts.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+        assert_eq!(
+            facts,
+            [
+                ("GANNET_EVENT", "ready"),
+                ("GANNET_KEY", hex.as_str()),
+                ("GANNET_LINK", "dat://x"),
+                ("GANNET_LISTEN", "127.0.0.1:3282"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_says_what_matters_and_no_name_moves_the_cursor() {
+        assert_eq!(
+            progress(1_000_000).to_string(),
+            "25 % · 1.0 MB of 4.0 MB · 500 kB/s · 6 s left · 1 peer"
+        );
+        assert_eq!(put("a\x1b[2J\nb").to_string(), "put a\\u{1b}[2J\\u{a}b, 1 B");
+        let complete = Event::Complete {
+            key: Key([0; 32]),
+            version: 3,
+            files: 1,
+            bytes: 2048,
+            elapsed_ms: 61_000,
+        };
+        assert_eq!(complete.to_string(), "complete: version 3, 1 file and 2.0 kB in 1 min 1 s");
+    }
 }

@@ -1,12 +1,14 @@
 //! What a running gannet says of itself: the shapes behind `gannet status`, `gannet peers`,
 //! `--json` and SIGUSR1 (CHECKLIST D11), and their text. Figures only; who gathers them is `node`.
 
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use serde::Serialize;
 
 use crate::link::Key;
 use crate::node::event::Role;
+use crate::text::{Count, Plain, Size, Span};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Status {
@@ -97,11 +99,188 @@ pub struct DiskStatus {
 impl Status {
     /// The whole status as text, lines ended.
     pub fn text(&self) -> String {
-        String::new()
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out);
+        out
     }
 
     /// Peers and candidates as text.
     pub fn peers_text(&self) -> String {
-        String::new()
+        let mut out = String::new();
+        let _ = self.write_peers(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> fmt::Result {
+        match self.pid {
+            0 => writeln!(out, "not running")?,
+            pid => {
+                let up = Span(self.uptime_s);
+                writeln!(out, "gannet {} running as process {pid} for {up}", self.version)?;
+            }
+        }
+        for at in &self.listen {
+            writeln!(out, "listening on {at}")?;
+        }
+        for drive in &self.drives {
+            drive.write(out)?;
+        }
+        for feed in &self.feeds {
+            feed.write(out)?;
+        }
+        if self.pid != 0 {
+            self.write_peers(out)?;
+        }
+        self.disk.write(out)
+    }
+
+    fn write_peers(&self, out: &mut String) -> fmt::Result {
+        writeln!(out, "{}", Count(self.peers.len() as u64, "peer"))?;
+        for peer in &self.peers {
+            peer.write(out)?;
+        }
+        for candidate in &self.candidates {
+            let CandidateStatus { addr, failures, retry_in_s } = candidate;
+            write!(out, "  {addr}: not connected")?;
+            if *failures > 0 {
+                write!(out, ", failed {failures} times")?;
+            }
+            match retry_in_s {
+                0 => writeln!(out, ", next in line")?,
+                s => writeln!(out, ", tried again in {}", Span(*s))?,
+            }
+        }
+        match self.banned {
+            0 => Ok(()),
+            n => writeln!(out, "{n} banned for misbehaving"),
+        }
+    }
+}
+
+impl DriveStatus {
+    fn write(&self, out: &mut String) -> fmt::Result {
+        let role = if self.writable { "share" } else { "copy" };
+        writeln!(out, "{}", self.link)?;
+        write!(out, "  {role} in {}: version {}", Plain(&self.folder), self.version)?;
+        if self.shown != self.version {
+            write!(out, " ({} in the folder)", self.shown)?;
+        }
+        writeln!(out, ", {}, {}", Count(self.files, "file"), Size(self.bytes))?;
+        match self.state.as_str() {
+            "" => Ok(()),
+            state => writeln!(out, "  {}", Plain(state)),
+        }
+    }
+}
+
+impl FeedStatus {
+    fn write(&self, out: &mut String) -> fmt::Result {
+        let FeedStatus { key, role, length, have, wanted, in_flight, bytes, .. } = self;
+        write!(out, "  {role} feed {}: {have} of {length} blocks", key.short())?;
+        if *wanted > 0 || *in_flight > 0 {
+            write!(out, ", {wanted} wanted, {in_flight} asked for")?;
+        }
+        write!(out, ", {} in all", Size(*bytes))?;
+        writeln!(out, "{}", if self.writable { ", ours" } else { "" })
+    }
+}
+
+impl PeerStatus {
+    fn write(&self, out: &mut String) -> fmt::Result {
+        let way = if self.inbound { "from" } else { "to" };
+        write!(out, "  {way} {} ({}", self.addr, self.dialect)?;
+        if !self.id.is_empty() {
+            // Eight digits tell peers apart; ids are made of ASCII digits, but take no chances.
+            write!(out, " {}", Plain(self.id.get(..8).unwrap_or(&self.id)))?;
+        }
+        write!(out, ") for {}", Span(self.age_s))?;
+        write!(out, ": down {}/s of {}", Size(self.down_bytes_per_s), Size(self.down_bytes))?;
+        write!(out, ", up {}/s of {}", Size(self.up_bytes_per_s), Size(self.up_bytes))?;
+        writeln!(out, ", delay {} ms, {} asked for", self.delay_ms, self.outstanding)
+    }
+}
+
+impl DiskStatus {
+    fn write(&self, out: &mut String) -> fmt::Result {
+        if !self.paused.is_empty() {
+            writeln!(out, "paused: {}", Plain(&self.paused))?;
+        }
+        match self.unsynced {
+            0 => Ok(()),
+            n => writeln!(out, "{} not durable yet", Size(n)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// D11: what a status tells, as text.
+    #[test]
+    fn d11_a_status_in_text() {
+        let status = Status {
+            version: "0.1.0".into(),
+            pid: 7,
+            uptime_s: 65,
+            listen: vec!["127.0.0.1:3282".parse().unwrap()],
+            drives: vec![DriveStatus {
+                link: "dat://ab".into(),
+                key: Key([0xab; 32]),
+                folder: "./photos".into(),
+                writable: false,
+                version: 4,
+                shown: 3,
+                files: 2,
+                bytes: 1500,
+                state: "fetching".into(),
+            }],
+            feeds: vec![FeedStatus {
+                key: Key([0xab; 32]),
+                role: Role::Metadata,
+                writable: false,
+                length: 5,
+                have: 4,
+                wanted: 1,
+                in_flight: 1,
+                bytes: 500,
+            }],
+            peers: vec![PeerStatus {
+                addr: "127.0.0.1:4000".parse().unwrap(),
+                id: "0011223344556677".into(),
+                inbound: false,
+                dialect: "dat",
+                age_s: 3,
+                delay_ms: 2,
+                down_bytes_per_s: 1000,
+                up_bytes_per_s: 0,
+                down_bytes: 5000,
+                up_bytes: 10,
+                outstanding: 1,
+            }],
+            candidates: vec![CandidateStatus {
+                addr: "127.0.0.1:4001".parse().unwrap(),
+                failures: 2,
+                retry_in_s: 30,
+            }],
+            banned: 1,
+            disk: DiskStatus { unsynced: 2000, free: 0, paused: "disk full".into() },
+        };
+        assert_eq!(
+            status.text(),
+            "gannet 0.1.0 running as process 7 for 1 min 5 s\n\
+             listening on 127.0.0.1:3282\n\
+             dat://ab\n  copy in ./photos: version 4 (3 in the folder), 2 files, 1.5 kB\n  \
+             fetching\n  \
+             metadata feed abababab: 4 of 5 blocks, 1 wanted, 1 asked for, 500 B in all\n\
+             1 peer\n  \
+             to 127.0.0.1:4000 (dat 00112233) for 3 s: down 1.0 kB/s of 5.0 kB, \
+             up 0 B/s of 10 B, delay 2 ms, 1 asked for\n  \
+             127.0.0.1:4001: not connected, failed 2 times, tried again in 30 s\n\
+             1 banned for misbehaving\n\
+             paused: disk full\n\
+             2.0 kB not durable yet\n"
+        );
     }
 }
