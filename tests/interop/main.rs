@@ -1,0 +1,16 @@
+//! gannet against the JavaScript programs it has to live with: hypercore 6.26.0 and 7.7.1,
+//! hyperdrive 9.16.0, and the `dat` command 13.13.1 and 14.0.3, in both directions.
+//!
+//! The packages are pinned in `rigs/*/package-lock.json` and installed once, below Cargo's target
+//! directory. Without Node.js every test fails with the line that says so; `GANNET_NO_INTEROP=1`
+//! leaves them out. Everything stays on loopback; what finds its peers by multicast runs in a
+//! private network namespace.
+
+#![allow(dead_code)]
+
+mod dat;
+mod install;
+mod network;
+mod peer;
+mod rigs;
+mod tools;

@@ -1,0 +1,167 @@
+//! A process under test: what it prints is read as it comes, waiting has a deadline, and it does
+//! not outlive its test.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take before the test fails. Generous: the machine may be busy.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+pub struct Peer {
+    name: String,
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    /// Everything printed so far, for the message of a failing test.
+    told: Vec<String>,
+}
+
+impl Peer {
+    /// Starts a process; `name` is what it is called when the test fails.
+    pub fn start(name: &str, mut command: Command) -> Peer {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let signal = rustix::process::Signal::TERM;
+        // SAFETY: prctl is a plain system call, allowed between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                Ok(rustix::process::set_parent_process_death_signal(Some(signal))?)
+            });
+        }
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (to, lines) = channel();
+        pass_on(child.stdout.take().expect("a pipe"), to.clone(), "");
+        pass_on(child.stderr.take().expect("a pipe"), to, "stderr: ");
+        let input = child.stdin.take();
+        Peer { name: name.to_owned(), child, input, lines, told: Vec::new() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes a line to its standard input.
+    pub fn say(&mut self, line: &str) {
+        self.write(format!("{line}\n").as_bytes());
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) {
+        let input = self.input.as_mut().expect("standard input is open");
+        input.write_all(bytes).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+    }
+
+    pub fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The next event of this kind; others before it are skipped.
+    pub fn expect(&mut self, event: &str) -> Value {
+        self.expect_where(event, |_| true)
+    }
+
+    /// The next event of this kind that `fits`.
+    pub fn expect_where(&mut self, event: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let Some(line) = self.next_line(until) else { self.fail(&format!("no {event:?}")) };
+            let Ok(value) = serde_json::from_str::<Value>(&line) else { continue };
+            if value["event"] == event && fits(&value) {
+                return value;
+            }
+        }
+    }
+
+    /// The next line that contains `text`.
+    pub fn expect_line(&mut self, text: &str) -> String {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let line = self.next_line(until);
+            let line = line.unwrap_or_else(|| self.fail(&format!("no line with {text:?}")));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for the end of the process.
+    pub fn finish(&mut self) -> ExitStatus {
+        self.input = None;
+        let until = Instant::now() + DEADLINE;
+        while self.next_line(until).is_some() {}
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return status;
+            }
+            if Instant::now() > until {
+                self.fail("does not end");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for the end, which has to be a good one.
+    pub fn succeed(&mut self) {
+        let status = self.finish();
+        if !status.success() {
+            self.fail(&format!("{status}"));
+        }
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+
+    /// Kills it without a chance to tidy up.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Everything printed so far.
+    pub fn told(&mut self) -> &[String] {
+        while let Ok(line) = self.lines.try_recv() {
+            self.told.push(line);
+        }
+        &self.told
+    }
+
+    pub fn fail(&mut self, why: &str) -> ! {
+        let name = self.name.clone();
+        let told = self.told();
+        let last = told[told.len().saturating_sub(40)..].join("\n  ");
+        panic!("{name}: {why}; it said:\n  {last}");
+    }
+
+    fn next_line(&mut self, until: Instant) -> Option<String> {
+        match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                self.told.push(line.clone());
+                Some(line)
+            }
+            Err(RecvTimeoutError::Timeout) => self.fail("nothing more came in time"),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn pass_on(from: impl Read + Send + 'static, to: Sender<String>, mark: &'static str) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n') {
+            let Ok(line) = line else { break };
+            if to.send(format!("{mark}{}", String::from_utf8_lossy(&line))).is_err() {
+                break;
+            }
+        }
+    });
+}
