@@ -169,3 +169,10 @@ pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const RESOLVE_TRIES: u32 = 4;
 /// What the second address family may take longer than the first.
 pub const RESOLVE_GRACE: Duration = Duration::from_millis(250);
+
+// ── Feeds and their store ───────────────────────────────────────────────────────────────────────
+
+/// Bits of a `Bitfield` page: 512 bytes, so that ten lone bits stay under 16 KB.
+pub const BITS_PER_PAGE: u64 = 4096;
+/// Blocks of a feed: its files stay below 16 TiB, the least that common file systems allow.
+pub const FEED_BLOCKS: u64 = 1 << 32;

@@ -1,1 +1,121 @@
+//! A feed as pure state: which blocks and which nodes of its Merkle tree are held, how long it is,
+//! and the proofs made and checked from that (dat/SPEC §2, §7). Knows no file, no peer, no message.
 
+pub mod flat;
+pub mod proof;
+#[cfg(test)]
+mod tests;
+
+use crate::bits::Bitfield;
+use crate::crypto::hash::{self, Node};
+use crate::crypto::sign::{PublicKey, Signature};
+
+pub use proof::{Accepted, Refusal};
+
+/// What is known of one feed. The blocks, hashes and signatures themselves are in the store.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    key: PublicKey,
+    discovery_key: [u8; 32],
+    length: u64,
+    byte_length: u64,
+    have: Bitfield,
+    nodes: Bitfield,
+    writable: bool,
+    fork: Option<Fork>,
+}
+
+/// A second valid tree for a length that we hold another one of: the writer signed two histories.
+/// Kept as evidence beside our own; the feed neither grows nor takes blocks any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// Blocks of the other tree.
+    pub length: u64,
+    /// Its full roots.
+    pub roots: Vec<Node>,
+    pub signature: Signature,
+}
+
+impl Feed {
+    /// An empty feed that can be read.
+    pub fn new(key: PublicKey) -> Feed {
+        Feed {
+            key,
+            discovery_key: hash::discovery_key(&key),
+            length: 0,
+            byte_length: 0,
+            have: Bitfield::new(),
+            nodes: Bitfield::new(),
+            writable: false,
+            fork: None,
+        }
+    }
+
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    pub fn discovery_key(&self) -> &[u8; 32] {
+        &self.discovery_key
+    }
+
+    /// Blocks that the writer is known to have signed.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Bytes of those blocks together.
+    pub fn byte_length(&self) -> u64 {
+        self.byte_length
+    }
+
+    /// Whether the block itself is here.
+    pub fn has(&self, block: u64) -> bool {
+        self.have.get(block)
+    }
+
+    /// The blocks that are here.
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// Whether hash and size of a tree node are here.
+    pub fn holds(&self, node: u64) -> bool {
+        self.nodes.get(node)
+    }
+
+    /// The tree nodes that are here.
+    pub fn nodes(&self) -> &Bitfield {
+        &self.nodes
+    }
+
+    /// Whether we can sign.
+    pub fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Set when the writer signed two different trees: the feed is frozen.
+    pub fn fork(&self) -> Option<&Fork> {
+        self.fork.as_ref()
+    }
+
+    /// What to put into `Request.nodes` for a block: which nodes on its way up are held
+    /// (dat/SPEC §7.1). 1: send no nodes; 0: nothing is held.
+    pub fn digest(&self, block: u64) -> u64 {
+        proof::digest(self, block)
+    }
+
+    /// Marks blocks as held or not; for a feed whose store does not matter, as in tests.
+    pub fn set_have(&mut self, start: u64, len: u64, here: bool) {
+        if here {
+            self.have.set_range(start, len);
+        } else {
+            self.have.clear_range(start, len);
+        }
+    }
+
+    /// Sets the known length; see `set_have`.
+    pub fn set_length(&mut self, length: u64) {
+        self.length = length;
+    }
+}

@@ -1,3 +1,63 @@
 //! Feeds on disk, and the disk as the engine sees it.
+//!
+//! Every function that takes a `Disk` may answer `StoreError::NotYet` and can then be called again
+//! with the same arguments; nothing happens twice.
 
 pub mod disk;
+pub mod feed;
+
+use std::io;
+
+use crate::feed::Refusal;
+
+pub use feed::{
+    Content, Cursor, Damage, FeedStore, Keys, Opening, Progress, Reader, Stored, Verified,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is fetching what is needed: call again.
+    #[error("the disk is busy")]
+    NotYet,
+    #[error("{0}")]
+    Io(io::Error),
+    /// No space, or over quota. Nothing was changed; the same call works once there is space.
+    #[error("the disk is full")]
+    Full,
+    /// What is wrong and where, in one line for a person.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// Another process has the feed open.
+    #[error("another process has it open")]
+    Locked,
+    /// There is no feed at this place.
+    #[error("there is no feed here")]
+    Missing,
+    /// A feed with another key is at this place.
+    #[error("another feed is stored here")]
+    OtherFeed,
+    /// A feed is at this place already.
+    #[error("there is a feed here already")]
+    Exists,
+    /// We do not hold this block or what would prove it.
+    #[error("the block is not here")]
+    Absent,
+    /// We do not have the secret key.
+    #[error("the feed's secret key is not here")]
+    ReadOnly,
+    /// The feed was not closed in order: `recover` it first.
+    #[error("the feed is being recovered")]
+    Recovering,
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> StoreError {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => StoreError::NotYet,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
+            _ => StoreError::Io(error),
+        }
+    }
+}
