@@ -109,8 +109,12 @@ pub const SUBSCRIBER_EVENTS: usize = 1024;
 pub const SUBSCRIBER_BYTES: usize = 256 * 1024;
 /// Subscribers of one node: output, `--exec`, and a few of an embedding program.
 pub const SUBSCRIBERS: usize = 8;
-/// Bytes of a request on the control socket.
-pub const CONTROL_REQUEST_BYTES: usize = 1024;
+/// Bytes of a request on the control socket: a batch of blocks, or one large block, in base64.
+pub const CONTROL_REQUEST_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of blocks that go into one request together.
+pub const CONTROL_BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of a single block that can be appended through the control socket.
+pub const CONTROL_BLOCK_BYTES: usize = 1024 * 1024;
 /// Bytes of an answer that the client takes: a status of thousands of peers fits.
 pub const CONTROL_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Text waiting for a slow standard output; above it no more events are taken.

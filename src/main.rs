@@ -1,3 +1,3 @@
 fn main() {
-    std::process::exit(gannet::cli::main());
+    std::process::exit(gannet::cli::main(std::env::args_os()));
 }

@@ -40,9 +40,12 @@ pub enum Run {
         /// Paths below the root (files or directories); empty: everything.
         only: Vec<String>,
     },
-    /// Keep and serve drives or bare feeds whole, without a folder of files: `dir/<64 hex>/…`.
+    /// Keep and serve drives or bare feeds whole, without a folder of files. Each in
+    /// `dir/<64 hex>/`: SLEEP files of the linked feed without prefix (so that it is a bare feed
+    /// for `core get`), those of a drive's content feed as `content.*`.
     Seed { links: Vec<Link>, dir: PathBuf },
-    /// Serve the bare feed in `dir` (SLEEP files without prefix), whoever wrote it.
+    /// Serve the bare feed in `dir` (SLEEP files without prefix), whoever wrote it. Blocks of our
+    /// own feed come in through the control socket (`node::control::What::Append`).
     CoreServe { dir: PathBuf },
     /// Fetch a bare feed into `dir`, made when missing, serving what is here meanwhile.
     CoreFetch { link: Link, dir: PathBuf, blocks: Blocks, show: Option<Show> },
@@ -50,17 +53,18 @@ pub enum Run {
     Repair { dir: PathBuf },
 }
 
-/// Which blocks of a bare feed are fetched.
+/// Which blocks of a bare feed are fetched. "Exist" is what the first peers that answer can prove;
+/// without any peer, what is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocks {
     /// `from..to`, then the run ends.
     Range { from: u64, to: u64 },
-    /// Everything that exists when the first peers have spoken, then the run ends.
-    All,
-    /// The last `count` that exist now and all that follow.
-    Tail { count: u64 },
-    /// Everything, and all that follow.
-    Follow,
+    /// From `from` to the last that exists, then the run ends.
+    From { from: u64 },
+    /// The last `count` that exist, then the run ends.
+    Last { count: u64 },
+    /// The last `count` that exist, and all that follow, until stopped.
+    Follow { count: u64 },
 }
 
 /// Blocks of a bare feed on standard output, in order, each followed by `after`.

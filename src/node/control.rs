@@ -2,10 +2,15 @@
 //! owner can open. Bytes in, bytes out; the socket belongs to the reactor.
 //!
 //! Request: `{"do":"status"}`, `{"do":"peers"}`, `{"do":"stop"}`, with `"text":true` for a
-//! readable text instead of figures. Answer: `{"ok":true,"status":{…}}`, `{"ok":true,"peers":[…]}`,
-//! `{"ok":true,"text":"…"}`, or `{"ok":false,"error":"…"}`.
+//! readable text instead of figures; `{"do":"append","blocks":["<base64>",…]}` to a bare feed of
+//! ours. Answer: `{"ok":true,"status":{…}}`, `{"ok":true,"peers":[…]}`, `{"ok":true,"text":"…"}`,
+//! `{"ok":true,"length":7}` (durable then), or `{"ok":false,"error":"…"}`.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits;
 use crate::node::status::{PeerStatus, Status};
@@ -17,14 +22,46 @@ pub enum What {
     Peers,
     /// An orderly stop, as SIGTERM.
     Stop,
+    /// `blocks` for the bare feed served here.
+    Append,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     #[serde(rename = "do")]
     pub what: What,
     #[serde(default)]
     pub text: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+}
+
+impl Request {
+    /// A question, to be answered in `text` or in figures.
+    pub fn ask(what: What, text: bool) -> Request {
+        Request { what, text, blocks: Vec::new() }
+    }
+
+    pub fn append(blocks: Vec<Block>) -> Request {
+        Request { what: What::Append, text: false, blocks }
+    }
+}
+
+/// Bytes that travel as base64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block(pub Vec<u8>);
+
+impl Serialize for Block {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64_STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Block {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Block, D::Error> {
+        let text = String::deserialize(from)?;
+        BASE64_STANDARD.decode(text).map(Block).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Why a request is not answered. The connection is closed after the refusal was sent.
@@ -56,19 +93,24 @@ pub fn encode(request: &Request) -> Vec<u8> {
     line(request)
 }
 
-/// The answer, a line.
+/// The answer to `Status`, `Peers` and `Stop`, a line.
 pub fn answer(request: &Request, status: &Status) -> Vec<u8> {
     match (request.what, request.text) {
         (What::Status, false) => line(&Answer { status: Some(status), ..Answer::OK }),
         (What::Status, true) => line(&Answer { text: Some(status.text()), ..Answer::OK }),
         (What::Peers, false) => line(&Answer { peers: Some(&status.peers), ..Answer::OK }),
         (What::Peers, true) => line(&Answer { text: Some(status.peers_text()), ..Answer::OK }),
-        (What::Stop, _) => line(&Answer::OK),
+        (What::Stop | What::Append, _) => line(&Answer::OK),
     }
 }
 
-/// The answer to what cannot be answered.
-pub fn refuse(why: &Refusal) -> Vec<u8> {
+/// The answer to `Append`, once the blocks are durable: the feed's new length.
+pub fn appended(length: u64) -> Vec<u8> {
+    line(&Answer { length: Some(length), ..Answer::OK })
+}
+
+/// The answer to what cannot be done.
+pub fn refuse(why: &impl fmt::Display) -> Vec<u8> {
     line(&Answer { ok: false, error: Some(why.to_string()), ..Answer::OK })
 }
 
@@ -82,12 +124,14 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 impl Answer<'_> {
     const OK: Answer<'static> =
-        Answer { ok: true, status: None, peers: None, text: None, error: None };
+        Answer { ok: true, status: None, peers: None, text: None, length: None, error: None };
 }
 
 fn line(value: &impl Serialize) -> Vec<u8> {
@@ -104,7 +148,7 @@ mod tests {
     fn requests_come_back() {
         for what in [What::Status, What::Peers, What::Stop] {
             for text in [false, true] {
-                let request = Request { what, text };
+                let request = Request::ask(what, text);
                 let bytes = encode(&request);
                 assert_eq!(decode(&bytes), Ok(Some((request, bytes.len()))));
                 assert_eq!(decode(&bytes[..bytes.len() - 1]), Ok(None));
@@ -113,6 +157,15 @@ mod tests {
         let two = b"{\"do\":\"stop\"}\n{\"do\":\"peers\"}\n";
         let (first, length) = decode(two).unwrap().unwrap();
         assert_eq!((first.what, length), (What::Stop, 14));
+    }
+
+    #[test]
+    fn blocks_come_back_whatever_their_bytes() {
+        let request = Request::append(vec![Block(vec![]), Block((0..=255).collect())]);
+        let bytes = encode(&request);
+        assert_eq!(decode(&bytes), Ok(Some((request, bytes.len()))));
+        assert!(decode(b"{\"do\":\"append\",\"blocks\":[\"*\"]}\n").is_err());
+        assert_eq!(appended(7), b"{\"ok\":true,\"length\":7}\n");
     }
 
     #[test]
@@ -126,16 +179,16 @@ mod tests {
         let refused = refuse(&Refusal::TooLong);
         assert_eq!(
             refused,
-            b"{\"ok\":false,\"error\":\"the request is longer than 1024 bytes\"}\n"
+            format!("{{\"ok\":false,\"error\":\"{}\"}}\n", Refusal::TooLong).into_bytes()
         );
     }
 
     #[test]
     fn an_answer_is_one_line() {
         let status = Status { pid: 3, ..Status::default() };
-        let text = answer(&Request { what: What::Status, text: true }, &status);
+        let text = answer(&Request::ask(What::Status, true), &status);
         assert_eq!(text.iter().filter(|b| **b == b'\n').count(), 1);
-        let json = answer(&Request { what: What::Peers, text: false }, &status);
+        let json = answer(&Request::ask(What::Peers, false), &status);
         assert_eq!(json, b"{\"ok\":true,\"peers\":[]}\n");
     }
 }

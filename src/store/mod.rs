@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod feed;
+pub mod secret;
 
 use std::io;
 

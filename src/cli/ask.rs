@@ -1,0 +1,109 @@
+//! Asking the process that runs on a folder. The only place with a blocking socket: short-lived
+//! commands may wait, for a bounded time.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::daemon::control::Address;
+use crate::failure::{Failure, Kind};
+use crate::limits;
+use crate::node::control::{Request, encode};
+
+/// The answer of the process running on the stores in `inside`; `None` if nobody runs there.
+pub fn ask(inside: &Path, request: &Request) -> Result<Option<Value>, Failure> {
+    let name = || format!("the gannet running on {}", inside.display());
+    match converse(inside, request) {
+        Ok(Some(answer)) => understand(&answer).map(Some).ok_or_else(|| {
+            Failure::new(Kind::General, format!("{} gave an answer that makes no sense", name()))
+                .hint("is it the same version?")
+        }),
+        Ok(None) => Ok(None),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+        {
+            Err(Failure::new(Kind::General, format!("{} does not answer", name())))
+        }
+        Err(error) => Err(Failure::io(name(), &error)),
+    }
+}
+
+fn converse(inside: &Path, request: &Request) -> io::Result<Option<Vec<u8>>> {
+    let mut stream = match Address::new(inside).and_then(|at| UnixStream::connect(at.path())) {
+        Ok(stream) => stream,
+        // No socket, or one that a killed process left behind.
+        Err(e)
+            if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    stream.set_read_timeout(Some(limits::CONTROL_TIMEOUT))?;
+    stream.set_write_timeout(Some(limits::CONTROL_TIMEOUT))?;
+    stream.write_all(&encode(request))?;
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    while !answer.contains(&b'\n') && answer.len() < limits::CONTROL_ANSWER_BYTES {
+        match stream.read(&mut piece)? {
+            0 => break,
+            n => answer.extend_from_slice(&piece[..n]),
+        }
+    }
+    Ok(Some(answer))
+}
+
+/// What stands in an answer beside `ok`; `None` if it is a refusal or no answer at all.
+fn understand(answer: &[u8]) -> Option<Value> {
+    let mut answer: Value = serde_json::from_slice(answer).ok()?;
+    let fields = answer.as_object_mut()?;
+    if fields.remove("ok")? != Value::Bool(true) {
+        return None;
+    }
+    Some(fields.values_mut().next().map_or(Value::Null, Value::take))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::control::{What, answer, decode};
+    use crate::node::status::Status;
+    use std::os::unix::net::UnixListener;
+
+    fn status() -> Request {
+        Request::ask(What::Status, true)
+    }
+
+    #[test]
+    fn nobody_there() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(ask(dir.path(), &status()), Ok(None));
+        // Left behind by a process that was killed.
+        drop(UnixListener::bind(dir.path().join("gannet.sock")).unwrap());
+        assert_eq!(ask(dir.path(), &status()), Ok(None));
+        assert_eq!(ask(&dir.path().join("missing"), &status()), Ok(None));
+    }
+
+    #[test]
+    fn question_and_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("gannet.sock")).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut bytes = [0; 100];
+                let n = stream.read(&mut bytes).unwrap();
+                let (request, _) = decode(&bytes[..n]).unwrap().unwrap();
+                let status = Status { pid: 9, ..Status::default() };
+                stream.write_all(&answer(&request, &status)).unwrap();
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(b"{\"ok\":false,\"error\":\"no\"}\n").unwrap();
+            });
+            let text = ask(dir.path(), &status()).unwrap().unwrap();
+            assert!(text.as_str().unwrap().contains("running as process 9"));
+            assert!(ask(dir.path(), &status()).is_err());
+        });
+    }
+}

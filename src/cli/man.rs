@@ -1,0 +1,71 @@
+//! `gannet man`.
+
+use std::io;
+
+use clap::{Args, Command, CommandFactory};
+use clap_mangen::Man;
+
+use super::{Cli, Outcome};
+use crate::failure::Failure;
+
+/// Print the manual page, all commands in one (view it with: gannet man | man -l -)
+#[derive(Args)]
+pub struct Arguments {}
+
+impl Arguments {
+    pub fn run(self) -> Outcome {
+        let page = page().map_err(|e| Failure::io("the manual page", &e))?;
+        super::put(&page)
+    }
+}
+
+fn page() -> io::Result<Vec<u8>> {
+    let mut command = Cli::command();
+    command.build();
+    let mut out = Vec::new();
+    let man = Man::new(command.clone()).section("1");
+    man.render_title(&mut out)?;
+    man.render_name_section(&mut out)?;
+    man.render_synopsis_section(&mut out)?;
+    man.render_description_section(&mut out)?;
+    man.render_options_section(&mut out)?;
+    for sub in command.get_subcommands() {
+        section(sub, sub.get_name(), &mut out)?;
+    }
+    man.render_extra_section(&mut out)?;
+    man.render_version_section(&mut out)?;
+    Ok(out)
+}
+
+/// A command (and those below it) under a heading of its own.
+fn section(command: &Command, name: &str, out: &mut Vec<u8>) -> io::Result<()> {
+    use io::Write as _;
+    writeln!(out, ".SH \"GANNET {}\"", name.to_uppercase())?;
+    let man = Man::new(command.clone());
+    for part in [Man::render_synopsis_section, Man::render_description_section] {
+        let mut text = Vec::new();
+        part(&man, &mut text)?;
+        out.extend(without_heading(&text));
+    }
+    let mut options = Vec::new();
+    man.render_options_section(&mut options)?;
+    out.extend(without_heading(&options));
+    let mut extra = Vec::new();
+    man.render_extra_section(&mut extra)?;
+    out.extend(without_heading(&extra));
+    for sub in command.get_subcommands() {
+        section(sub, &format!("{name} {}", sub.get_name()), out)?;
+    }
+    Ok(())
+}
+
+/// A rendered section without its `.SH` line.
+fn without_heading(text: &[u8]) -> Vec<u8> {
+    let mut out = b".PP\n".to_vec();
+    text.split_inclusive(|b| *b == b'\n')
+        .filter(|line| {
+            !line.starts_with(b".SH") && !line.starts_with(b".ie") && !line.starts_with(b".el")
+        })
+        .for_each(|line| out.extend_from_slice(line));
+    out
+}

@@ -1,0 +1,97 @@
+//! Where things are: the home directory's corners, and what kind of store a folder holds.
+
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Kind};
+
+/// What a folder holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A drive: `DIR/.dat/metadata.key`.
+    Drive,
+    /// A bare feed: `DIR/key`.
+    Core,
+    /// Seeds: folders named by their keys.
+    Seeds,
+}
+
+/// `~/.dat/secret_keys`, shared with the JavaScript programs (dat/SPEC §10).
+pub fn secret_keys() -> Option<PathBuf> {
+    home().map(|home| home.join(".dat/secret_keys"))
+}
+
+/// Where `seed` keeps what it serves.
+pub fn seeds() -> Option<PathBuf> {
+    std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| home().map(|home| home.join(".local/share")))
+        .map(|data| data.join("gannet/seeds"))
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// The failure of a command that cannot do without a home directory.
+pub fn homeless() -> Failure {
+    Failure::new(Kind::NotFound, "there is no home directory").hint("set HOME")
+}
+
+/// An existing directory, or what is wrong with it.
+pub fn directory(dir: &Path) -> Result<(), Failure> {
+    let meta = std::fs::metadata(dir).map_err(|e| Failure::io(dir.display(), &e))?;
+    if !meta.is_dir() {
+        let what = format!("{}: not a folder", dir.display());
+        return Err(Failure::new(Kind::NotFound, what).hint("name a folder"));
+    }
+    Ok(())
+}
+
+/// What `dir` holds; a failure that says how to make one if it holds nothing.
+pub fn store(dir: &Path) -> Result<Holds, Failure> {
+    directory(dir)?;
+    if dir.join(".dat/metadata.key").exists() {
+        Ok(Holds::Drive)
+    } else if dir.join("key").exists() {
+        Ok(Holds::Core)
+    } else if holds_seeds(dir) {
+        Ok(Holds::Seeds)
+    } else {
+        Err(Failure::new(Kind::NotFound, format!("{}: no drive and no feed here", dir.display()))
+            .hint("make one with gannet share, clone or core create"))
+    }
+}
+
+fn holds_seeds(dir: &Path) -> bool {
+    std::fs::read_dir(dir).is_ok_and(|entries| {
+        entries.flatten().any(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.len() == 64 && hex::decode(name).is_ok())
+        })
+    })
+}
+
+/// The directory with the stores (and the control socket) of what `dir` holds.
+pub fn inside(dir: &Path, holds: Holds) -> PathBuf {
+    match holds {
+        Holds::Drive => dir.join(".dat"),
+        Holds::Core | Holds::Seeds => dir.to_owned(),
+    }
+}
+
+/// Checks that `dir` holds a bare feed.
+pub fn core(dir: &Path) -> Result<(), Failure> {
+    directory(dir)?;
+    if dir.join("key").exists() {
+        return Ok(());
+    }
+    let drive = dir.join(".dat/metadata.key").exists();
+    Err(Failure::new(Kind::NotFound, format!("{}: no feed here", dir.display())).hint(if drive {
+        "it is a drive: use gannet share, clone, ls or cat"
+    } else {
+        "make one with gannet core create"
+    }))
+}

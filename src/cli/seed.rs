@@ -1,0 +1,41 @@
+//! `gannet seed`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::network::Network;
+use super::{Global, Outcome, place};
+use crate::daemon::{self, config::Run};
+use crate::link::Link;
+
+/// Keep drives or feeds whole and serve them, without a folder of files
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gannet seed dat://<key>
+  gannet seed dat://<key> dat://<other key> --dir /srv/seeds")]
+pub struct Arguments {
+    /// What to keep
+    #[arg(required = true)]
+    links: Vec<Link>,
+    /// Where it is kept, a directory for each key [default: ~/.local/share/gannet/seeds]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    network: Network,
+}
+
+impl Arguments {
+    pub fn run(self, global: &Global) -> Outcome {
+        let dir = self.dir.or_else(place::seeds).ok_or_else(place::homeless)?;
+        if dir.exists() {
+            place::directory(&dir)?;
+        }
+        let mut links = self.links;
+        links.sort_by_key(|link| link.key);
+        links.dedup_by_key(|link| link.key);
+        let run = Run::Seed { links, dir };
+        daemon::run(self.network.config(run, global))
+    }
+}

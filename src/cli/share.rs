@@ -1,0 +1,38 @@
+//! `gannet share`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::network::Network;
+use super::{Global, Outcome, place};
+use crate::daemon::{self, config::Run};
+
+/// Publish a folder and everything that changes in it
+///
+/// Makes a drive of the folder (or goes on with the one that is there), prints its link, and stays:
+/// new, changed and deleted files are published as they become complete. Files that .datignore
+/// names and hidden files are left out.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gannet share ./photos
+  gannet share ./photos --json --listen 127.0.0.1
+  gannet share ./site --exec 'logger \"$GANNET_EVENT $GANNET_PATH\"'")]
+pub struct Arguments {
+    /// The folder
+    dir: PathBuf,
+    /// Speak the Dat 1 protocol (the only one for now)
+    #[arg(long)]
+    dat: bool,
+    #[command(flatten)]
+    network: Network,
+}
+
+impl Arguments {
+    pub fn run(self, global: &Global) -> Outcome {
+        place::directory(&self.dir)?;
+        let run = Run::Share { dir: self.dir };
+        daemon::run(self.network.config(run, global))
+    }
+}
