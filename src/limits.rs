@@ -70,6 +70,8 @@ pub const TICK: Duration = Duration::from_secs(1);
 pub const SEND_LOW_BYTES: usize = 16 * 1024;
 /// Unsent bytes of all connections together; above it only empty connections pull, in turn.
 pub const SEND_MEMORY_BYTES: usize = 8 * 1024 * 1024;
+/// Receive buffers of all connections together: two frames of the largest size.
+pub const RECEIVE_MEMORY_BYTES: usize = 2 * FRAME_BYTES;
 /// Bytes of one received frame with its length prefix.
 pub const FRAME_BYTES: usize = DAT_MESSAGE_BYTES + DAT_LENGTH_VARINT_BYTES;
 /// Connections and dials of one process: a router has 1024 descriptors, files need some too.
@@ -98,6 +100,9 @@ pub const WORK_RETRY_MIN: Duration = Duration::from_micros(200);
 pub const WORK_RETRY_MAX: Duration = Duration::from_millis(5);
 /// A timer's delay in ticks of 1 ms; the wheel fires early near 2^32.
 pub const TIMER_TICKS: u64 = 1 << 31;
+/// Bytes of an incomplete frame that are copied in front of the next read rather than read behind in
+/// a buffer of the connection's own.
+pub const SMALL_PARTIAL_BYTES: usize = 4 * 1024;
 /// Bytes of empty receive and send buffers kept for reuse, so that they are not mapped each time.
 pub const SPARE_BUFFER_BYTES: usize = 512 * 1024;
 

@@ -21,6 +21,9 @@ pub struct Tuning {
     pub send_memory: usize,
     /// Bytes of one frame that is being received; a connection that needs more is closed.
     pub frame_bytes: usize,
+    /// Receive buffers of all connections together; above it the one that has worked longest at a
+    /// large frame is closed.
+    pub receive_memory: usize,
     /// Connections, dials included, above which nothing is accepted.
     pub connections: usize,
     /// Connections accepted in one turn.
@@ -57,6 +60,7 @@ impl Default for Tuning {
             send_room: limits::WRITE_QUANTUM_BYTES,
             send_memory: limits::SEND_MEMORY_BYTES,
             frame_bytes: limits::FRAME_BYTES,
+            receive_memory: limits::RECEIVE_MEMORY_BYTES,
             connections: limits::CONNECTIONS,
             accepts: limits::ACCEPTS_PER_TURN,
             accept_pause: limits::ACCEPT_PAUSE,

@@ -128,7 +128,8 @@ pub trait Sys {
     fn close(&mut self, handle: Handle);
 
     // Datagrams.
-    fn bind(&mut self, bind: &Bind) -> io::Result<Handle>;
+    /// Opens a UDP socket; returns also where it stands (port 0 asks for any free one).
+    fn bind(&mut self, bind: &Bind) -> io::Result<(Handle, SocketAddr)>;
     fn join(&mut self, socket: Handle, group: IpAddr, on: &Interface) -> io::Result<()>;
     fn leave(&mut self, socket: Handle, group: IpAddr, on: &Interface) -> io::Result<()>;
     /// `via`: the interface for a multicast packet.
