@@ -157,8 +157,6 @@ struct Watcher {
 }
 
 struct Interfaces {
-    /// `None`: the system cannot tell of changes.
-    handle: Option<Handle>,
     queued: bool,
     last: Option<Vec<Interface>>,
 }

@@ -156,15 +156,13 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
 
     fn watch_interfaces(&mut self) {
         if self.interfaces.is_none() {
-            let handle = self.sys.watch_interfaces();
-            if let Err(e) = &handle {
-                log::debug!("changes of the interfaces will not be noticed: {e}");
+            match self.sys.watch_interfaces() {
+                Ok(handle) => {
+                    self.handles.insert(handle, Source::Interfaces);
+                }
+                Err(e) => log::debug!("changes of the interfaces will not be noticed: {e}"),
             }
-            let handle = handle.ok();
-            if let Some(handle) = handle {
-                self.handles.insert(handle, Source::Interfaces);
-            }
-            self.interfaces = Some(Interfaces { handle, queued: false, last: None });
+            self.interfaces = Some(Interfaces { queued: false, last: None });
         }
         if let Some(interfaces) = &mut self.interfaces {
             interfaces.last = None;

@@ -229,7 +229,7 @@ mod tests {
         let mut timers = Timers::new();
         timers.set(Instant(10), 1, Instant(1001));
         assert_eq!(timers.next_deadline(), Some(Instant(2000)));
-        assert_eq!(expired(&mut timers, Instant(1999)), []);
+        assert_eq!(expired(&mut timers, Instant(1999)), [0u32; 0]);
         assert_eq!(expired(&mut timers, Instant(2000)), [1]);
         assert_eq!(timers.next_deadline(), None);
     }
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(expired(&mut timers, ms(500)), [1]);
         timers.set(ms(500), 1, ms(7));
         timers.set(ms(500), 1, ms(501));
-        assert_eq!(expired(&mut timers, ms(500)), []);
+        assert_eq!(expired(&mut timers, ms(500)), [0u32; 0]);
         assert_eq!(expired(&mut timers, ms(501)), [1]);
     }
 
@@ -255,7 +255,7 @@ mod tests {
         let mut now = ms(3);
         while now < Instant(far.0 - 1) {
             now = Instant((now.0 + (1 << 40)).min(far.0 - 1));
-            assert_eq!(expired(&mut timers, now), [], "at {now:?}");
+            assert_eq!(expired(&mut timers, now), [0u32; 0], "at {now:?}");
         }
         assert_eq!(timers.next_deadline(), Some(far));
         assert_eq!(expired(&mut timers, far), [1]);
@@ -272,8 +272,8 @@ mod tests {
         }
         assert_eq!(timers.slots.len(), 1);
         assert!(timers.overdue.is_empty());
-        assert_eq!(expired(&mut timers, ms(30_098)), []);
-        assert_eq!(expired(&mut timers, ms(40_000)), []);
+        assert_eq!(expired(&mut timers, ms(30_098)), [0u32; 0]);
+        assert_eq!(expired(&mut timers, ms(40_000)), [0u32; 0]);
         assert!(timers.slots.is_empty());
     }
 
