@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::gannet::{Home, ready_key};
 use crate::install::{self, left_out};
 use crate::network::Network;
 use crate::peer::Peer;
-use crate::tools::{Scratch, eventually, files, hex, not_empty, sample, str};
+use crate::tools::{Scratch, eventually, files, hex, not_empty, put, sample, str};
 
 /// `dat` with its own home, in a private network.
 fn dat(network: &Network, version: &str, home: &Path, at: &Path, words: &[&str]) -> Peer {
@@ -65,5 +66,43 @@ fn dat_clones_from_dat_through_multicast() {
         let _share = dat(&network, sharing, &home, &from, &["share"]);
         let to = dat_clone(&network, cloning, &scratch, &link(&from));
         assert_eq!(files(&to), not_empty(files(&from)), "{sharing} to {cloning}");
+    }
+}
+
+#[test]
+fn gannet_clones_what_dat_shares_through_multicast() {
+    if left_out() {
+        return;
+    }
+    for version in ["13", "14"] {
+        let (scratch, network, home) = (Scratch::new(), Network::new(), Home::new());
+        let (from, to) = (scratch.dir("from"), scratch.name("to"));
+        sample(&from);
+        let mut share = dat(&network, version, &scratch.dir("its home"), &from, &["share"]);
+        let link = link(&from);
+        let mut clone = home.gannet_in(&network, &["clone", &link, str(&to)]);
+        clone.expect("ready");
+        eventually("the clone", || to.exists() && files(&to) == files(&from));
+        put(&from, "added.txt", b"later");
+        std::fs::remove_file(from.join("a.txt")).expect("a file");
+        eventually("the changes", || files(&to) == files(&from));
+        share.kill();
+    }
+}
+
+#[test]
+fn dat_clones_what_gannet_shares_through_multicast() {
+    if left_out() {
+        return;
+    }
+    for version in ["13", "14"] {
+        let (scratch, network, home) = (Scratch::new(), Network::new(), Home::new());
+        let from = scratch.dir("from");
+        sample(&from);
+        let mut share = home.gannet_in(&network, &["share", str(&from)]);
+        let key = ready_key(&share.expect("ready"));
+        share.expect("published");
+        let to = dat_clone(&network, version, &scratch, &format!("dat://{key}"));
+        assert_eq!(files(&to), not_empty(files(&from)), "dat {version}");
     }
 }

@@ -6,9 +6,10 @@
 //! leaves them out. Everything stays on loopback; what finds its peers by multicast runs in a
 //! private network namespace.
 
-#![allow(dead_code)]
-
 mod dat;
+mod drives;
+mod feeds;
+mod gannet;
 mod install;
 mod network;
 mod peer;

@@ -116,6 +116,12 @@ impl Peer {
         let _ = rustix::process::kill_process(pid, signal);
     }
 
+    /// Stops it as a user does, with SIGTERM, and waits.
+    pub fn stop(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        self.finish();
+    }
+
     /// Kills it without a chance to tidy up.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

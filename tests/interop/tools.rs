@@ -70,7 +70,7 @@ pub fn put(folder: &Path, name: &str, bytes: &[u8]) {
 
 /// `size` bytes that depend on `seed` alone and do not compress.
 pub fn noise(seed: u64, size: usize) -> Vec<u8> {
-    let mut rng = gannet::rng::Rng::from_seed(seed);
+    let mut rng = ::gannet::rng::Rng::from_seed(seed);
     let mut bytes = vec![0; size];
     rng.fill(&mut bytes);
     bytes

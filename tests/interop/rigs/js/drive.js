@@ -64,7 +64,7 @@ function importAll (done) {
     const on = fs.statSync(path.join(options.folder, name))
     drive.stat(name, (missing, stat) => {
       if (!missing && stat.size === on.size && stat.mtime >= Math.floor(on.mtimeMs)) return next()
-      const to = drive.createWriteStream(name, { mode: on.mode, mtime: on.mtimeMs, ctime: on.ctimeMs })
+      const to = drive.createWriteStream(name, { mode: on.mode, mtime: Math.floor(on.mtimeMs), ctime: Math.floor(on.ctimeMs) })
       to.on('error', lib.fail)
       to.on('finish', next)
       fs.createReadStream(path.join(options.folder, name), { highWaterMark: 65536 }).pipe(to)
