@@ -65,7 +65,7 @@ enum Inbound {
     Keyless {
         nonce: [u8; 24],
     },
-    Cipher(StreamCipher),
+    Cipher(Box<StreamCipher>),
 }
 
 /// A connection that speaks Dat.
@@ -111,7 +111,7 @@ impl Session {
     pub fn provide_key(&mut self, key: &[u8; 32]) {
         self.key = Some(*key);
         if let Inbound::Keyless { nonce } = &self.inbound {
-            self.inbound = Inbound::Cipher(StreamCipher::new(key, nonce));
+            self.inbound = Inbound::Cipher(Box::new(StreamCipher::new(key, nonce)));
         }
     }
 
@@ -291,7 +291,7 @@ impl Session {
         self.channels.opened_by_peer(channel, &discovery_key)?;
         match &self.key {
             Some(key) => {
-                self.inbound = Inbound::Cipher(StreamCipher::new(key, nonce));
+                self.inbound = Inbound::Cipher(Box::new(StreamCipher::new(key, nonce)));
                 Ok(What::Feed { discovery_key })
             }
             None => {
