@@ -185,3 +185,23 @@ pub const RESOLVE_GRACE: Duration = Duration::from_millis(250);
 pub const BITS_PER_PAGE: u64 = 4096;
 /// Blocks of a feed: its files stay below 16 TiB, the least that common file systems allow.
 pub const FEED_BLOCKS: u64 = 1 << 32;
+// ── Drives ──────────────────────────────────────────────────────────────────────────────────────
+
+/// Bytes of content in a block that we cut from a file; what JavaScript drives use.
+pub const DRIVE_BLOCK_BYTES: usize = 64 * 1024;
+/// Bytes of an entry's name: a path as long as Linux takes one.
+pub const DRIVE_NAME_BYTES: usize = 4096;
+/// Bytes of one component of a name: as long as common file systems take one.
+pub const DRIVE_COMPONENT_BYTES: usize = 255;
+/// Components of a name.
+pub const DRIVE_DEPTH: usize = 128;
+/// Names in one directory of a drive: a node lists them all, in 8 bytes each while it is walked.
+pub const DRIVE_LIST_NAMES: usize = 1 << 18;
+/// Numbers that the directories on one walk's path may hold together (8 bytes each).
+pub const WALK_NUMBERS: usize = 1 << 20;
+/// Members of directories that a drive's writer remembers (16 bytes each).
+pub const TREE_CACHE_NUMBERS: usize = 1 << 16;
+/// Bytes of `.datignore` that are read.
+pub const IGNORE_BYTES: usize = 64 * 1024;
+/// Patterns of it that are used: each is tried on every name.
+pub const IGNORE_PATTERNS: usize = 1024;
