@@ -119,9 +119,7 @@ fn one(component: &str) -> String {
                 out.push(chars.next().unwrap_or('\\'));
                 continue;
             }
-            '*' if !in_class => {
-                while chars.next_if_eq(&'*').is_some() {}
-            }
+            '*' if !in_class => while chars.next_if_eq(&'*').is_some() {},
             '{' | '}' | ',' if !in_class => out.push('\\'),
             '[' => in_class = true,
             ']' => in_class = false,
@@ -145,8 +143,16 @@ mod tests {
     #[test]
     fn defaults() {
         for path in [
-            ".dat/", ".DAT/", ".dat/metadata.key", ".git/", "a/.hidden", ".DS_Store", "a/.DS_Store",
-            ".datignore", ".well-known/other", ".well-known/.x",
+            ".dat/",
+            ".DAT/",
+            ".dat/metadata.key",
+            ".git/",
+            "a/.hidden",
+            ".DS_Store",
+            "a/.DS_Store",
+            ".datignore",
+            ".well-known/other",
+            ".well-known/.x",
         ] {
             assert!(ignored("", path), "{path}");
         }
@@ -160,9 +166,18 @@ mod tests {
     #[test]
     fn patterns() {
         let rules = "# comment\n*.tmp\n!keep.tmp\n/top\nbuild/\ndocs/*.txt\na/**/z\n\\#x\n";
-        for path in ["x.tmp", "d/x.tmp", "top", "build/", "q/build/", "build/x", "docs/a.txt",
-            "a/z", "a/b/c/z", "#x"]
-        {
+        for path in [
+            "x.tmp",
+            "d/x.tmp",
+            "top",
+            "build/",
+            "q/build/",
+            "build/x",
+            "docs/a.txt",
+            "a/z",
+            "a/b/c/z",
+            "#x",
+        ] {
             assert!(ignored(rules, path), "{path}");
         }
         for path in ["keep.tmp", "d/keep.tmp", "d/top", "build", "docs/d/a.txt", "comment", "b/z"] {
@@ -172,7 +187,9 @@ mod tests {
 
     /// Pieces of patterns and paths that meet often.
     fn piece() -> impl Strategy<Value = &'static str> {
-        prop::sample::select(vec!["a", "b", "ab", "*", "a*", "?", "[ab]", "[!a]", "**", "b.c", "x{a,b}"])
+        prop::sample::select(vec![
+            "a", "b", "ab", "*", "a*", "?", "[ab]", "[!a]", "**", "b.c", "x{a,b}",
+        ])
     }
 
     proptest! {

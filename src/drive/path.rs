@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn d04_other_names_are_paths_below_the_folder() {
-        for name in ["a", "/a/b", "/a/.dat", "/...", "/ü/日本 語/\u{1f426}", "/a\\b", "/x:y", "/nul"] {
+        for name in
+            ["a", "/a/b", "/a/.dat", "/...", "/ü/日本 語/\u{1f426}", "/a\\b", "/x:y", "/nul"]
+        {
             let path = check(name).unwrap();
             assert!(path.is_relative());
             assert_eq!(path.to_str(), Some(name.trim_start_matches('/')));
@@ -134,7 +136,8 @@ mod tests {
 
     #[test]
     fn d04_windows_traps() {
-        for name in ["CON", "nul.txt", "com1", "LPT9.x", "a.", "a ", "a:b", "a?", "a\\b", "x\u{1}"] {
+        for name in ["CON", "nul.txt", "com1", "LPT9.x", "a.", "a ", "a:b", "a?", "a\\b", "x\u{1}"]
+        {
             assert!(is_windows_trap(name), "{name}");
         }
         for name in ["console", "com0", "com10", "a.b", "日本日本"] {

@@ -317,4 +317,3 @@ fn others<S: NodeSource>(
     }
     Ok(lists)
 }
-

@@ -242,7 +242,12 @@ enum Step {
     Visited,
     Leave,
     /// A child (or the directory's own entry) in both versions.
-    Pair { part: Option<String>, old: Option<TreeNode>, new: Option<TreeNode>, seq: u64 },
+    Pair {
+        part: Option<String>,
+        old: Option<TreeNode>,
+        new: Option<TreeNode>,
+        seq: u64,
+    },
 }
 
 /// The change of an entry that stands, or stood, under one name.
