@@ -105,7 +105,10 @@ fn read_exactly(disk: &mut dyn Disk, file: File, out: &mut [u8]) -> io::Result<(
     while done < out.len() {
         match disk.read_at(file, done as u64, &mut out[done..])? {
             0 => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the secret key is cut off"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the secret key is cut off",
+                ));
             }
             n => done += n,
         }

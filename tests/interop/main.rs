@@ -15,3 +15,4 @@ mod network;
 mod peer;
 mod rigs;
 mod tools;
+mod wire;
