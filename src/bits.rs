@@ -208,6 +208,17 @@ impl Bitfield {
         }
     }
 
+    /// The highest set bit.
+    pub fn last_set(&self) -> Option<u64> {
+        let full = self.full.iter().next_back().map(|(page, pages)| (page + pages) * PAGE - 1);
+        let mixed = self.mixed.last_key_value().and_then(|(&number, page)| {
+            let words = page.bits.get_ref().storage();
+            let at = words.iter().rposition(|&word| word != 0)? as u64;
+            Some(number * PAGE + at * 64 + 63 - u64::from(page.word(at).leading_zeros()))
+        });
+        full.max(mixed)
+    }
+
     /// The first clear bit at or after `from`. (Bit 2^64 - 1 cannot be set by ranges, so there
     /// always is one.)
     pub fn next_clear(&self, from: u64) -> u64 {

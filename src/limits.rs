@@ -185,6 +185,10 @@ pub const RESOLVE_GRACE: Duration = Duration::from_millis(250);
 pub const BITS_PER_PAGE: u64 = 4096;
 /// Blocks of a feed: its files stay below 16 TiB, the least that common file systems allow.
 pub const FEED_BLOCKS: u64 = 1 << 32;
+/// Depth of the node above all blocks of the longest feed.
+pub const FEED_DEPTH: u32 = FEED_BLOCKS.ilog2();
+/// Signatures looked for below a root when the likely one is missing: a few pages of the file.
+pub const SIGNATURES_TRIED: usize = 1024;
 // ── Drives ──────────────────────────────────────────────────────────────────────────────────────
 
 /// Bytes of content in a block that we cut from a file; what JavaScript drives use.

@@ -9,8 +9,9 @@ mod tests;
 use crate::bits::Bitfield;
 use crate::crypto::hash::{self, Node};
 use crate::crypto::sign::{PublicKey, Signature};
+use crate::limits;
 
-pub use proof::{Accepted, Refusal};
+pub use proof::{Accepted, Refusal, Verdict};
 
 /// What is known of one feed. The blocks, hashes and signatures themselves are in the store.
 #[derive(Clone, Debug)]
@@ -103,6 +104,51 @@ impl Feed {
     /// (dat/SPEC §7.1). 1: send no nodes; 0: nothing is held.
     pub fn digest(&self, block: u64) -> u64 {
         proof::digest(self, block)
+    }
+
+    /// The length of the longest tree that the held nodes make up (dat/SPEC §8).
+    pub(crate) fn length_by_nodes(&self) -> u64 {
+        let Some(last) = self.nodes.last_set() else { return 0 };
+        let (mut top, mut node) = (0, 0);
+        while flat::right_span(node) < last && flat::depth(node) < limits::FEED_DEPTH {
+            node = flat::parent(node);
+            if self.holds(node) {
+                top = node;
+            }
+        }
+        proof::verified_by(self, top)
+    }
+
+    pub(crate) fn writer(mut self) -> Feed {
+        self.writable = true;
+        self
+    }
+
+    pub(crate) fn freeze(&mut self, fork: Fork) {
+        self.fork = Some(fork);
+    }
+
+    pub(crate) fn set_nodes(&mut self, start: u64, len: u64, here: bool) {
+        if here {
+            self.nodes.set_range(start, len);
+        } else {
+            self.nodes.clear_range(start, len);
+        }
+    }
+
+    /// Marks one node as held. Whether it was not before.
+    pub(crate) fn set_node(&mut self, node: u64) -> bool {
+        self.nodes.set(node)
+    }
+
+    /// Marks one block as held. Whether it was not before.
+    pub(crate) fn set_block(&mut self, block: u64) -> bool {
+        self.have.set(block)
+    }
+
+    pub(crate) fn set_lengths(&mut self, length: u64, byte_length: u64) {
+        self.length = length;
+        self.byte_length = byte_length;
     }
 
     /// Marks blocks as held or not; for a feed whose store does not matter, as in tests.

@@ -1,11 +1,12 @@
 //! Proofs that a block belongs to a feed: the asker's digest, the holder's answer, the asker's
 //! check (dat/SPEC §7). Stateless: nothing is remembered for a peer.
 
-use super::Feed;
-use crate::crypto::hash::Node;
-use crate::crypto::sign::Signature;
+use super::{Feed, Fork, flat};
+use crate::crypto::hash::{self, Node};
+use crate::crypto::sign::{self, Signature};
+use crate::limits;
 
-/// Where hashes and signatures are kept. `E` is the keeper's own error, "not yet" included.
+/// Where hashes and signatures are kept. `Error` is the keeper's own, "not yet" included.
 pub trait Nodes {
     type Error;
     /// A node that is held; `None` if it is not.
@@ -31,9 +32,10 @@ pub struct Accepted {
     pub offset: u64,
     /// The block's size in bytes.
     pub size: u64,
-    /// The nodes that the proof made trustworthy, the leaf among them.
+    /// The nodes that the proof made trustworthy. A leaf whose block did not come is not among
+    /// them, nor is its sibling: only the sum of their sizes is proven.
     pub nodes: Vec<Node>,
-    /// The length and byte length that the proof's signature is for, and the signature.
+    /// The tree that the proof's signature is for.
     pub signed: Option<Signed>,
 }
 
@@ -45,14 +47,23 @@ pub struct Signed {
     pub signature: Signature,
 }
 
+/// What became of a block or hash from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted(Accepted),
+    Refused(Refusal),
+    /// It is properly signed and contradicts what we hold: the writer made two histories.
+    Forked(Fork),
+}
+
 /// Why a block or hash from a peer was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the block number is beyond every feed")]
+    #[error("a block or node number is beyond every feed")]
     Index,
     #[error("the proof has neither a block nor its hash")]
     Empty,
-    #[error("the block is too large")]
+    #[error("a size is beyond every feed")]
     Size,
     #[error("the proof has too many nodes")]
     Nodes,
@@ -66,30 +77,350 @@ pub enum Refusal {
     Forked,
 }
 
-pub(super) fn digest(_feed: &Feed, _block: u64) -> u64 {
-    todo!()
+pub(super) fn digest(feed: &Feed, block: u64) -> u64 {
+    let mut node = 2 * block;
+    if block >= limits::FEED_BLOCKS {
+        return 0;
+    }
+    if feed.holds(node) {
+        return 1;
+    }
+    let end = (2 * feed.length).max(flat::sibling(node) + 2);
+    let mut bits = 0;
+    for k in 1.. {
+        let (sibling, parent) = (flat::sibling(node), flat::parent(node));
+        if flat::right_span(sibling) >= end && flat::left_span(parent) == 0 {
+            break;
+        }
+        if feed.holds(sibling) {
+            bits |= 1 << k;
+        }
+        if feed.holds(parent) {
+            bits |= 1 << (k + 1) | 1;
+            let whole = bits + 1 == 1 << (k + 2);
+            return if whole { 1 } else { bits };
+        }
+        node = parent;
+    }
+    bits
 }
 
-/// The answer to a request (dat/SPEC §7.2). `None`: the block or its path is not held.
+/// The answer to a request (dat/SPEC §7.2). `None`: the block's hash or its path is not held.
 pub fn build<N: Nodes>(
-    _feed: &Feed,
-    _nodes: &mut N,
-    _index: u64,
-    _digest: u64,
-    _hash_only: bool,
+    feed: &Feed,
+    held: &mut N,
+    index: u64,
+    digest: u64,
+    hash_only: bool,
 ) -> Result<Option<Proof>, N::Error> {
-    todo!()
+    let leaf = 2 * index.min(limits::FEED_BLOCKS);
+    if index >= limits::FEED_BLOCKS || !feed.holds(leaf) {
+        return Ok(None);
+    }
+    let mut send: Vec<u64> = if hash_only { vec![leaf] } else { Vec::new() };
+    let mut signature = None;
+    if digest != 1 {
+        let known = Known::from_digest(feed, leaf, digest);
+        // The way up, each node with how much is to be sent when it is the root.
+        let mut path = Vec::new();
+        let mut node = leaf;
+        while !known.has(node) {
+            path.push((node, send.len()));
+            let sibling = flat::sibling(node);
+            if !feed.holds(sibling) {
+                break;
+            }
+            if !known.has(sibling) {
+                send.push(sibling);
+            }
+            node = flat::parent(node);
+        }
+        if !known.has(node) {
+            let Some((root, keep, length, signed)) = signed_root(feed, held, &path)? else {
+                return Ok(None);
+            };
+            send.truncate(keep);
+            send.extend(flat::full_roots(length).filter(|&r| r != root && !known.has(r)));
+            signature = Some(signed);
+        }
+    }
+    let mut nodes = Vec::with_capacity(send.len());
+    for number in send {
+        match held.node(number)? {
+            Some(node) => nodes.push(node),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Proof { nodes, signature }))
 }
 
-/// Checks an answer (dat/SPEC §7.4): `leaf` is the node of the value that came, or `None` when the
-/// first of `nodes` is the leaf. The inner result says what is wrong.
+/// The nodes that an asker holds, as far as their digest tells.
+struct Known(Vec<u64>);
+
+impl Known {
+    fn from_digest(feed: &Feed, leaf: u64, digest: u64) -> Known {
+        let mut known = Known(Vec::new());
+        let (ancestor, mut left) = (digest & 1 == 1, digest >> 1);
+        let mut node = leaf;
+        while left != 0 && flat::depth(node) < limits::FEED_DEPTH {
+            if left == 1 && ancestor {
+                known.add(node);
+                let span = flat::right_span(node.min(flat::sibling(node)));
+                flat::full_roots(span / 2 + 1)
+                    .filter(|&r| feed.holds(r))
+                    .for_each(|r| known.add(r));
+                break;
+            }
+            if left & 1 == 1 {
+                known.add(flat::sibling(node));
+            }
+            node = flat::parent(node);
+            left >>= 1;
+        }
+        known
+    }
+
+    fn has(&self, node: u64) -> bool {
+        self.0.contains(&node)
+    }
+
+    /// Who holds two siblings holds their parent.
+    fn add(&mut self, mut node: u64) {
+        while !self.has(node) {
+            self.0.push(node);
+            if !self.has(flat::sibling(node)) {
+                break;
+            }
+            node = flat::parent(node);
+        }
+    }
+}
+
+/// The topmost node of `path` that is a full root of a tree whose signature and roots we hold.
+/// Returns it with its companion from `path`, the tree's length and the signature.
+fn signed_root<N: Nodes>(
+    feed: &Feed,
+    held: &mut N,
+    path: &[(u64, usize)],
+) -> Result<Option<(u64, usize, u64, Signature)>, N::Error> {
+    for &(root, keep) in path.iter().rev() {
+        let (start, span) = flat::blocks(root);
+        let (low, high) = (start + span, start + 2 * span - 1);
+        // The whole feed, the tree that the held nodes on the right make likely, then any other.
+        let likely = [feed.length, verified_by(feed, root)];
+        let first = high.min(feed.length);
+        let others = (low..=first).rev().take(limits::SIGNATURES_TRIED);
+        for length in likely.into_iter().chain(others) {
+            let possible =
+                (low..=high).contains(&length) && flat::full_roots(length).all(|r| feed.holds(r));
+            if possible && let Some(signature) = held.signature(length)? {
+                return Ok(Some((root, keep, length, signature)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The length of the tree under which a held node was proven, going by the nodes that are held to
+/// the right of it (dat/SPEC §7.2, partial holder). 0 if the node is not held.
+pub(crate) fn verified_by(feed: &Feed, node: u64) -> u64 {
+    if !feed.holds(node) {
+        return 0;
+    }
+    let mut top = node;
+    while feed.holds(flat::parent(top)) && feed.holds(flat::sibling(top)) {
+        top = flat::parent(top);
+    }
+    while flat::depth(top) > 0 {
+        top = flat::index(flat::depth(top), flat::offset(top) + 1);
+        while !feed.holds(top) {
+            match flat::children(top) {
+                Some((left, _)) => top = left,
+                None => return top / 2,
+            }
+        }
+    }
+    top / 2 + 1
+}
+
+/// Checks an answer (dat/SPEC §7.4). `leaf` is the node of the value that came, or `None` when
+/// there was no value and the first of `nodes` is the leaf.
 pub fn verify<N: Nodes>(
-    _feed: &Feed,
-    _held: &mut N,
-    _index: u64,
-    _leaf: Option<Node>,
-    _nodes: &[Node],
-    _signature: Option<&Signature>,
-) -> Result<Result<Accepted, Refusal>, N::Error> {
-    todo!()
+    feed: &Feed,
+    held: &mut N,
+    index: u64,
+    leaf: Option<Node>,
+    nodes: &[Node],
+    signature: Option<&Signature>,
+) -> Result<Verdict, N::Error> {
+    let mut check = Check { feed, held, rest: nodes, kept: Vec::new() };
+    match check.run(index, leaf, signature) {
+        Ok(accepted) => Ok(Verdict::Accepted(accepted)),
+        Err(Stop::Refused(refusal)) => Ok(Verdict::Refused(refusal)),
+        Err(Stop::Forked(fork)) => Ok(Verdict::Forked(fork)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+enum Stop<E> {
+    Refused(Refusal),
+    Forked(Fork),
+    Failed(E),
+}
+
+impl<E> From<Refusal> for Stop<E> {
+    fn from(refusal: Refusal) -> Stop<E> {
+        Stop::Refused(refusal)
+    }
+}
+
+/// A check under way.
+struct Check<'a, N: Nodes> {
+    feed: &'a Feed,
+    held: &'a mut N,
+    /// Nodes of the proof that were not used yet.
+    rest: &'a [Node],
+    /// What is to be stored if all is well.
+    kept: Vec<Node>,
+}
+
+impl<N: Nodes> Check<'_, N> {
+    fn run(
+        &mut self,
+        index: u64,
+        leaf: Option<Node>,
+        signature: Option<&Signature>,
+    ) -> Result<Accepted, Stop<N::Error>> {
+        if self.feed.fork.is_some() {
+            return Err(Refusal::Forked.into());
+        }
+        self.plausible(index)?;
+        let with_block = leaf.is_some();
+        let leaf = match leaf {
+            Some(leaf) => leaf,
+            None => self.shift().ok_or(Refusal::Empty)?,
+        };
+        if leaf.index != 2 * index {
+            return Err(Refusal::Wrong.into());
+        }
+        let (top, trusted) = self.climb(leaf)?;
+        if !with_block && top.index != leaf.index {
+            // Only the sum of these two sizes is covered by a hash.
+            let sibling = flat::sibling(leaf.index);
+            self.kept.retain(|node| node.index != leaf.index && node.index != sibling);
+        }
+        let signed = if trusted { None } else { Some(self.signed(top, signature)?) };
+        let offset = self.offset(index)?;
+        let size = leaf.size;
+        if offset.checked_add(size).is_none_or(|end| end > limits::MAX_SAFE_INTEGER) {
+            return Err(Refusal::Size.into());
+        }
+        let nodes = std::mem::take(&mut self.kept);
+        Ok(Accepted { index, offset, size, nodes, signed })
+    }
+
+    /// Numbers that arithmetic can take.
+    fn plausible(&self, index: u64) -> Result<(), Refusal> {
+        if self.rest.len() > limits::PROOF_NODES {
+            return Err(Refusal::Nodes);
+        }
+        let beyond = |node: &Node| node.index >= 2 * limits::FEED_BLOCKS;
+        if index >= limits::FEED_BLOCKS || self.rest.iter().any(beyond) {
+            return Err(Refusal::Index);
+        }
+        Ok(())
+    }
+
+    fn shift(&mut self) -> Option<Node> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
+    fn shift_if(&mut self, index: u64) -> Option<Node> {
+        if self.rest.first()?.index == index { self.shift() } else { None }
+    }
+
+    fn stored(&mut self, index: u64) -> Result<Option<Node>, Stop<N::Error>> {
+        if self.feed.holds(index) { self.held.node(index).map_err(Stop::Failed) } else { Ok(None) }
+    }
+
+    /// Hashes upwards as far as siblings reach. True: ended at a node that we hold and that agrees.
+    fn climb(&mut self, leaf: Node) -> Result<(Node, bool), Stop<N::Error>> {
+        let mut top = leaf;
+        while flat::depth(top.index) < limits::FEED_DEPTH {
+            if self.stored(top.index)? == Some(top) {
+                return Ok((top, true));
+            }
+            let sibling = flat::sibling(top.index);
+            let other = match self.shift_if(sibling) {
+                Some(sent) => {
+                    self.kept.push(sent);
+                    sent
+                }
+                None => match self.stored(sibling)? {
+                    Some(stored) => stored,
+                    None => break,
+                },
+            };
+            self.kept.push(top);
+            top = hash::parent(&top, &other).ok_or(Refusal::Size)?;
+        }
+        self.kept.push(top);
+        Ok((top, false))
+    }
+
+    /// `top` must be a full root of a tree that is signed.
+    fn signed(
+        &mut self,
+        top: Node,
+        signature: Option<&Signature>,
+    ) -> Result<Signed, Stop<N::Error>> {
+        let last = self.rest.last().map_or(0, |node| flat::right_span(node.index));
+        let length = last.max(flat::right_span(top.index)) / 2 + 1;
+        if length > limits::FEED_BLOCKS {
+            return Err(Refusal::Index.into());
+        }
+        let mut roots = Vec::new();
+        for root in flat::full_roots(length) {
+            roots.push(if root == top.index {
+                top
+            } else if let Some(sent) = self.shift_if(root) {
+                self.kept.push(sent);
+                sent
+            } else {
+                self.stored(root)?.ok_or(Refusal::Roots)?
+            });
+        }
+        // Without its root in the tree, or with nodes that nothing was done with, nothing is proven.
+        if !self.rest.is_empty() || !roots.iter().any(|root| root.index == top.index) {
+            return Err(Refusal::Wrong.into());
+        }
+        let signature = *signature.ok_or(Refusal::Unsigned)?;
+        if !sign::verify(&self.feed.key, &hash::roots(&roots), &signature) {
+            return Err(Refusal::Wrong.into());
+        }
+        for node in self.kept.clone() {
+            if self.stored(node.index)?.is_some_and(|stored| stored != node) {
+                return Err(Stop::Forked(Fork { length, roots, signature }));
+            }
+        }
+        let sizes = roots.iter().try_fold(0u64, |sum, root| sum.checked_add(root.size));
+        let byte_length = sizes.filter(|&sum| sum <= limits::MAX_SAFE_INTEGER);
+        Ok(Signed { length, byte_length: byte_length.ok_or(Refusal::Size)?, signature })
+    }
+
+    /// Where a block begins: the sizes of the full roots of all before it, old and new.
+    fn offset(&mut self, block: u64) -> Result<u64, Stop<N::Error>> {
+        let mut sum = 0u64;
+        for root in flat::full_roots(block) {
+            let kept = self.kept.iter().find(|node| node.index == root).copied();
+            let node = match kept {
+                Some(node) => node,
+                None => self.stored(root)?.ok_or(Refusal::Roots)?,
+            };
+            sum = sum.checked_add(node.size).ok_or(Refusal::Size)?;
+        }
+        Ok(sum)
+    }
 }
