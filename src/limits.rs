@@ -209,3 +209,5 @@ pub const TREE_CACHE_NUMBERS: usize = 1 << 16;
 pub const IGNORE_BYTES: usize = 64 * 1024;
 /// Patterns of it that are used: each is tried on every name.
 pub const IGNORE_PATTERNS: usize = 1024;
+/// Units of a job's budget that a system call or an entry costs; a byte costs one.
+pub const COST_CALL: usize = 4096;

@@ -98,8 +98,8 @@ fn trim_end(line: &str) -> &str {
     }
 }
 
-/// gitignore's language in fast-glob's: braces are plain there, and `**` is special only as a
-/// whole component.
+/// gitignore's language in fast-glob's: `**` is special only as a whole component. Braces are
+/// alternatives, as in `dat` and ripgrep.
 fn translate(text: &str) -> String {
     let components: Vec<String> = text
         .split('/')
@@ -120,7 +120,6 @@ fn one(component: &str) -> String {
                 continue;
             }
             '*' if !in_class => while chars.next_if_eq(&'*').is_some() {},
-            '{' | '}' | ',' if !in_class => out.push('\\'),
             '[' => in_class = true,
             ']' => in_class = false,
             _ => {}
