@@ -63,6 +63,86 @@ pub const STOP_WITHIN: Duration = Duration::from_millis(1500);
 /// The once-a-second timer.
 pub const TICK: Duration = Duration::from_secs(1);
 
+// ── Synchronizer ────────────────────────────────────────────────────────────────────────────────
+
+/// Requests that a new peer gets at once: enough to measure it.
+pub const REQUESTS_START: usize = 4;
+/// Requests that one peer has unanswered; 64 × 64 KiB fill 100 Mbit/s over 300 ms.
+pub const REQUESTS_MAX: usize = 64;
+/// The same where blocks are tiny, so that a round trip still moves kilobytes.
+pub const REQUESTS_TINY: usize = 256;
+/// Bytes of a block up to which it is tiny.
+pub const TINY_BLOCK_BYTES: u64 = 1024;
+/// Bytes that one peer may owe us; at least two requests are out, however large the blocks.
+pub const REQUEST_BYTES_IN_FLIGHT: u64 = 4 * 1024 * 1024;
+/// How long requests may wait at a peer before more of them stop making it faster.
+pub const REQUEST_QUEUE: Duration = Duration::from_millis(100);
+/// Unanswered for so long, a request is given to another peer: at least, at first, and at most.
+pub const REQUEST_TIMEOUT_MIN: Duration = Duration::from_secs(2);
+pub const REQUEST_TIMEOUT_FIRST: Duration = Duration::from_secs(5);
+pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// Given-up requests remembered per peer, so that a late answer is known for what it is.
+pub const REQUESTS_REMEMBERED: usize = 512;
+/// A peer that did not answer for a block is asked for it again after at most this.
+pub const DECLINED_FOR: Duration = Duration::from_secs(300);
+/// Blocks remembered per peer and feed as not answered.
+pub const DECLINED: usize = 4096;
+/// In the endgame a second peer is asked for a block when the first has had it for this long.
+pub const HEDGE_AFTER: Duration = Duration::from_millis(100);
+/// Blocks looked up at a time to be asked of one peer, sorted by rarity.
+pub const PICK_WINDOW: usize = 256;
+/// Steps from gap to gap in one search for missing blocks; the rest is searched in the next turn.
+pub const PICK_STEPS: usize = 4096;
+/// Peers counted for the rarity of a block.
+pub const RARITY_PEERS: usize = 32;
+/// Wants unanswered on one feed by one peer, as JavaScript peers do it.
+pub const WANTS_IN_FLIGHT: u32 = 16;
+/// Wants sent for one feed to one peer: 2^32 blocks.
+pub const WANT_RANGES: u64 = 4096;
+/// Wants are asked for at multiples of this, or JavaScript peers ignore them.
+pub const WANT_ALIGN: u64 = 8192;
+/// Windows that a peer wants on one feed.
+pub const WANT_WINDOWS: usize = 256;
+/// Wants of one peer answered at once, and then in a second: each may cost 128 KiB to encode.
+pub const WANT_ANSWERS_BURST: u32 = 64;
+pub const WANT_ANSWERS_PER_SECOND: u32 = 16;
+/// Heap for what one peer says it holds; 1 MiB is 8 million blocks, every other one missing.
+pub const PEER_HOLDINGS_BYTES: usize = 1024 * 1024;
+/// The same for all peers together.
+pub const HOLDINGS_BYTES: usize = 8 * 1024 * 1024;
+/// Stored blocks are announced together after this: far below a round trip, far above a block.
+pub const ANNOUNCE_AFTER: Duration = Duration::from_millis(20);
+/// Requests of one peer that wait here: more than another gannet ever has out (`REQUESTS_TINY` and
+/// what it gave up), so that two of them never stop reading each other.
+pub const UPLOAD_REQUESTS: usize = 320;
+/// Messages that may still arrive from a connection that was told to hold.
+pub const UPLOAD_REQUESTS_HARD: usize = 2 * UPLOAD_REQUESTS;
+/// "Do not have it" answers to one peer at once, and then in a second.
+pub const REFUSALS_BURST: u32 = 64;
+pub const REFUSALS_PER_SECOND: u32 = 16;
+/// Blocks that verify but were never asked for, after which the sender is disconnected.
+pub const UNASKED_BLOCKS: u64 = 64;
+/// Things sent that do not verify, after which the sender is banned.
+pub const STRIKES: u32 = 2;
+/// How long it is banned.
+pub const BAN: Duration = Duration::from_secs(3600);
+/// Bytes a second below which a peer is slow, whatever the others do.
+pub const SLOW_PEER_BYTES_PER_SECOND: u64 = 8 * 1024;
+/// A peer is slow below the median rate divided by this.
+pub const SLOW_PEER_PART: u64 = 8;
+/// How long a peer is watched before it is judged; doubles with each verdict and decays.
+pub const SLOW_PEER_AFTER: Duration = Duration::from_secs(30);
+/// Verdicts in a row that double the patience.
+pub const SLOW_PEER_DOUBLINGS: u32 = 5;
+/// Between two calls for peers for one feed.
+pub const NEED_PEERS_EVERY: Duration = Duration::from_secs(30);
+/// A peer whose session is over may still open another feed for this long.
+pub const FINISHED_GRACE: Duration = Duration::from_secs(1);
+/// Bytes that a block of a feed still unknown is taken to have: what Dat writers cut files into.
+pub const BLOCK_ESTIMATE_BYTES: u64 = 64 * 1024;
+/// Announced ranges up to this length are sifted for blocks that the peer holds already.
+pub const ANNOUNCE_SIFT: u64 = 4096;
+
 // ── Poll loop ───────────────────────────────────────────────────────────────────────────────────
 
 /// Unsent bytes of a connection below which more frames are pulled: little enough that a Cancel

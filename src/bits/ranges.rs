@@ -103,6 +103,11 @@ impl RangeSet {
         self.iter().map(|(_, len)| len).sum()
     }
 
+    /// How many ranges those are.
+    pub fn ranges(&self) -> usize {
+        self.ranges.len()
+    }
+
     pub fn clear(&mut self) {
         self.ranges.clear();
     }

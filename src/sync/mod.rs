@@ -1,1 +1,225 @@
+//! The synchronizer: which blocks are asked of whom, what is announced to whom, what is answered
+//! next. One for all feeds and all peers of a node.
+//!
+//! A pure state machine: [`Sync::handle`] one input, [`Sync::poll_output`] until none is left, then
+//! [`Sync::next_deadline`]. A block that arrives goes through [`Sync::data`] first; the node
+//! verifies and stores it and says what came of it. Uploads are pulled with [`Sync::next_upload`]
+//! when the peer's socket has room.
+//!
+//! It knows no bytes on a wire, no proof, no disk and no clock; feeds are only looked at, through
+//! [`Feeds`]. The rules of asking and announcing are those of dat/SPEC §5, and nothing of §12.1 is
+//! ever sent.
 
+mod announce;
+mod check;
+mod contract;
+mod ending;
+mod feed;
+mod holdings;
+mod judge;
+mod members;
+mod message;
+mod peer;
+mod picker;
+mod rates;
+mod received;
+mod remote;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod uploads;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use contract::{
+    Arrival, FeedStatus, Feeds, Input, Output, PeerId, PeerStatus, Tuning, Upload, Wanted, Why,
+};
+pub use message::OwnedMessage;
+
+use crate::ids::FeedId;
+use crate::rng::Rng;
+use crate::time::Instant;
+use feed::FeedState;
+use judge::Judge;
+use peer::Peer;
+
+pub struct Sync {
+    rng: Rng,
+    tuning: Tuning,
+    feeds: BTreeMap<FeedId, FeedState>,
+    peers: BTreeMap<PeerId, Peer>,
+    /// Peers that may have room for a request and something to be asked for.
+    hungry: BTreeSet<PeerId>,
+    /// Feeds whose completeness is to be looked at.
+    touched: BTreeSet<FeedId>,
+    /// Feeds with blocks stored and not announced.
+    unannounced: BTreeSet<FeedId>,
+    announce_at: Option<Instant>,
+    judge: Judge,
+    /// Heap for what all peers say they hold.
+    held_bytes: usize,
+    out: VecDeque<Output>,
+    /// The next time at which something is due; it may be too early, never too late.
+    wake: Option<Instant>,
+}
+
+impl Sync {
+    pub fn new(rng: Rng, tuning: Tuning) -> Sync {
+        Sync {
+            rng,
+            judge: Judge::new(tuning.slow_after),
+            tuning,
+            feeds: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            hungry: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            unannounced: BTreeSet::new(),
+            announce_at: None,
+            held_bytes: 0,
+            out: VecDeque::new(),
+            wake: None,
+        }
+    }
+
+    /// Takes one input in. Drain `poll_output` before the next one.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, feeds: &dyn Feeds) {
+        let ticked = matches!(input, Input::Tick);
+        match input {
+            Input::FeedAdded { feed, wanted, upload, follow } => {
+                self.feeds.entry(feed).or_insert_with(|| FeedState::new(wanted, upload, follow));
+                self.touched.insert(feed);
+            }
+            Input::FeedRemoved { feed } => self.feed_removed(now, feed),
+            Input::SetWanted { feed, wanted } => {
+                self.change_wanted(now, feed, |state| state.set_wanted(wanted));
+            }
+            Input::WantMore { feed, start, length } => {
+                self.change_wanted(now, feed, |state| state.want_more(start, length));
+            }
+            Input::SetMode { feed, upload, follow } => {
+                self.change_wanted(now, feed, |state| state.set_mode(upload, follow));
+            }
+            Input::Joined { peer, feed, live, ack } => self.joined(peer, feed, live, ack),
+            Input::Parted { peer, feed } => self.parted(now, peer, feed),
+            Input::Gone { peer } => self.gone(now, peer),
+            Input::Message { peer, feed, message } => {
+                self.received(now, peer, feed, message, feeds);
+            }
+            Input::Stored { feed, index } => self.stored(now, feed, index),
+            Input::Rejected { feed, peer, index } => self.rejected(now, feed, peer, index),
+            Input::Lost { feed, index } => self.lost(now, feed, index),
+            Input::Grew { feed, from, to } => self.grew(feed, from, to, feeds),
+            Input::Cleared { feed, start, length } => self.cleared(feed, start, length),
+            Input::Uploaded { peer, bytes, .. } => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.up.add(now, bytes);
+                }
+            }
+            Input::Unavailable { peer, feed, index } => self.unavailable(now, peer, feed, index),
+            Input::SelfStalled(span) => {
+                self.peers.values_mut().for_each(|peer| peer.excuse(span));
+            }
+            Input::Tick => {}
+        }
+        if ticked || self.wake.is_some_and(|wake| wake <= now) {
+            self.timers(now, feeds);
+        }
+        self.settle(now, feeds);
+        if ticked {
+            debug_assert_eq!(self.check_invariants(feeds), Ok(()));
+        }
+    }
+
+    /// What follows from the input just taken in.
+    fn settle(&mut self, now: Instant, feeds: &dyn Feeds) {
+        while let Some(feed) = self.touched.pop_first() {
+            self.judge_completeness(now, feed, feeds);
+        }
+        self.fill(now, feeds);
+    }
+
+    /// Everything that time brings.
+    fn timers(&mut self, now: Instant, feeds: &dyn Feeds) {
+        self.wake = None;
+        self.expire_requests(now);
+        self.judge_slow(now, feeds);
+        self.end_sessions(now);
+        self.call_for_peers(now, feeds);
+        if self.announce_at.is_some_and(|at| at <= now) {
+            self.announce_stored();
+        }
+        self.wake_for(self.announce_at);
+        for (id, peer) in &mut self.peers {
+            if peer.retry.is_some_and(|at| at <= now) {
+                peer.retry = None;
+                peer.ripe.extend(peer.feeds.keys());
+                self.hungry.insert(*id);
+            }
+        }
+        let retries: Vec<Instant> = self.peers.values().filter_map(|peer| peer.retry).collect();
+        retries.into_iter().for_each(|at| self.wake_for(Some(at)));
+    }
+
+    /// What to do next, oldest first.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to call `handle` with `Tick` at the latest, should nothing else happen. May be early.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    fn wake_for(&mut self, at: Option<Instant>) {
+        if let Some(at) = at {
+            self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+        }
+    }
+
+    fn send(&mut self, peer: PeerId, feed: FeedId, message: OwnedMessage) {
+        self.out.push_back(Output::Send { peer, feed, message });
+    }
+
+    /// The peer's requests that can wait here do; read nothing more from it.
+    pub fn uploads_full(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.uploads.full())
+    }
+
+    /// Whether a request of the peer waits for its answer.
+    pub fn has_upload(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.uploads.len() > 0)
+    }
+
+    /// Takes the next request to answer out of the peer's queue. Say `Uploaded` or `Unavailable`
+    /// when that is done; answers may overtake each other a little.
+    pub fn next_upload(&mut self, _now: Instant, peer: PeerId) -> Option<Upload> {
+        self.peers.get_mut(&peer)?.uploads.pop()
+    }
+
+    /// Whether nothing wanted of the feed is missing, as `Output::Complete` said last.
+    pub fn is_complete(&self, feed: FeedId) -> bool {
+        let state = self.feeds.get(&feed);
+        state.is_some_and(|state| state.completeness != feed::Completeness::Missing)
+    }
+
+    pub fn feed_status(&self, feed: FeedId, feeds: &dyn Feeds) -> Option<FeedStatus> {
+        let (state, known) = (self.feeds.get(&feed)?, feeds.feed(feed)?);
+        let (wanted, missing) = state.figures(known);
+        let arriving =
+            state.flights.values().filter(|f| matches!(f, feed::Flight::Arriving(_))).count();
+        Some(FeedStatus {
+            length: known.length(),
+            have: known.have().count(),
+            wanted,
+            missing,
+            in_flight: (state.flights.len() - arriving) as u64,
+            arriving: arriving as u64,
+            peers: state.peers.len() as u64,
+            complete: self.is_complete(feed),
+        })
+    }
+
+    pub fn peer_status(&self, now: Instant, peer: PeerId) -> Option<PeerStatus> {
+        self.peers.get(&peer).map(|peer| peer.status(now))
+    }
+}

@@ -1,0 +1,146 @@
+//! Feeds and peers that come and go, and what is wanted.
+
+use super::feed::{Completeness, FeedState, Flight};
+use super::peer::Peer;
+use super::remote::Remote;
+use super::{Feeds, Output, OwnedMessage, PeerId, Sync};
+use crate::ids::FeedId;
+use crate::limits;
+use crate::time::Instant;
+
+impl Sync {
+    pub(super) fn joined(&mut self, id: PeerId, of: FeedId, live: bool, ack: bool) {
+        if !self.feeds.contains_key(&of) {
+            return;
+        }
+        let peer = self.peers.entry(id).or_insert_with(|| Peer::new(&self.tuning));
+        if peer.leaving || peer.feeds.contains_key(&of) {
+            return;
+        }
+        peer.feeds.insert(of, Remote::new(live, ack));
+        peer.finished = false;
+        if let Some(state) = self.feeds.get_mut(&of) {
+            state.peers.insert(id);
+        }
+        self.extend_wants(id, of);
+    }
+
+    pub(super) fn parted(&mut self, now: Instant, id: PeerId, of: FeedId) {
+        self.return_all(now, id, Some(of));
+        if let Some(state) = self.feeds.get_mut(&of) {
+            state.peers.remove(&id);
+            self.touched.insert(of);
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            self.held_bytes -= peer.forget(of);
+        }
+    }
+
+    pub(super) fn gone(&mut self, now: Instant, id: PeerId) {
+        let feeds = self.peers.get(&id).map(|peer| peer.feeds.keys().copied().collect());
+        let feeds: Vec<FeedId> = feeds.unwrap_or_default();
+        feeds.into_iter().for_each(|of| self.parted(now, id, of));
+        self.peers.remove(&id);
+        self.hungry.remove(&id);
+    }
+
+    pub(super) fn feed_removed(&mut self, now: Instant, of: FeedId) {
+        let peers = self.feeds.get(&of).map(|state| state.peers.clone()).unwrap_or_default();
+        self.feeds.remove(&of);
+        peers.into_iter().for_each(|id| self.parted(now, id, of));
+        self.unannounced.remove(&of);
+        self.touched.remove(&of);
+    }
+
+    /// Changes what is wanted: requests that are not wanted any more are taken back, and every
+    /// peer is looked at again (D02).
+    pub(super) fn change_wanted(
+        &mut self,
+        now: Instant,
+        of: FeedId,
+        change: impl FnOnce(&mut FeedState),
+    ) {
+        let Some(state) = self.feeds.get_mut(&of) else { return };
+        change(state);
+        let idle: Vec<(u64, Flight)> = state
+            .flights
+            .iter()
+            .filter(|(b, _)| !state.wants(**b))
+            .map(|(b, f)| (*b, *f))
+            .collect();
+        for (block, flight) in idle {
+            if matches!(flight, Flight::Asked(..)) {
+                if let Some(state) = self.feeds.get_mut(&of) {
+                    state.land(block);
+                }
+                flight.owners().for_each(|owner| self.take_back(owner, of, block));
+            }
+        }
+        self.touched.insert(of);
+        self.search_again(of);
+        let peers = self.feeds.get(&of).map(|state| state.peers.clone()).unwrap_or_default();
+        peers.into_iter().for_each(|id| self.extend_wants(id, of));
+        self.wake_for(Some(now));
+    }
+
+    /// All peers of a feed may have something for us.
+    pub(super) fn search_again(&mut self, of: FeedId) {
+        let Some(state) = self.feeds.get(&of).filter(|state| state.downloading()) else { return };
+        for id in &state.peers {
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            if let Some(remote) = peer.feeds.get_mut(&of) {
+                remote.picks.barren = false;
+                peer.ripe.insert(of);
+                self.hungry.insert(*id);
+            }
+        }
+    }
+
+    /// Asks the peer to tell what it has: the first range at once, further ones as far as it is
+    /// known to reach.
+    pub(super) fn extend_wants(&mut self, id: PeerId, of: FeedId) {
+        if !self.feeds.get(&of).is_some_and(FeedState::downloading) {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.leaving) else { return };
+        let Some(remote) = peer.feeds.get_mut(&of) else { return };
+        let mut starts = Vec::new();
+        let wants = &mut remote.wants;
+        while !wants.old && wants.open < limits::WANTS_IN_FLIGHT && wants.next < limits::WANT_RANGES
+        {
+            let start = wants.next * limits::WANT_BLOCKS;
+            if start > 0 && start >= remote.length {
+                break;
+            }
+            wants.next += 1;
+            wants.open += 1;
+            starts.push(start);
+        }
+        for start in starts {
+            self.send(id, of, OwnedMessage::Want { start, length: limits::WANT_BLOCKS });
+        }
+    }
+
+    /// Blocks are missing and nobody there can be asked: once in a while, call for peers (P07).
+    pub(super) fn call_for_peers(&mut self, now: Instant, feeds: &dyn Feeds) {
+        let mut next = None;
+        for (&of, state) in &mut self.feeds {
+            let missing = state.completeness == Completeness::Missing && state.downloading();
+            if !missing || !state.flights.is_empty() || feeds.feed(of).is_none() {
+                continue;
+            }
+            let hopeful = |id| self.peers.get(id).is_some_and(|p: &Peer| p.ripe.contains(&of));
+            if state.peers.iter().any(hopeful) {
+                continue;
+            }
+            let due = state.called.map_or(now, |called| called + limits::NEED_PEERS_EVERY);
+            if due <= now {
+                state.called = Some(now);
+                self.out.push_back(Output::NeedPeers { feed: of });
+            }
+            let due = due.max(now + limits::TICK);
+            next = Some(next.map_or(due, |at: Instant| at.min(due)));
+        }
+        self.wake_for(next);
+    }
+}

@@ -1,0 +1,319 @@
+//! One peer: its feeds, the requests it owes us, how fast it is, what it did wrong.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::rates::{self, Delay, Depth, Rate};
+use super::remote::Remote;
+use super::uploads::{Bucket, Uploads};
+use super::{PeerStatus, Tuning};
+use crate::ids::FeedId;
+use crate::limits;
+use crate::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) feeds: BTreeMap<FeedId, Remote>,
+    /// Feeds that may have a block to ask of it; the others need not be searched.
+    pub(super) ripe: BTreeSet<FeedId>,
+    /// The feed that was asked last: the next one has its turn.
+    pub(super) turn: FeedId,
+    asks: BTreeMap<(FeedId, u64), Ask>,
+    /// Live asks, oldest first; with leftovers of answered ones.
+    order: VecDeque<(FeedId, u64, u64)>,
+    /// Given-up asks, oldest first; with leftovers.
+    given_up: VecDeque<(FeedId, u64, u64)>,
+    serial: u64,
+    live: usize,
+    /// Bytes that the live asks stand for, by estimate.
+    owed: u64,
+    pub(super) depth: Depth,
+    pub(super) delay: Delay,
+    blocks: Rate,
+    pub(super) down: Rate,
+    pub(super) up: Rate,
+    /// Bytes of the frame that is arriving, counted already.
+    partial: u64,
+    /// When a part of a block last came in.
+    heard: Instant,
+    /// Time-outs since its last answer.
+    pub(super) silent: u32,
+    pub(super) uploads: Uploads,
+    pub(super) refusals: Bucket,
+    pub(super) want_answers: Bucket,
+    pub(super) strikes: u32,
+    pub(super) unasked: u64,
+    /// It is to be disconnected: nothing more for it or from it.
+    pub(super) leaving: bool,
+    pub(super) finished: bool,
+    pub(super) watch: Watch,
+    /// Heap for what it says it holds.
+    pub(super) held_bytes: usize,
+    /// Look again for something to ask of it then.
+    pub(super) retry: Option<Instant>,
+}
+
+/// A request that was sent to the peer.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    sent: Instant,
+    serial: u64,
+    /// Bytes expected.
+    estimate: u64,
+    live: bool,
+    /// The block has been stored since.
+    satisfied: bool,
+}
+
+/// What it delivered since it began to owe us something without a pause.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watch {
+    pub(super) since: Option<Instant>,
+    pub(super) bytes: u64,
+}
+
+/// How the peer stands to a block that came from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Asked,
+    GivenUp,
+    /// Given up, and stored since.
+    Satisfied,
+    Unasked,
+}
+
+impl Peer {
+    pub(super) fn new(tuning: &Tuning) -> Peer {
+        Peer {
+            feeds: BTreeMap::new(),
+            ripe: BTreeSet::new(),
+            turn: FeedId(0),
+            asks: BTreeMap::new(),
+            order: VecDeque::new(),
+            given_up: VecDeque::new(),
+            serial: 0,
+            live: 0,
+            owed: 0,
+            depth: Depth::new(tuning.requests, tuning.tiny_requests),
+            delay: Delay::default(),
+            blocks: Rate::default(),
+            down: Rate::default(),
+            up: Rate::default(),
+            partial: 0,
+            heard: Instant::default(),
+            silent: 0,
+            uploads: Uploads::default(),
+            refusals: Bucket::default(),
+            want_answers: Bucket::default(),
+            strikes: 0,
+            unasked: 0,
+            leaving: false,
+            finished: false,
+            watch: Watch::default(),
+            held_bytes: 0,
+            retry: None,
+        }
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Heap for what it says it holds, counted anew.
+    pub(super) fn holdings_bytes(&self) -> usize {
+        self.feeds.values().map(|r| r.holdings.bytes()).sum()
+    }
+
+    /// Whether one more request fits, for a block of about `estimate` bytes. A peer that went
+    /// silent gets one at a time.
+    pub(super) fn can_ask(&self, estimate: u64, tuning: &Tuning) -> bool {
+        let depth = if self.silent > 0 { 1 } else { self.depth.get() };
+        let bytes = self.owed.saturating_add(estimate) <= tuning.bytes_in_flight;
+        !self.leaving && self.live < depth && (bytes || self.live < 2)
+    }
+
+    pub(super) fn ask(&mut self, now: Instant, feed: FeedId, block: u64, estimate: u64) {
+        self.serial += 1;
+        let ask = Ask { sent: now, serial: self.serial, estimate, live: true, satisfied: false };
+        if let Some(old) = self.asks.insert((feed, block), ask) {
+            self.uncount(&old);
+        }
+        self.live += 1;
+        self.owed = self.owed.saturating_add(estimate);
+        self.order.push_back((feed, block, self.serial));
+        if self.order.len() > 2 * self.live + limits::REQUESTS_MAX {
+            let asks = &self.asks;
+            self.order.retain(|(feed, block, serial)| {
+                asks.get(&(*feed, *block)).is_some_and(|a| a.live && a.serial == *serial)
+            });
+        }
+        self.watch.since = self.watch.since.or(Some(now));
+    }
+
+    fn uncount(&mut self, ask: &Ask) {
+        if ask.live {
+            self.live -= 1;
+            self.owed = self.owed.saturating_sub(ask.estimate);
+        }
+        if self.live == 0 {
+            self.watch = Watch::default();
+        }
+    }
+
+    /// The block is not expected any more, but may come.
+    pub(super) fn give_up(&mut self, feed: FeedId, block: u64) {
+        let Some(ask) = self.asks.get_mut(&(feed, block)).filter(|ask| ask.live) else { return };
+        let old = *ask;
+        ask.live = false;
+        self.given_up.push_back((feed, block, old.serial));
+        self.uncount(&old);
+        while self.given_up.len() > limits::REQUESTS_REMEMBERED {
+            let Some((feed, block, serial)) = self.given_up.pop_front() else { break };
+            if self.asks.get(&(feed, block)).is_some_and(|a| !a.live && a.serial == serial) {
+                self.asks.remove(&(feed, block));
+            }
+        }
+    }
+
+    /// A block is stored: should this peer still send it, it comes for nothing.
+    pub(super) fn satisfied(&mut self, feed: FeedId, block: u64) {
+        if self.given_up.is_empty() {
+            return;
+        }
+        if let Some(ask) = self.asks.get_mut(&(feed, block)) {
+            ask.satisfied = true;
+        }
+    }
+
+    /// A block came, with `bytes` of value.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        feed: FeedId,
+        block: u64,
+        bytes: u64,
+    ) -> Answer {
+        let fresh = bytes - bytes.min(self.partial);
+        self.partial = 0;
+        self.down.add(now, fresh);
+        self.heard = now;
+        let Some(ask) = self.asks.remove(&(feed, block)) else { return Answer::Unasked };
+        self.watch.bytes += fresh;
+        self.uncount(&ask);
+        self.blocks.add(now, 1);
+        self.silent = 0;
+        // What a given-up request tells of the delay counts too: the peer is as slow as that.
+        self.delay.add(now, now.since(ask.sent));
+        self.depth.answered(self.blocks.last(), &self.delay, bytes);
+        match (ask.live, ask.satisfied) {
+            (_, true) => Answer::Satisfied,
+            (true, false) => Answer::Asked,
+            (false, false) => Answer::GivenUp,
+        }
+    }
+
+    /// Part of a block came.
+    pub(super) fn partial(&mut self, now: Instant, bytes: u64) {
+        self.partial += bytes;
+        self.watch.bytes += bytes;
+        self.down.add(now, bytes);
+        self.heard = now;
+    }
+
+    /// Its oldest live ask and when that is overdue. A block that is just coming in at a decent
+    /// rate is given more time.
+    pub(super) fn oldest(&mut self) -> Option<(FeedId, u64, Instant)> {
+        while let Some(&(feed, block, serial)) = self.order.front() {
+            match self.asks.get(&(feed, block)) {
+                Some(ask) if ask.live && ask.serial == serial => {
+                    let mut due = ask.sent + self.timeout();
+                    let floor = limits::SLOW_PEER_BYTES_PER_SECOND;
+                    if self.partial > 0 && self.down.per_second(self.heard) >= floor {
+                        due = due.max(self.heard + limits::REQUEST_TIMEOUT_MIN);
+                    }
+                    return Some((feed, block, due));
+                }
+                _ => drop(self.order.pop_front()),
+            }
+        }
+        None
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        rates::timeout(&self.delay, self.down.last(), self.owed, self.silent)
+    }
+
+    /// When the live ask for a block was sent.
+    pub(super) fn asked_at(&self, feed: FeedId, block: u64) -> Option<Instant> {
+        self.asks.get(&(feed, block)).filter(|ask| ask.live).map(|ask| ask.sent)
+    }
+
+    /// The live asks for blocks of a feed in `start..end`.
+    pub(super) fn asked_in(&self, feed: FeedId, start: u64, end: u64) -> Vec<u64> {
+        let range = self.asks.range((feed, start)..(feed, end.max(start)));
+        range.filter(|(_, ask)| ask.live).map(|((_, block), _)| *block).collect()
+    }
+
+    pub(super) fn live_asks(&self) -> impl Iterator<Item = (FeedId, u64)> + '_ {
+        self.asks.iter().filter(|(_, ask)| ask.live).map(|(at, _)| *at)
+    }
+
+    /// Forgets everything about one feed; its live asks are the caller's to return. The heap that
+    /// became free.
+    pub(super) fn forget(&mut self, feed: FeedId) -> usize {
+        for block in self.asked_in(feed, 0, u64::MAX) {
+            self.give_up(feed, block);
+        }
+        self.asks.retain(|(of, _), _| *of != feed);
+        self.ripe.remove(&feed);
+        self.uploads.forget(feed);
+        let freed = self.feeds.remove(&feed).map_or(0, |remote| remote.holdings.bytes());
+        self.held_bytes -= freed;
+        freed
+    }
+
+    /// Our own process stood still: its time does not count against the peer (P03).
+    pub(super) fn excuse(&mut self, span: Duration) {
+        self.asks.values_mut().for_each(|ask| ask.sent += span);
+        if let Some(since) = &mut self.watch.since {
+            *since += span;
+        }
+        self.heard += span;
+    }
+
+    pub(super) fn status(&self, now: Instant) -> PeerStatus {
+        PeerStatus {
+            down_per_second: self.down.per_second(now),
+            up_per_second: self.up.per_second(now),
+            down_bytes: self.down.total(),
+            up_bytes: self.up.total(),
+            delay: self.delay.smooth().unwrap_or_default(),
+            outstanding: self.live as u64,
+            depth: self.depth.get() as u64,
+            queued_uploads: self.uploads.len() as u64,
+            strikes: self.strikes,
+            unasked: self.unasked,
+        }
+    }
+
+    /// That the books agree with each other.
+    pub(super) fn check(&self, tuning: &Tuning) -> Result<(), String> {
+        let live: Vec<&Ask> = self.asks.values().filter(|ask| ask.live).collect();
+        let owed: u64 = live.iter().map(|ask| ask.estimate).sum();
+        let most = tuning.requests.1.max(tuning.tiny_requests);
+        for (good, what) in [
+            (live.len() == self.live, "live asks are miscounted"),
+            (owed == self.owed, "owed bytes are miscounted"),
+            (self.holdings_bytes() == self.held_bytes, "heap for holdings is miscounted"),
+            (self.live <= most, "too many requests out"),
+            (self.uploads.len() <= limits::UPLOAD_REQUESTS_HARD, "too many uploads queued"),
+            (self.asks.len() <= most + limits::REQUESTS_REMEMBERED, "too many asks remembered"),
+            (self.watch.since.is_some() == (self.live > 0), "watched without owing"),
+        ] {
+            if !good {
+                return Err(what.to_string());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! One feed at one peer: what the peer holds, what each side asked the other to announce, and
+//! which blocks are next to be asked of it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::holdings::Holdings;
+use crate::bits::RangeSet;
+use crate::limits;
+use crate::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Remote {
+    /// From its Handshake.
+    pub(super) live: bool,
+    pub(super) ack: bool,
+    pub(super) holdings: Holdings,
+    /// One behind the last block it is known to hold.
+    pub(super) length: u64,
+    /// Its last Info; without one it uploads, and downloads as far as we know.
+    pub(super) uploading: bool,
+    pub(super) downloading: bool,
+    pub(super) wants: Wants,
+    pub(super) windows: Windows,
+    pub(super) picks: Picks,
+    /// Blocks that it did not answer for, or answered wrongly.
+    pub(super) declined: BTreeMap<u64, Declined>,
+    pub(super) ending: Ending,
+}
+
+/// Our Wants to it.
+#[derive(Debug, Default)]
+pub(super) struct Wants {
+    /// Wants sent and not answered.
+    pub(super) open: u32,
+    /// The next range of `limits::WANT_BLOCKS` to ask for.
+    pub(super) next: u64,
+    /// It told what it has at least once.
+    pub(super) answered: bool,
+    /// A peer of 2017, which answers once for everything and must get a Have before a Request.
+    pub(super) old: bool,
+    /// We sent it a Have.
+    pub(super) have_sent: bool,
+}
+
+/// Its Wants to us.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// Blocks that are announced to it.
+    pub(super) blocks: RangeSet,
+    pub(super) count: usize,
+    /// It has sent a Want at all.
+    pub(super) subscribed: bool,
+    /// The length it was given a hint of, outside its windows.
+    pub(super) hinted: u64,
+}
+
+/// Where the search for blocks to ask of it stands.
+#[derive(Debug, Default)]
+pub(super) struct Picks {
+    /// Looked up and not asked yet. Some may have been stored or asked elsewhere since.
+    pub(super) queue: VecDeque<u64>,
+    /// Where the search goes on.
+    pub(super) at: u64,
+    /// The running pass over the feed started at block 0 and has found nothing yet.
+    pub(super) barren: bool,
+    /// A search has set a place to start.
+    pub(super) placed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Declined {
+    /// It may be asked again then; `None`: never on this connection.
+    pub(super) until: Option<Instant>,
+    pub(super) times: u32,
+}
+
+/// How far the end of a session that is not live has come (dat/SPEC §5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Open,
+    /// We said that we are done downloading.
+    Said,
+    /// Both sides are done since then.
+    Over(Instant),
+}
+
+impl Remote {
+    pub(super) fn new(live: bool, ack: bool) -> Remote {
+        Remote {
+            live,
+            ack,
+            holdings: Holdings::default(),
+            length: 0,
+            uploading: true,
+            downloading: true,
+            wants: Wants::default(),
+            windows: Windows::default(),
+            picks: Picks::default(),
+            declined: BTreeMap::new(),
+            ending: Ending::Open,
+        }
+    }
+
+    /// Whether it announced the block, and nothing speaks against asking it now.
+    pub(super) fn offers(&self, block: u64, now: Instant) -> bool {
+        self.uploading && self.holdings.contains(block) && !self.declines(block, now)
+    }
+
+    pub(super) fn declines(&self, block: u64, now: Instant) -> bool {
+        let declined = self.declined.get(&block);
+        declined.is_some_and(|d| d.until.is_none_or(|until| until > now))
+    }
+
+    /// It did not answer for a block: leave it alone with that for a while, longer each time.
+    pub(super) fn decline_for(&mut self, block: u64, now: Instant, wait: std::time::Duration) {
+        let times = self.declined.get(&block).map_or(0, |d| d.times);
+        let wait = (wait * (1 << times.min(8))).min(limits::DECLINED_FOR);
+        self.decline(block, Some(now + wait), times + 1);
+    }
+
+    /// It lied about a block: never again on this connection.
+    pub(super) fn decline_always(&mut self, block: u64) {
+        self.decline(block, None, 1);
+    }
+
+    fn decline(&mut self, block: u64, until: Option<Instant>, times: u32) {
+        if self.declined.len() >= limits::DECLINED && !self.declined.contains_key(&block) {
+            self.declined.pop_first();
+        }
+        self.declined.insert(block, Declined { until, times });
+    }
+
+    /// When the first declined block may be asked for again.
+    pub(super) fn next_retry(&self, now: Instant) -> Option<Instant> {
+        self.declined.values().filter_map(|d| d.until).filter(|&until| until > now).min()
+    }
+}
