@@ -6,6 +6,8 @@ mod channels;
 mod fault;
 mod handshake;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use channels::Early;
 pub use fault::{Fault, Unsendable};
