@@ -14,5 +14,6 @@ mod install;
 mod network;
 mod peer;
 mod rigs;
+mod session;
 mod tools;
 mod wire;

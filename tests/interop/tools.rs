@@ -31,6 +31,12 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A key from its 64 hexadecimal digits.
+pub fn key_bytes(hex: &str) -> [u8; 32] {
+    let digit = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16);
+    std::array::from_fn(|at| digit(at).expect("hexadecimal"))
+}
+
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
