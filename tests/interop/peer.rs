@@ -116,6 +116,11 @@ impl Peer {
         let _ = rustix::process::kill_process(pid, signal);
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Stops it as a user does, with SIGTERM, and waits.
     pub fn stop(&mut self) {
         self.signal(rustix::process::Signal::TERM);

@@ -1,0 +1,183 @@
+//! Real processes killed at any moment: what was stored is not fetched again, and in the end every
+//! copy is equal.
+
+#[allow(dead_code)]
+#[path = "interop/gannet.rs"]
+mod gannet;
+#[allow(dead_code)]
+#[path = "interop/install.rs"]
+mod install;
+#[allow(dead_code)]
+#[path = "interop/network.rs"]
+mod network;
+#[allow(dead_code)]
+#[path = "interop/peer.rs"]
+mod peer;
+#[allow(dead_code)]
+#[path = "interop/tools.rs"]
+mod tools;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ::gannet::rng::Rng;
+
+use gannet::{Home, listening, ready_key};
+use peer::Peer;
+use tools::{Scratch, eventually, files, noise, put, str};
+
+/// Passes connections on and counts what the server says.
+struct Meter {
+    port: u16,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Meter {
+    fn before(server: &str) -> Meter {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let bytes = Arc::new(AtomicU64::new(0));
+        let (server, counted) = (format!("127.0.0.1:{server}"), bytes.clone());
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(&server) else { continue };
+                let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone())
+                else {
+                    continue;
+                };
+                let counted = counted.clone();
+                thread::spawn(move || pass(from_client, to_server, &AtomicU64::new(0)));
+                thread::spawn(move || pass(server, client, &counted));
+            }
+        });
+        Meter { port, bytes }
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        count.fetch_add(length as u64, Ordering::Relaxed);
+        if to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn a_clone_killed_fifty_times_fetches_nothing_twice() {
+    const BYTES: usize = 200_000_000;
+    /// What may be on its way, or stored and not yet durable, at each kill.
+    const WINDOW: u64 = 8_000_000;
+    let (scratch, home) = (Scratch::new(), Home::new());
+    let (from, to) = (scratch.dir("from"), scratch.name("to"));
+    put(&from, "one.bin", &noise(1, BYTES / 2));
+    for n in 0..100u64 {
+        put(&from, &format!("many/{n}"), &noise(n, BYTES / 200));
+    }
+    let mut share = home.share(&from, &[]);
+    let ready = share.expect("ready");
+    share.expect("published");
+    let (key, meter) = (ready_key(&ready), Meter::before(&listening(&ready)));
+    let through = format!("127.0.0.1:{}", meter.port);
+    let mut rng = Rng::from_seed(3);
+    let (mut kills, mut interrupted) = (0, 0);
+    while kills < 50 {
+        let mut clone = home.clone(&key, &to, &["--once", "--peer", &through]);
+        clone.expect("ready");
+        thread::sleep(Duration::from_millis(rng.below(60)));
+        interrupted += u32::from(!clone.has_ended());
+        clone.kill();
+        kills += 1;
+    }
+    home.clone(&key, &to, &["--once", "--peer", &through]).succeed();
+    assert_eq!(files(&to), files(&from));
+    let fetched = meter.bytes.load(Ordering::Relaxed);
+    let most = BYTES as u64 * 102 / 100 + u64::from(interrupted) * WINDOW;
+    assert!(fetched <= most, "{fetched} bytes fetched, {interrupted} times interrupted");
+}
+
+#[test]
+fn a_share_killed_while_it_imports_goes_on() {
+    let (scratch, home) = (Scratch::new(), Home::new());
+    let (from, to) = (scratch.dir("from"), scratch.name("to"));
+    for n in 0..300u64 {
+        put(&from, &format!("{}/{n}", n % 7), &noise(n, 60_000));
+    }
+    let mut rng = Rng::from_seed(4);
+    let mut key = None;
+    for _ in 0..15 {
+        let mut share = home.share(&from, &[]);
+        let ready = ready_key(&share.expect("ready"));
+        assert_eq!(*key.get_or_insert(ready.clone()), ready, "the drive is the same");
+        thread::sleep(Duration::from_millis(rng.below(40)));
+        share.kill();
+    }
+    let mut share = home.share(&from, &[]);
+    let at = format!("127.0.0.1:{}", listening(&share.expect("ready")));
+    let key = key.expect("a key");
+    let _clone = home.clone(&key, &to, &["--peer", &at]);
+    eventually("the clone", || to.exists() && files(&to) == files(&from));
+    share.stop();
+    // Every signature and every block holds.
+    home.gannet(&["verify", str(&from)]).succeed();
+}
+
+#[test]
+fn ten_clones_killed_at_random_all_finish() {
+    let (scratch, home) = (Scratch::new(), Home::new());
+    let from = scratch.dir("from");
+    put(&from, "big.bin", &noise(1, 12_000_000));
+    for n in 0..200u64 {
+        put(&from, &format!("many/{n}"), &noise(n, 9000));
+    }
+    let mut share = home.share(&from, &[]);
+    let ready = share.expect("ready");
+    share.expect("published");
+    let (key, seed) = (ready_key(&ready), format!("127.0.0.1:{}", listening(&ready)));
+    let folders: Vec<PathBuf> = (0..10).map(|n| scratch.name(&format!("clone {n}"))).collect();
+    let mut known = vec![seed];
+    let mut start = |folder: &PathBuf| -> Peer {
+        let peers: Vec<&str> = known.iter().flat_map(|at| ["--peer", at.as_str()]).collect();
+        let mut clone = home.clone(&key, folder, &peers);
+        let at = format!("127.0.0.1:{}", listening(&clone.expect("ready")));
+        known.push(at);
+        known.truncate(4);
+        clone
+    };
+    let mut clones: Vec<Peer> = folders.iter().map(&mut start).collect();
+    let mut rng = Rng::from_seed(5);
+    for _ in 0..30 {
+        let which = rng.below(10) as usize;
+        thread::sleep(Duration::from_millis(rng.below(50)));
+        clones[which].kill();
+        clones[which] = start(&folders[which]);
+    }
+    let wanted = files(&from);
+    for folder in &folders {
+        eventually("a clone", || folder.exists() && files(folder) == wanted);
+    }
+}
+
+#[test]
+fn a_relay_with_a_part_of_a_feed_serves_that_part() {
+    let (scratch, home) = (Scratch::new(), Home::new());
+    let (from, relay, to) = (scratch.name("from"), scratch.name("relay"), scratch.name("to"));
+    home.core_create(&from);
+    home.core_append(&from, &noise(6, 1_000_000), Some(1000));
+    let key = home.core_key(&from);
+    let mut serve = home.core_serve(&from, &[]);
+    let at = format!("127.0.0.1:{}", listening(&serve.expect("ready")));
+    home.core_get_range(&key, &relay, "300..700", &["--peer", &at]).succeed();
+    serve.stop();
+    let mut serve = home.core_serve(&relay, &[]);
+    let at = format!("127.0.0.1:{}", listening(&serve.expect("ready")));
+    home.core_get_range(&key, &to, "350..700", &["--peer", &at]).succeed();
+}
