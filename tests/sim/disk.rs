@@ -13,9 +13,6 @@
 mod content;
 #[path = "disk/fs.rs"]
 mod fs;
-#[cfg(test)]
-#[path = "disk/tests.rs"]
-mod tests;
 #[path = "disk/user.rs"]
 mod user;
 
@@ -27,8 +24,8 @@ use std::rc::Rc;
 use gannet::rng::Rng;
 use gannet::store::disk::{Dir, Disk, Entry, File, Meta, Open};
 
-pub use fs::Fs;
-use fs::{Follow, Ino, Op};
+pub use fs::{Follow, Fs};
+use fs::{Ino, Op};
 pub use user::Item;
 
 /// How often each fault happens: once in so many operations, 0 = never.

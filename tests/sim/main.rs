@@ -1,3 +1,103 @@
-//! The simulated world.
+//! Simulation: whole nodes on virtual time, links and disks, with every fault drawn from a seed.
+//!
+//! `cargo test --test sim` sweeps 300 seeds. `-- --seeds N` sweeps more, `-- --from N` elsewhere,
+//! `-- --seed N` runs one and says what happens (`GANNET_SIM_TRACE=1`: each call), `-- NAME` only
+//! what has NAME in its name. Each run is made twice and must be the same to the last call.
 
+mod copy;
 mod disk;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// A world made from a seed; panics if something is wrong, else returns the hash of its trace.
+struct Scenario {
+    name: &'static str,
+    run: fn(u64) -> u64,
+    /// It takes part in one of so many seeds of the sweep.
+    every: u64,
+}
+
+const SCENARIOS: &[Scenario] = &[Scenario { name: "copy", run: copy::run, every: 1 }];
+
+struct Arguments {
+    from: u64,
+    seeds: u64,
+    filter: Option<String>,
+}
+
+fn arguments() -> Result<Option<Arguments>, String> {
+    let mut parsed = Arguments { from: 0, seeds: 300, filter: None };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = |what: &str| -> Result<u64, String> {
+            let text = words.next().ok_or(format!("{what} needs a number"))?;
+            text.parse().map_err(|_| format!("{what} needs a number, not {text}"))
+        };
+        match word.as_str() {
+            "--seeds" => parsed.seeds = number("--seeds")?,
+            "--from" => parsed.from = number("--from")?,
+            "--seed" => (parsed.from, parsed.seeds) = (number("--seed")?, 1),
+            // What cargo and IDEs say to every test program.
+            "--list" => return Ok(None),
+            "--test-threads" | "--format" | "--color" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            name => parsed.filter = Some(name.to_owned()),
+        }
+    }
+    Ok(Some(parsed))
+}
+
+fn main() {
+    let arguments = match arguments() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => return,
+        Err(text) => {
+            eprintln!("{text}");
+            std::process::exit(2);
+        }
+    };
+    let start = Instant::now();
+    let (mut runs, mut failures) = (0, 0);
+    for seed in arguments.from..arguments.from + arguments.seeds {
+        for scenario in SCENARIOS {
+            let wanted = arguments.filter.as_ref().is_none_or(|name| scenario.name.contains(name));
+            if !wanted || arguments.seeds > 1 && !seed.is_multiple_of(scenario.every) {
+                continue;
+            }
+            runs += 1;
+            if let Err(text) = twice(scenario, seed) {
+                failures += 1;
+                println!("seed {seed} of {} failed: {text}", scenario.name);
+                println!("replay: cargo test --test sim -- {} --seed {seed}", scenario.name);
+            }
+            if failures >= 10 {
+                println!("that is enough");
+                std::process::exit(1);
+            }
+        }
+    }
+    println!("sim: {runs} runs, each twice, {failures} failed, {:.1?}", start.elapsed());
+    if failures > 0 {
+        std::process::exit(1);
+    }
+}
+
+fn twice(scenario: &Scenario, seed: u64) -> Result<(), String> {
+    let first = once(scenario, seed)?;
+    let second = once(scenario, seed)?;
+    if first == second { Ok(()) } else { Err("the second run was another one".into()) }
+}
+
+fn once(scenario: &Scenario, seed: u64) -> Result<u64, String> {
+    let said = Arc::new(Mutex::new(String::new()));
+    let place = said.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        *place.lock().expect("there is one thread") = panic.to_string();
+    }));
+    let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(seed)));
+    let _ = std::panic::take_hook();
+    result.map_err(|_| said.lock().expect("there is one thread").clone())
+}

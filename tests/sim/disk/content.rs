@@ -108,9 +108,7 @@ impl Content {
     fn touch(&mut self, rng: &mut Rng, number: u64) -> &mut Page {
         self.dirty.insert(number);
         let page = self.pages.entry(number).or_default();
-        if page.old.is_empty() {
-            page.old.push(page.live.clone());
-        } else if page.old.len() <= VERSIONS && rng.one_in(4) {
+        if page.old.is_empty() || page.old.len() <= VERSIONS && rng.one_in(4) {
             page.old.push(page.live.clone());
         }
         page

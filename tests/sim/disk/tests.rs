@@ -6,7 +6,7 @@ use std::path::Path;
 use gannet::store::disk::{Disk, Kind, Open};
 use gannet::sys::{Change, WatchEvent};
 
-use super::{Device, Faults, Item, SimDisk};
+use crate::disk::{Device, Faults, Item, SimDisk};
 
 fn p(path: &str) -> &Path {
     Path::new(path)
@@ -298,7 +298,7 @@ fn the_same_seed_is_the_same_disk() {
 fn watchers_see_what_happens() {
     let device = Device::new(1);
     device.make_dirs("/home/a/sub").unwrap();
-    let ino = device.fs().lookup(1, p("/home/a"), super::Follow::Anywhere).unwrap();
+    let ino = device.fs().lookup(1, p("/home/a"), crate::disk::Follow::Anywhere).unwrap();
     let watcher = device.fs().watch_open();
     let watch = device.fs().watch_add(watcher, ino, p("")).unwrap();
     let sub = device.fs().watch_add(watcher, ino, p("sub")).unwrap();
