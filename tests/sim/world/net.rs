@@ -542,9 +542,7 @@ impl Net {
         for (number, thing) in &mut self.machines[machine].things {
             match thing {
                 Thing::Interfaces { armed } => {
-                    if std::mem::take(armed) {
-                        woken.push(*number);
-                    }
+                    woken.extend(std::mem::take(armed).then_some(*number));
                 }
                 Thing::Udp(udp) if !up => udp.groups.retain(|(_, on)| *on != index),
                 _ => {}
