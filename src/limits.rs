@@ -291,3 +291,32 @@ pub const IGNORE_BYTES: usize = 64 * 1024;
 pub const IGNORE_PATTERNS: usize = 1024;
 /// Units of a job's budget that a system call or an entry costs; a byte costs one.
 pub const COST_CALL: usize = 4096;
+
+// ── Linux ───────────────────────────────────────────────────────────────────────────────────────
+
+/// Bytes of directory entries fetched in one call.
+pub const LIST_BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes the kernel is asked to read ahead of a run of reads that met a cold cache.
+pub const READ_AHEAD_BYTES: u64 = 1024 * 1024;
+/// Bytes of one read that may wait for the device: a few milliseconds of a slow one.
+pub const WAITING_READ_BYTES: usize = 128 * 1024;
+/// Reads of one place put off before it is read in spite of waiting: 0.3 s at the retry's pace.
+pub const NOT_YET_TRIES: u32 = 64;
+/// Places of a file for which that is counted.
+pub const NOT_YET_PLACES: usize = 8;
+/// Tries to open a path while something in it is being renamed.
+pub const OPEN_TRIES: u32 = 16;
+/// Symbolic links followed in one path, as the kernel has it.
+pub const SYMLINKS: usize = 40;
+/// Events taken from the kernel in one wait; the rest comes with the next.
+pub const EVENTS: usize = 256;
+/// Connections that wait to be accepted.
+pub const BACKLOG: i32 = 128;
+/// Bytes of file system events fetched in one call: a few hundred names.
+pub const WATCH_BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes of a message of the routing socket; the kernel sends at most 32 KiB at once.
+pub const NETLINK_BYTES: usize = 32 * 1024;
+/// Waits shorter than this are not rounded up to a whole millisecond.
+pub const FINE_WAIT: Duration = Duration::from_millis(2);
+/// Bytes of a Unix socket's path, with its end; longer ones go through a directory handle.
+pub const UNIX_PATH_BYTES: usize = 108;
