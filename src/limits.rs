@@ -269,6 +269,20 @@ pub const FEED_BLOCKS: u64 = 1 << 32;
 pub const FEED_DEPTH: u32 = FEED_BLOCKS.ilog2();
 /// Signatures looked for below a root when the likely one is missing: a few pages of the file.
 pub const SIGNATURES_TRIED: usize = 1024;
+/// Pages of a feed's `tree` in memory, 128 nodes or 5 KiB each: several times what one proof needs.
+pub const STORE_TREE_PAGES: usize = 128;
+/// Pages of a feed's `signatures` in memory, 128 of them or 8 KiB each.
+pub const STORE_SIGNATURE_PAGES: usize = 8;
+/// Bytes of a feed's blocks kept to be written together.
+pub const STORE_DATA_BYTES: usize = 256 * 1024;
+/// Separate places of the `data` file that they may lie at.
+pub const STORE_DATA_RUNS: usize = 64;
+/// Pages of the `bitfield` file read at once.
+pub const STORE_BITFIELD_PAGES: usize = 16;
+/// Signatures of longer trees looked at after an unclean stop.
+pub const RECOVERY_SIGNATURES: u64 = 4096;
+/// Bytes of the file that holds the evidence of a fork: a signature and at most 64 roots.
+pub const FORK_BYTES: usize = 8 + 64 + 64 * 48;
 // ── Drives ──────────────────────────────────────────────────────────────────────────────────────
 
 /// Bytes of content in a block that we cut from a file; what JavaScript drives use.

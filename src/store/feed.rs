@@ -1,11 +1,21 @@
-//! A feed's files (dat/SPEC §8): a directory and a prefix like `metadata.`.
+//! A feed's files (dat/SPEC §8): a directory and a prefix like `metadata.`. This file is what can be
+//! asked of a feed; `open`, `write`, `recover` and `verify` do the rest.
+//!
+//! Order on disk: data, tree and signatures are written and synced before the bitfield says so, and
+//! a block counts only when its bit is set. From the first change to an orderly end a marker
+//! `gannet.open` lies beside the feed; who finds it recovers what the bits do not tell.
 
 use super::StoreError;
-use super::disk::{Dir, Disk};
-use crate::crypto::hash::{Hash, Node};
+use super::bitpage::Shape;
+use super::data::Data;
+use super::disk::Disk;
+use super::files::{Place, Slot};
+use super::pages::Pages;
+use super::recover::Recovery;
+use crate::crypto::hash::{self, Node};
 use crate::crypto::sign::{KeyPair, PublicKey, Signature};
-use crate::feed::Feed;
-use crate::feed::proof::{Accepted, Proof};
+use crate::feed::proof::{self, Accepted, Nodes, Proof, Verdict};
+use crate::feed::{Feed, Fork, Refusal, flat};
 use crate::time::Instant;
 
 /// Where the blocks' bytes are.
@@ -43,94 +53,96 @@ pub enum Progress {
     Done,
 }
 
-/// Where `verify_step` goes on. `Cursor::default()` is the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    node: u64,
-}
-
-/// Something on disk that is not what was signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// A block's bytes do not match its hash, or are not there.
-    Block(u64),
-    /// The hashes under this tree node do not make it up.
-    Node(u64),
-    /// The roots do not match the signature of the feed's length, or it is missing.
-    Signature,
-}
-
-/// What one `verify_step` found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// Blocks looked at in this step.
-    pub blocks: u64,
-    pub bad: Vec<Damage>,
-    /// Nothing is left to look at.
-    pub done: bool,
-}
-
 /// Reads a block of a feed whose content is `External`: block, byte offset in the feed, size, where
 /// to put it (appended). `false`: the bytes are not there.
 pub type Reader<'a> =
     dyn FnMut(&mut dyn Disk, u64, u64, u64, &mut Vec<u8>) -> Result<bool, StoreError> + 'a;
 
 /// A feed and its files.
+#[derive(Debug)]
 pub struct FeedStore {
-    feed: Feed,
+    pub(super) feed: Feed,
+    pub(super) secret: Option<KeyPair>,
+    pub(super) content: Content,
+    pub(super) place: Place,
+    pub(super) data: Data,
+    pub(super) tree: Pages,
+    pub(super) signatures: Pages,
+    /// Always open: it holds the lock.
+    pub(super) bitfield: Slot,
+    pub(super) shape: Shape,
+    pub(super) page_bytes: usize,
+    /// The full roots of the writer's tree, once they were read.
+    pub(super) roots: Option<Vec<Node>>,
+    /// A block and the byte where it begins, for what asks in sequence.
+    pub(super) last: (u64, u64),
+    /// The marker lies there.
+    pub(super) marked: bool,
+    pub(super) recovery: Option<Recovery>,
+    /// Bytes changed since the last commit.
+    pub(super) changed: usize,
+    pub(super) committed: Instant,
 }
 
-/// An open that can wait for the disk without starting over.
-pub struct Opening {}
+/// Tree and signatures as proofs want them.
+pub(super) struct Shelf<'a> {
+    pub feed: &'a Feed,
+    pub tree: &'a mut Pages,
+    pub signatures: &'a mut Pages,
+    pub place: &'a Place,
+    pub disk: &'a mut dyn Disk,
+}
 
-impl Opening {
-    /// `prefix` comes before every file name. `key`: what must be stored here, if known. `secret`:
-    /// to write, unless a `secret_key` lies beside the feed.
-    pub fn new(
-        _dir: Dir,
-        _prefix: &str,
-        _key: Option<PublicKey>,
-        _secret: Option<KeyPair>,
-        _content: Content,
-    ) -> Opening {
-        todo!()
+impl Nodes for Shelf<'_> {
+    type Error = StoreError;
+
+    fn node(&mut self, index: u64) -> Result<Option<Node>, StoreError> {
+        if !self.feed.holds(index) {
+            return Ok(None);
+        }
+        match raw_node(self.tree, self.disk, self.place, index)? {
+            Some(node) => Ok(Some(node)),
+            None => Err(self.place.damaged("tree", format_args!("lacks node {index}"))),
+        }
     }
 
-    /// Goes on opening. After any error but `NotYet` all files are closed again.
-    pub fn step(&mut self, _disk: &mut dyn Disk) -> Result<FeedStore, StoreError> {
-        todo!()
+    fn signature(&mut self, length: u64) -> Result<Option<Signature>, StoreError> {
+        raw_signature(self.signatures, self.disk, self.place, length)
     }
+}
 
-    /// Gives up.
-    pub fn cancel(self, _disk: &mut dyn Disk) {
-        todo!()
-    }
+/// A node as it lies in the file, whatever the bits say.
+pub(super) fn raw_node(
+    tree: &mut Pages,
+    disk: &mut dyn Disk,
+    place: &Place,
+    index: u64,
+) -> Result<Option<Node>, StoreError> {
+    let entry = tree.get(disk, place, index)?;
+    let (Some(&hash), Some(&size)) = (entry.first_chunk(), entry.last_chunk()) else {
+        return Ok(None);
+    };
+    let size = u64::from_be_bytes(size);
+    Ok((hash != [0; 32] || size != 0).then_some(Node { index, size, hash }))
+}
+
+pub(super) fn raw_signature(
+    signatures: &mut Pages,
+    disk: &mut dyn Disk,
+    place: &Place,
+    length: u64,
+) -> Result<Option<Signature>, StoreError> {
+    let Some(at) = length.checked_sub(1) else { return Ok(None) };
+    let entry = signatures.get(disk, place, at)?;
+    Ok(entry.first_chunk().filter(|bytes| **bytes != [0; 64]).copied())
+}
+
+/// Whether `bytes` are the block that a leaf stands for.
+pub(super) fn matches(leaf: &Node, bytes: &[u8]) -> bool {
+    leaf.size == bytes.len() as u64 && leaf.hash == hash::leaf(bytes)
 }
 
 impl FeedStore {
-    /// A new, empty feed. `StoreError::Exists` if there is one.
-    pub fn create(
-        _disk: &mut dyn Disk,
-        _dir: Dir,
-        _prefix: &str,
-        _keys: Keys,
-        _content: Content,
-    ) -> Result<FeedStore, StoreError> {
-        todo!()
-    }
-
-    /// Opens a feed; see [`Opening`], which does not start over after `NotYet`.
-    pub fn open(
-        _disk: &mut dyn Disk,
-        _dir: Dir,
-        _prefix: &str,
-        _key: Option<PublicKey>,
-        _secret: Option<KeyPair>,
-        _content: Content,
-    ) -> Result<FeedStore, StoreError> {
-        todo!()
-    }
-
     pub fn feed(&self) -> &Feed {
         &self.feed
     }
@@ -139,168 +151,163 @@ impl FeedStore {
         self.feed.writable()
     }
 
-    /// Whether the last stop was not in order and `recover` has not run to its end yet. The feed can
-    /// be read and take blocks meanwhile, but not be appended to.
-    pub fn recovering(&self) -> bool {
-        todo!()
+    /// When `commit` last succeeded in this process.
+    pub fn committed(&self) -> Instant {
+        self.committed
     }
 
-    /// Finds blocks that are on disk and verify but whose bits were lost at an unclean stop.
-    /// `budget`: bytes to look at in this step. A feed with `External` content needs a reader; with
-    /// none its blocks are left to be fetched again.
-    pub fn recover(
+    pub(super) fn shelf<'a>(&'a mut self, disk: &'a mut dyn Disk) -> Shelf<'a> {
+        let FeedStore { feed, tree, signatures, place, .. } = self;
+        Shelf { feed, tree, signatures, place, disk }
+    }
+
+    pub(super) fn raw(
         &mut self,
-        _disk: &mut dyn Disk,
-        _reader: Option<&mut Reader<'_>>,
-        _budget: usize,
-    ) -> Result<Progress, StoreError> {
-        todo!()
+        disk: &mut dyn Disk,
+        index: u64,
+    ) -> Result<Option<Node>, StoreError> {
+        raw_node(&mut self.tree, disk, &self.place, index)
     }
 
     /// A tree node, if held.
-    pub fn node(&mut self, _disk: &mut dyn Disk, _index: u64) -> Result<Option<Node>, StoreError> {
-        todo!()
+    pub fn node(&mut self, disk: &mut dyn Disk, index: u64) -> Result<Option<Node>, StoreError> {
+        self.shelf(disk).node(index)
+    }
+
+    fn held(&mut self, disk: &mut dyn Disk, index: u64) -> Result<Node, StoreError> {
+        self.node(disk, index)?.ok_or(StoreError::Absent)
     }
 
     /// Where a block lies in the feed: byte offset and size. `Absent` if its path is not held.
-    pub fn extent(&mut self, _disk: &mut dyn Disk, _block: u64) -> Result<(u64, u64), StoreError> {
-        todo!()
+    pub fn extent(&mut self, disk: &mut dyn Disk, block: u64) -> Result<(u64, u64), StoreError> {
+        let size = self.leaf(disk, block)?.size;
+        let offset = self.offset(disk, block)?;
+        self.last = (block + 1, offset + size);
+        Ok((offset, size))
     }
 
-    /// A block's size and hash.
-    pub fn leaf(&mut self, _disk: &mut dyn Disk, _block: u64) -> Result<Node, StoreError> {
-        todo!()
+    /// Where a block begins: the sizes of the full roots of all blocks before it.
+    pub(super) fn offset(&mut self, disk: &mut dyn Disk, block: u64) -> Result<u64, StoreError> {
+        if self.last.0 == block {
+            return Ok(self.last.1);
+        }
+        let mut sum = 0u64;
+        for root in flat::full_roots(block) {
+            let size = self.held(disk, root)?.size;
+            let more = sum.checked_add(size);
+            sum = more.ok_or_else(|| self.place.damaged("tree", "holds impossible sizes"))?;
+        }
+        Ok(sum)
+    }
+
+    /// A block's size and hash. `Absent` if not held.
+    pub fn leaf(&mut self, disk: &mut dyn Disk, block: u64) -> Result<Node, StoreError> {
+        self.held(disk, block.saturating_mul(2))
     }
 
     /// Whether `bytes` are the block. For content that others can change under us.
     pub fn check_leaf(
         &mut self,
-        _disk: &mut dyn Disk,
-        _block: u64,
-        _bytes: &[u8],
+        disk: &mut dyn Disk,
+        block: u64,
+        bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        todo!()
+        Ok(matches(&self.leaf(disk, block)?, bytes))
     }
 
     /// Appends a block's bytes to `out` (content `File` only). `out` is untouched on error.
     pub fn read(
         &mut self,
-        _disk: &mut dyn Disk,
-        _block: u64,
-        _out: &mut Vec<u8>,
+        disk: &mut dyn Disk,
+        block: u64,
+        out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        todo!()
+        if !self.feed.has(block) || self.content == Content::External {
+            return Err(StoreError::Absent);
+        }
+        let (offset, size) = self.extent(disk, block)?;
+        if self.data.read(disk, &self.place, offset, size, out)? {
+            Ok(())
+        } else {
+            Err(self.place.damaged("data", format_args!("ends before block {block}")))
+        }
     }
 
     /// What proves a block to a peer with this digest (dat/SPEC §7.2). `Absent`: cannot be proven.
     pub fn proof(
         &mut self,
-        _disk: &mut dyn Disk,
-        _index: u64,
-        _digest: u64,
-        _hash_only: bool,
+        disk: &mut dyn Disk,
+        index: u64,
+        digest: u64,
+        hash_only: bool,
     ) -> Result<Proof, StoreError> {
-        todo!()
+        let FeedStore { feed, tree, signatures, place, .. } = self;
+        let mut shelf = Shelf { feed, tree, signatures, place, disk };
+        proof::build(feed, &mut shelf, index, digest, hash_only)?.ok_or(StoreError::Absent)
     }
 
     /// The block that contains a byte of the feed, and where in it. `Absent`: not known.
-    pub fn seek(&mut self, _disk: &mut dyn Disk, _byte: u64) -> Result<(u64, u64), StoreError> {
-        todo!()
+    pub fn seek(&mut self, disk: &mut dyn Disk, byte: u64) -> Result<(u64, u64), StoreError> {
+        let mut left = byte;
+        for root in flat::full_roots(self.feed.length()) {
+            let size = self.held(disk, root)?.size;
+            if left >= size {
+                left -= size;
+                continue;
+            }
+            let mut node = root;
+            while let Some((first, second)) = flat::children(node) {
+                let size = self.held(disk, first)?.size;
+                node = if left < size { first } else { second };
+                left -= if left < size { 0 } else { size };
+            }
+            return Ok((node / 2, left));
+        }
+        Err(StoreError::Absent)
     }
 
     /// Checks what a peer sent; stores nothing (but the evidence, if it proves a fork).
     /// `StoreError::Refused` when it is wrong.
     pub fn check(
         &mut self,
-        _disk: &mut dyn Disk,
-        _index: u64,
-        _value: Option<&[u8]>,
-        _nodes: &[Node],
-        _signature: Option<&Signature>,
+        disk: &mut dyn Disk,
+        index: u64,
+        value: Option<&[u8]>,
+        nodes: &[Node],
+        signature: Option<&Signature>,
     ) -> Result<Accepted, StoreError> {
-        todo!()
+        let leaf = value.map(|value| Node {
+            index: index.saturating_mul(2),
+            size: value.len() as u64,
+            hash: hash::leaf(value),
+        });
+        let verdict = {
+            let FeedStore { feed, tree, signatures, place, .. } = self;
+            let mut shelf = Shelf { feed, tree, signatures, place, disk };
+            proof::verify(feed, &mut shelf, index, leaf, nodes, signature)?
+        };
+        match verdict {
+            Verdict::Accepted(accepted) => Ok(accepted),
+            Verdict::Refused(refusal) => Err(refusal.into()),
+            Verdict::Forked(fork) => {
+                self.freeze(disk, fork)?;
+                Err(Refusal::Forked.into())
+            }
+        }
     }
 
-    /// Stores what `check` accepted, with the same value. For `External` content the caller has
-    /// written the bytes first. With no value (hash-only) only the tree grows.
-    pub fn accept(
-        &mut self,
-        _disk: &mut dyn Disk,
-        _accepted: &Accepted,
-        _value: Option<&[u8]>,
-    ) -> Result<Stored, StoreError> {
-        todo!()
-    }
-
-    /// Appends blocks under one signature. Returns the new length. Announce it only after `commit`.
-    pub fn append(&mut self, _disk: &mut dyn Disk, _blocks: &[&[u8]]) -> Result<u64, StoreError> {
-        todo!()
-    }
-
-    /// As `append`, for blocks that live elsewhere: their sizes and leaf hashes.
-    pub fn append_leaves(
-        &mut self,
-        _disk: &mut dyn Disk,
-        _leaves: &[(u64, Hash)],
-    ) -> Result<u64, StoreError> {
-        todo!()
-    }
-
-    /// Forgets blocks (not their hashes). Their bytes may go once this was committed.
-    pub fn clear(
-        &mut self,
-        _disk: &mut dyn Disk,
-        _start: u64,
-        _len: u64,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-
-    /// Makes everything so far durable: data, tree and signatures are written and synced, then the
-    /// bitfield. For `External` content the caller has synced the bytes before.
-    pub fn commit(&mut self, _disk: &mut dyn Disk, _now: Instant) -> Result<(), StoreError> {
-        todo!()
-    }
-
-    /// Bytes that `commit` would have to write or sync.
-    pub fn dirty(&self) -> usize {
-        todo!()
-    }
-
-    /// Writes what is in memory, without waiting for the device.
-    pub fn flush(&mut self, _disk: &mut dyn Disk) -> Result<(), StoreError> {
-        todo!()
-    }
-
-    /// Gives back memory and descriptors while nothing happens. The lock is kept.
-    pub fn rest(&mut self, _disk: &mut dyn Disk) -> Result<(), StoreError> {
-        todo!()
-    }
-
-    /// Commits and closes. On an error the store is closed too, and recovers at the next open.
-    pub fn close(self, _disk: &mut dyn Disk, _now: Instant) -> Result<(), StoreError> {
-        todo!()
-    }
-
-    /// Closes the files and nothing else, as a killed process would.
-    pub fn abandon(self, _disk: &mut dyn Disk) {
-        todo!()
-    }
-
-    /// Checks held blocks and nodes against the tree and the signature, `budget` bytes in a step.
-    /// Blocks of `External` content are read through `reader`; without one they are skipped.
-    pub fn verify_step(
-        &mut self,
-        _disk: &mut dyn Disk,
-        _cursor: &mut Cursor,
-        _reader: Option<&mut Reader<'_>>,
-        _budget: usize,
-    ) -> Result<Verified, StoreError> {
-        todo!()
-    }
-
-    /// Forgets what `verify_step` found to be bad, so that it is fetched again.
-    pub fn forget(&mut self, _disk: &mut dyn Disk, _damage: Damage) -> Result<(), StoreError> {
-        todo!()
+    /// Keeps the other history beside ours, and takes no more blocks.
+    fn freeze(&mut self, disk: &mut dyn Disk, fork: Fork) -> Result<(), StoreError> {
+        let mut bytes = fork.length.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&fork.signature);
+        for root in &fork.roots {
+            bytes.extend_from_slice(&root.index.to_be_bytes());
+            bytes.extend_from_slice(&root.size.to_be_bytes());
+            bytes.extend_from_slice(&root.hash);
+        }
+        self.place.write_small(disk, super::open::FORK, None, &bytes)?;
+        self.place.sync_names(disk)?;
+        self.feed.freeze(fork);
+        Ok(())
     }
 }

@@ -3,17 +3,25 @@
 //! Every function that takes a `Disk` may answer `StoreError::NotYet` and can then be called again
 //! with the same arguments; nothing happens twice.
 
+mod bitpage;
+mod data;
 pub mod disk;
 pub mod feed;
+mod files;
+mod open;
+mod pages;
+mod recover;
 pub mod secret;
+mod verify;
+mod write;
 
 use std::io;
 
 use crate::feed::Refusal;
 
-pub use feed::{
-    Content, Cursor, Damage, FeedStore, Keys, Opening, Progress, Reader, Stored, Verified,
-};
+pub use feed::{Content, FeedStore, Keys, Progress, Reader, Stored};
+pub use open::Opening;
+pub use verify::{Cursor, Damage, Verified};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

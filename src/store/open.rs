@@ -1,0 +1,419 @@
+//! Creating and opening a feed's files.
+
+use std::io;
+use std::path::Path;
+
+use super::StoreError;
+use super::bitpage::{self, Shape};
+use super::data::Data;
+use super::disk::{Dir, Disk, Open};
+use super::feed::{Content, FeedStore, Keys, Shelf};
+use super::files::{Place, Slot};
+use super::pages::{self, HEADER};
+use super::recover::Recovery;
+use crate::bits::Bitfield;
+use crate::crypto::hash::Node;
+use crate::crypto::sign::{KeyPair, PublicKey};
+use crate::feed::proof::Nodes;
+use crate::feed::{Feed, Fork, flat};
+use crate::limits;
+use crate::time::Instant;
+
+/// Lies beside a feed while its bits may not tell all that is there.
+pub(super) const MARKER: &str = "gannet.open";
+/// The evidence that a feed's writer made two histories.
+pub(super) const FORK: &str = "gannet.fork";
+const NEW_KEY: &str = "gannet.key";
+const SECRET_MODE: u32 = 0o600;
+
+/// An open that can wait for the disk without starting over.
+#[derive(Debug)]
+pub struct Opening {
+    key: Option<PublicKey>,
+    secret: Option<KeyPair>,
+    content: Content,
+    place: Place,
+    bitfield: Slot,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Key,
+    Lock,
+    /// Reading the bitfield.
+    Bits(Box<FeedStore>),
+    Lengths(Box<FeedStore>),
+    Ended,
+}
+
+impl Opening {
+    /// `prefix` comes before every file name. `key`: what must be stored here, if known. `secret`:
+    /// to write, unless a `secret_key` lies beside the feed.
+    pub fn new(
+        dir: Dir,
+        prefix: &str,
+        key: Option<PublicKey>,
+        secret: Option<KeyPair>,
+        content: Content,
+    ) -> Opening {
+        let place = Place { dir, prefix: prefix.to_owned() };
+        let bitfield = Slot::new("bitfield");
+        Opening { key, secret, content, place, bitfield, stage: Stage::Key }
+    }
+
+    /// Goes on opening. After any error but `NotYet` all files are closed again.
+    pub fn step(&mut self, disk: &mut dyn Disk) -> Result<FeedStore, StoreError> {
+        loop {
+            match self.advance(disk) {
+                Ok(Some(store)) => return Ok(store),
+                Ok(None) => {}
+                Err(StoreError::NotYet) => return Err(StoreError::NotYet),
+                Err(error) => {
+                    self.end(disk);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Gives up.
+    pub fn cancel(mut self, disk: &mut dyn Disk) {
+        self.end(disk);
+    }
+
+    fn end(&mut self, disk: &mut dyn Disk) {
+        self.bitfield.close(disk);
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Bits(store) | Stage::Lengths(store) => store.abandon(disk),
+            Stage::Key | Stage::Lock | Stage::Ended => {}
+        }
+    }
+
+    fn advance(&mut self, disk: &mut dyn Disk) -> Result<Option<FeedStore>, StoreError> {
+        match &mut self.stage {
+            Stage::Key => {
+                self.keys(disk)?;
+                self.stage = Stage::Lock;
+            }
+            Stage::Lock => {
+                let store = self.locked(disk)?;
+                self.stage = Stage::Bits(Box::new(store));
+            }
+            Stage::Bits(store) => {
+                if store.load_bits(disk)? {
+                    let next = std::mem::replace(&mut self.stage, Stage::Ended);
+                    if let Stage::Bits(store) = next {
+                        self.stage = Stage::Lengths(store);
+                    }
+                }
+            }
+            Stage::Lengths(store) => {
+                store.load_lengths(disk)?;
+                if let Stage::Lengths(store) = std::mem::replace(&mut self.stage, Stage::Ended) {
+                    return Ok(Some(*store));
+                }
+            }
+            Stage::Ended => return Err(StoreError::Missing),
+        }
+        Ok(None)
+    }
+
+    fn keys(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        let key = self.place.read_small(disk, "key", 33)?.ok_or(StoreError::Missing)?;
+        if key.is_empty() {
+            return Err(StoreError::Missing);
+        }
+        let key: PublicKey =
+            key.try_into().map_err(|_| self.place.damaged("key", "does not have 32 bytes"))?;
+        if self.key.is_some_and(|wanted| wanted != key) {
+            return Err(StoreError::OtherFeed);
+        }
+        self.key = Some(key);
+        let stored = self.place.read_small(disk, "secret_key", 65)?.filter(|s| !s.is_empty());
+        if let Some(stored) = stored {
+            let bad = |_| self.place.damaged("secret_key", "is not a secret key");
+            let stored = <[u8; 64]>::try_from(stored).map_err(bad)?;
+            let pair = KeyPair::from_secret(stored);
+            self.secret =
+                Some(pair.map_err(|_| self.place.damaged("secret_key", "is not a secret key"))?);
+        }
+        if self.secret.as_ref().is_some_and(|pair| pair.public() != key) {
+            return Err(self.place.damaged("secret_key", "belongs to another feed"));
+        }
+        Ok(())
+    }
+
+    fn locked(&mut self, disk: &mut dyn Disk) -> Result<FeedStore, StoreError> {
+        let file = self.bitfield.open(disk, &self.place)?;
+        lock(disk, file)?;
+        let mut header = [0; HEADER as usize];
+        let read = self.bitfield.read(disk, &self.place, 0, &mut header)?;
+        let page_bytes = page_bytes(&self.place, read, &header)?;
+        let marked = match disk.stat(self.place.dir, &self.place.path(MARKER), false) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error.into()),
+        };
+        let fork = self.place.read_small(disk, FORK, limits::FORK_BYTES)?;
+        let fork = fork.map(|bytes| parse_fork(&self.place, &bytes)).transpose()?;
+        let bitfield = std::mem::replace(&mut self.bitfield, Slot::new("bitfield"));
+        let (key, secret) = (self.key.ok_or(StoreError::Missing)?, self.secret.take());
+        let mut store = FeedStore::new(key, secret, self.content, self.place.clone(), bitfield);
+        store.page_bytes = page_bytes;
+        store.marked = marked;
+        store.recovery = marked.then(Recovery::default);
+        if let Some(fork) = fork {
+            store.feed.freeze(fork);
+        }
+        Ok(store)
+    }
+}
+
+fn lock(disk: &mut dyn Disk, file: super::disk::File) -> Result<(), StoreError> {
+    disk.lock(file).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StoreError::Locked,
+        _ => error.into(),
+    })
+}
+
+/// The page size that a bitfield's header tells; a file without a header will get one.
+fn page_bytes(place: &Place, read: usize, header: &[u8]) -> Result<usize, StoreError> {
+    let size = usize::from(u16::from_be_bytes([header[5], header[6]]));
+    let known = size == bitpage::PAGE_BYTES || size == bitpage::OLD_PAGE_BYTES;
+    match read {
+        0 => Ok(bitpage::PAGE_BYTES),
+        _ if header[..4] == [5, 2, 0x57, 0] && known => Ok(size),
+        _ => Err(place.damaged("bitfield", "does not begin as such a file does")),
+    }
+}
+
+fn parse_fork(place: &Place, bytes: &[u8]) -> Result<Fork, StoreError> {
+    let parsed = (|| {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (signature, rest) = rest.split_first_chunk()?;
+        let roots = rest.chunks(48).map(|root| {
+            let (index, rest) = root.split_first_chunk()?;
+            let (size, hash) = rest.split_first_chunk()?;
+            let (index, size) = (u64::from_be_bytes(*index), u64::from_be_bytes(*size));
+            Some(Node { index, size, hash: hash.try_into().ok()? })
+        });
+        let roots = roots.collect::<Option<Vec<Node>>>()?;
+        Some(Fork { length: u64::from_be_bytes(*length), roots, signature: *signature })
+    })();
+    parsed.ok_or_else(|| place.damaged(FORK, "cannot be read"))
+}
+
+impl FeedStore {
+    fn new(
+        key: PublicKey,
+        secret: Option<KeyPair>,
+        content: Content,
+        place: Place,
+        bitfield: Slot,
+    ) -> FeedStore {
+        let feed = Feed::new(key);
+        FeedStore {
+            feed: if secret.is_some() { feed.writer() } else { feed },
+            secret,
+            content,
+            place,
+            data: Data::new(),
+            tree: pages::tree(),
+            signatures: pages::signatures(),
+            bitfield,
+            shape: Shape::default(),
+            page_bytes: bitpage::PAGE_BYTES,
+            roots: None,
+            last: (0, 0),
+            marked: false,
+            recovery: None,
+            changed: 0,
+            committed: Instant::default(),
+        }
+    }
+
+    /// A new, empty feed. `StoreError::Exists` if there is one.
+    pub fn create(
+        disk: &mut dyn Disk,
+        dir: Dir,
+        prefix: &str,
+        keys: Keys,
+        content: Content,
+    ) -> Result<FeedStore, StoreError> {
+        let place = Place { dir, prefix: prefix.to_owned() };
+        if place.read_small(disk, "key", 32)?.is_some_and(|key| !key.is_empty()) {
+            return Err(StoreError::Exists);
+        }
+        let bitfield = Slot::new("bitfield");
+        let mut store = FeedStore::new(keys.public, keys.secret, content, place, bitfield);
+        match store.make_files(disk, keys.keep_secret) {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.abandon(disk);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes all files, the one that says that there is a feed last.
+    fn make_files(&mut self, disk: &mut dyn Disk, keep_secret: bool) -> Result<(), StoreError> {
+        self.bitfield.create(disk, &self.place)?;
+        let file = self.bitfield.open(disk, &self.place)?;
+        lock(disk, file)?;
+        disk.set_len(file, 0)?;
+        let header = pages::header(0, bitpage::PAGE_BYTES as u16, "");
+        self.bitfield.write(disk, &self.place, 0, &header)?;
+        self.bitfield.sync(disk, &self.place)?;
+        self.tree.create(disk, &self.place)?;
+        self.signatures.create(disk, &self.place)?;
+        if self.content == Content::File {
+            self.data.slot.create(disk, &self.place)?;
+            let file = self.data.slot.open(disk, &self.place)?;
+            disk.set_len(file, 0)?;
+        }
+        for stale in [MARKER, FORK] {
+            remove(disk, &self.place, stale)?;
+        }
+        if let (Some(pair), true) = (&self.secret, keep_secret) {
+            let secret = pair.secret();
+            self.place.write_small(disk, "secret_key", Some(SECRET_MODE), &*secret)?;
+        }
+        self.place.sync_names(disk)?;
+        // Renamed into place, so that there never is half a key.
+        self.place.write_small(disk, NEW_KEY, None, self.feed.key())?;
+        disk.rename(self.place.dir, &self.place.path(NEW_KEY), &self.place.path("key"), false)?;
+        self.place.sync_names(disk)
+    }
+
+    /// Opens a feed; see [`Opening`], which does not start over after `NotYet`.
+    pub fn open(
+        disk: &mut dyn Disk,
+        dir: Dir,
+        prefix: &str,
+        key: Option<PublicKey>,
+        secret: Option<KeyPair>,
+        content: Content,
+    ) -> Result<FeedStore, StoreError> {
+        let mut opening = Opening::new(dir, prefix, key, secret, content);
+        let opened = opening.step(disk);
+        if opened.is_err() {
+            opening.cancel(disk);
+        }
+        opened
+    }
+
+    /// Reads some pages of the bitfield. True: that was all.
+    fn load_bits(&mut self, disk: &mut dyn Disk) -> Result<bool, StoreError> {
+        let first = self.shape.pages;
+        let mut bytes = vec![0; limits::STORE_BITFIELD_PAGES * self.page_bytes];
+        let offset = HEADER + first * self.page_bytes as u64;
+        let read = self.bitfield.read(disk, &self.place, offset, &mut bytes)?;
+        let (mut have, mut nodes) = (Bitfield::new(), Bitfield::new());
+        for (at, page) in bytes[..read].chunks(self.page_bytes).enumerate() {
+            let number = first + at as u64;
+            if page[..page.len().min(bitpage::INDEX_AT)].iter().any(|&byte| byte != 0) {
+                bitpage::decode(page, number, &mut have, &mut nodes);
+                self.shape.loaded(number, &have, &nodes);
+            }
+            self.shape.pages += 1;
+        }
+        have.ranges(0, u64::MAX).for_each(|(at, len)| self.feed.set_have(at, len, true));
+        nodes.ranges(0, u64::MAX).for_each(|(at, len)| self.feed.set_nodes(at, len, true));
+        if self.shape.pages > limits::FEED_BLOCKS / bitpage::BLOCKS {
+            return Err(self.place.damaged("bitfield", "is longer than any feed"));
+        }
+        Ok(read < bytes.len())
+    }
+
+    /// Finds out the length, which no file tells, and looks at the headers of the other files.
+    fn load_lengths(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        self.tree.open(disk, &self.place)?;
+        self.signatures.open(disk, &self.place)?;
+        let length = self.feed.length_by_nodes();
+        if self.set_length(disk, length)? {
+            return Ok(());
+        }
+        // As JavaScript does: the last append may have been cut off.
+        if length > 1 && self.set_length(disk, length - 1)? {
+            return Ok(());
+        }
+        if self.recovery.is_some() {
+            return Ok(());
+        }
+        Err(self.place.damaged("tree", format_args!("lacks roots of its {length} blocks")))
+    }
+
+    /// Takes over a length if its roots are there.
+    pub(super) fn set_length(
+        &mut self,
+        disk: &mut dyn Disk,
+        length: u64,
+    ) -> Result<bool, StoreError> {
+        let mut bytes = 0u64;
+        for root in flat::full_roots(length) {
+            let node = if self.feed.holds(root) { self.raw(disk, root)? } else { None };
+            match node.and_then(|node| bytes.checked_add(node.size)) {
+                Some(sum) => bytes = sum,
+                None => return Ok(false),
+            }
+        }
+        self.feed.set_lengths(length, bytes);
+        self.roots = None;
+        Ok(true)
+    }
+
+    /// The roots of the writer's tree.
+    pub(super) fn load_roots(&mut self, disk: &mut dyn Disk) -> Result<Vec<Node>, StoreError> {
+        if let Some(roots) = &self.roots {
+            return Ok(roots.clone());
+        }
+        let FeedStore { feed, tree, signatures, place, .. } = self;
+        let mut shelf = Shelf { feed, tree, signatures, place, disk };
+        let mut roots = Vec::new();
+        for root in flat::full_roots(feed.length()) {
+            roots.push(shelf.node(root)?.ok_or(StoreError::Absent)?);
+        }
+        self.roots = Some(roots.clone());
+        Ok(roots)
+    }
+
+    /// Before the first change: lays the marker.
+    pub(super) fn mark(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        if !self.marked {
+            let file = disk.open(self.place.dir, &self.place.path(MARKER), Open::Create)?;
+            disk.close(file);
+            self.place.sync_names(disk)?;
+            self.marked = true;
+        }
+        Ok(())
+    }
+
+    /// After the last change: everything is durable and the bits tell it.
+    pub(super) fn unmark(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        if self.marked && self.recovery.is_none() {
+            remove(disk, &self.place, MARKER)?;
+            self.marked = false;
+        }
+        Ok(())
+    }
+
+    /// Closes the files and nothing else, as a killed process would.
+    pub fn abandon(mut self, disk: &mut dyn Disk) {
+        self.close_idle(disk);
+        self.bitfield.close(disk);
+    }
+
+    pub(super) fn close_idle(&mut self, disk: &mut dyn Disk) {
+        self.data.slot.close(disk);
+        self.tree.slot.close(disk);
+        self.signatures.slot.close(disk);
+    }
+}
+
+fn remove(disk: &mut dyn Disk, place: &Place, name: &str) -> Result<(), StoreError> {
+    match disk.remove(place.dir, Path::new(&place.path(name))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,274 @@
+//! After an unclean stop: finding what is on disk, verifies, and is not told by the bits.
+//!
+//! A bit that is set is always true, but the newest may be missing, and of a page that was being
+//! written when the power failed some are. So, in this order: parents whose children are held are
+//! held again; a reader takes the longest tree whose roots and signature are there, a writer goes
+//! through its appends for as long as tree, blocks and signatures agree; then every block below the
+//! length whose hash leads up to a held node and whose bytes match counts as here.
+
+use super::StoreError;
+use super::disk::Disk;
+use super::feed::{Content, FeedStore, Progress, Reader, matches, raw_signature};
+use super::pages::ENTRIES;
+use crate::crypto::hash::{self, Node};
+use crate::crypto::sign;
+use crate::feed::flat;
+use crate::limits;
+
+/// How far a recovery has come.
+#[derive(Debug)]
+pub(super) enum Recovery {
+    /// Parents, by node.
+    Parents(u64),
+    /// A reader's search for a longer tree: its length, and how many more to try.
+    Longer {
+        length: u64,
+        tries: u64,
+    },
+    Appends(Appends),
+    /// Blocks, by number.
+    Blocks(u64),
+}
+
+impl Default for Recovery {
+    fn default() -> Recovery {
+        Recovery::Parents(0)
+    }
+}
+
+/// A writer's way through its uncommitted appends.
+#[derive(Clone, Debug)]
+pub(super) struct Appends {
+    block: u64,
+    bytes: u64,
+    roots: Vec<Node>,
+    /// The last tree with a signature: its roots, length and bytes.
+    signed: Option<(Vec<Node>, u64, u64)>,
+}
+
+/// Cost of a step that reads no block: about what it reads of the tree.
+const NODE_COST: usize = 40;
+/// Cost of a signature, in bytes hashed in the same time.
+const SIGNATURE_COST: usize = 32 * 1024;
+
+impl FeedStore {
+    /// Whether the last stop was not in order and `recover` has not run to its end yet. The feed can
+    /// be read and take blocks meanwhile, but not be appended to.
+    pub fn recovering(&self) -> bool {
+        self.recovery.is_some()
+    }
+
+    /// Finds blocks that are on disk and verify but whose bits were lost at an unclean stop; blocks
+    /// cleared shortly before it may be found again, too. `budget`: bytes to look at in this step. A
+    /// feed with `External` content needs a reader; without one its blocks are not looked for.
+    pub fn recover(
+        &mut self,
+        disk: &mut dyn Disk,
+        mut reader: Option<&mut Reader<'_>>,
+        budget: usize,
+    ) -> Result<Progress, StoreError> {
+        let mut left = budget;
+        while left > 0 {
+            let cost = match &self.recovery {
+                None => return Ok(Progress::Done),
+                Some(Recovery::Parents(node)) => self.recover_parents(disk, *node)?,
+                Some(Recovery::Longer { length, tries }) => {
+                    self.recover_length(disk, *length, *tries)?
+                }
+                Some(Recovery::Appends(appends)) => {
+                    let appends = appends.clone();
+                    self.recover_append(disk, appends)?
+                }
+                Some(Recovery::Blocks(block)) => {
+                    let reader: Option<&mut Reader<'_>> = match &mut reader {
+                        Some(reader) => Some(&mut **reader),
+                        None => None,
+                    };
+                    self.recover_block(disk, *block, reader)?
+                }
+            };
+            self.tree.trim(disk, &self.place)?;
+            left = left.saturating_sub(cost);
+        }
+        Ok(if self.recovery.is_some() { Progress::More } else { Progress::Done })
+    }
+
+    fn recover_parents(&mut self, disk: &mut dyn Disk, from: u64) -> Result<usize, StoreError> {
+        let Some(node) = self.feed.nodes().next_set(from) else {
+            let length = self.feed.length_by_nodes();
+            if length > self.feed.length() {
+                self.set_length(disk, length)?;
+            }
+            self.recovery = Some(if self.feed.writable() {
+                let roots = self.load_roots(disk)?;
+                let (block, bytes) = (self.feed.length(), self.feed.byte_length());
+                Recovery::Appends(Appends { block, bytes, roots, signed: None })
+            } else {
+                let length = self.signatures.entries().min(limits::FEED_BLOCKS);
+                Recovery::Longer { length, tries: limits::RECOVERY_SIGNATURES }
+            });
+            return Ok(1);
+        };
+        let mut top = node;
+        while self.feed.holds(flat::sibling(top)) && !self.feed.holds(flat::parent(top)) {
+            let (this, other) = (self.raw(disk, top)?, self.raw(disk, flat::sibling(top))?);
+            let (Some(this), Some(other)) = (this, other) else { break };
+            let Some(parent) = hash::parent(&this, &other) else { break };
+            self.put_node(&parent);
+            self.hold(parent.index);
+            top = parent.index;
+        }
+        self.recovery = Some(Recovery::Parents(node + 1));
+        Ok(8)
+    }
+
+    fn recover_length(
+        &mut self,
+        disk: &mut dyn Disk,
+        length: u64,
+        tries: u64,
+    ) -> Result<usize, StoreError> {
+        if length <= self.feed.length() || tries == 0 {
+            self.recovery = Some(Recovery::Blocks(0));
+            return Ok(1);
+        }
+        let mut cost = NODE_COST;
+        if let Some(signature) = raw_signature(&mut self.signatures, disk, &self.place, length)? {
+            let mut roots = Vec::new();
+            for root in flat::full_roots(length) {
+                roots.extend(self.raw(disk, root)?);
+            }
+            cost = SIGNATURE_COST;
+            let bytes = roots.iter().try_fold(0u64, |sum, root| sum.checked_add(root.size));
+            if roots.len() as u32 == length.count_ones()
+                && let Some(bytes) = bytes
+                && sign::verify(self.feed.key(), &hash::roots(&roots), &signature)
+            {
+                roots.iter().for_each(|root| self.hold(root.index));
+                self.feed.set_lengths(length, bytes);
+                self.recovery = Some(Recovery::Blocks(0));
+                return Ok(cost);
+            }
+        }
+        self.recovery = Some(Recovery::Longer { length: length - 1, tries: tries - 1 });
+        Ok(cost)
+    }
+
+    fn recover_append(
+        &mut self,
+        disk: &mut dyn Disk,
+        mut appends: Appends,
+    ) -> Result<usize, StoreError> {
+        let block = appends.block;
+        let leaf = if block < limits::FEED_BLOCKS { self.raw(disk, 2 * block)? } else { None };
+        let leaf = match leaf {
+            Some(leaf) if self.content == Content::File => {
+                let mut bytes = Vec::new();
+                let there =
+                    self.data.read(disk, &self.place, appends.bytes, leaf.size, &mut bytes)?;
+                (there && matches(&leaf, &bytes)).then_some(leaf)
+            }
+            leaf => leaf,
+        };
+        let Some(leaf) = leaf else {
+            self.end_appends(disk, appends)?;
+            return Ok(NODE_COST);
+        };
+        let signature = raw_signature(&mut self.signatures, disk, &self.place, block + 1)?;
+        if self.add_leaf(&mut appends.roots, leaf).is_err() {
+            self.end_appends(disk, appends)?;
+            return Ok(NODE_COST);
+        }
+        appends.block += 1;
+        appends.bytes += leaf.size;
+        let mut cost = NODE_COST + leaf.size as usize;
+        if let Some(signature) = signature {
+            cost += SIGNATURE_COST;
+            if sign::verify(self.feed.key(), &hash::roots(&appends.roots), &signature) {
+                appends.signed = Some((appends.roots.clone(), appends.block, appends.bytes));
+            }
+        }
+        self.recovery = Some(Recovery::Appends(appends));
+        Ok(cost)
+    }
+
+    /// What was signed and is whole counts as appended; what is behind it was never announced.
+    fn end_appends(&mut self, disk: &mut dyn Disk, appends: Appends) -> Result<(), StoreError> {
+        let length = appends.signed.as_ref().map_or(self.feed.length(), |(_, length, _)| *length);
+        self.signatures.cut(disk, &self.place, length)?;
+        if let Some((roots, length, bytes)) = appends.signed {
+            let old = self.feed.length();
+            self.adopt(roots, length, bytes);
+            if self.content == Content::File {
+                self.feed.set_have(old, length - old, true);
+                self.shape.touch_blocks(old, length - old);
+            }
+        }
+        self.recovery = Some(Recovery::Blocks(0));
+        Ok(())
+    }
+
+    fn recover_block(
+        &mut self,
+        disk: &mut dyn Disk,
+        from: u64,
+        reader: Option<&mut Reader<'_>>,
+    ) -> Result<usize, StoreError> {
+        let block = self.feed.have().next_clear(from);
+        if block >= self.feed.length() {
+            self.recovery = None;
+            return Ok(1);
+        }
+        let Some(leaf) = self.raw(disk, 2 * block)? else {
+            let blank = self.tree.is_blank(disk, &self.place, 2 * block)?;
+            let step = ENTRIES / 2;
+            let next = if blank { (block / step + 1) * step } else { block + 1 };
+            self.recovery = Some(Recovery::Blocks(next));
+            return Ok(NODE_COST);
+        };
+        let mut cost = 2 * NODE_COST;
+        if let Some(nodes) = self.way_up(disk, leaf)? {
+            for node in nodes.iter().filter(|node| !self.feed.holds(node.index)).collect::<Vec<_>>()
+            {
+                self.hold(node.index);
+            }
+            let (offset, size) = self.extent(disk, block)?;
+            let mut bytes = Vec::new();
+            let there = match (self.content, reader) {
+                (Content::File, _) => {
+                    self.data.read(disk, &self.place, offset, size, &mut bytes)?
+                }
+                (Content::External, Some(read)) => read(disk, block, offset, size, &mut bytes)?,
+                (Content::External, None) => false,
+            };
+            cost += bytes.len();
+            if there && matches(&leaf, &bytes) {
+                self.have(block);
+            }
+        }
+        self.recovery = Some(Recovery::Blocks(block + 1));
+        Ok(cost)
+    }
+
+    /// The nodes on the way from a leaf in the file up to a held node that agrees, siblings included.
+    fn way_up(&mut self, disk: &mut dyn Disk, leaf: Node) -> Result<Option<Vec<Node>>, StoreError> {
+        let mut way = Vec::new();
+        let mut top = leaf;
+        while flat::depth(top.index) < limits::FEED_DEPTH {
+            let stored = self.raw(disk, top.index)?;
+            if stored != Some(top) {
+                return Ok(None);
+            }
+            if self.feed.holds(top.index) {
+                return Ok(Some(way));
+            }
+            let Some(other) = self.raw(disk, flat::sibling(top.index))? else { return Ok(None) };
+            way.extend([top, other]);
+            match hash::parent(&top, &other) {
+                Some(parent) => top = parent,
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
