@@ -334,3 +334,20 @@ pub const NETLINK_BYTES: usize = 32 * 1024;
 pub const FINE_WAIT: Duration = Duration::from_millis(2);
 /// Bytes of a Unix socket's path, with its end; longer ones go through a directory handle.
 pub const UNIX_PATH_BYTES: usize = 108;
+// ── Node ────────────────────────────────────────────────────────────────────────────────────────
+
+/// The port of Dat peers.
+pub const DAT_PORT: u16 = 3282;
+/// What was stored is made durable this long after the first byte that is not.
+pub const COMMIT_EVERY: Duration = Duration::from_secs(2);
+/// … or as soon as so many bytes of a feed wait for it.
+pub const COMMIT_BYTES: usize = 64 * 1024 * 1024;
+/// Free space at which a feed that met a full disk goes on: two of the largest blocks and what the
+/// tree and bitfields of the next commits take.
+pub const RESUME_SPACE_BYTES: u64 = 20 * 1024 * 1024;
+/// A host name, as DNS bounds it.
+pub const HOST_NAME_BYTES: usize = 253;
+/// A name of a peer is looked up again after this, if nobody is connected.
+pub const NAME_AGAIN: Duration = Duration::from_secs(60);
+/// A job that met a full disk is tried again after this.
+pub const FULL_RETRY: Duration = Duration::from_secs(5);

@@ -52,7 +52,10 @@ fn writes_and_reads_files() {
         assert!(disk.read_at(file, 0, &mut buf).is_err());
         let exists = disk.open(dir, p("a/b/c"), Open::CreateNew).unwrap_err();
         assert_eq!(exists.kind(), ErrorKind::AlreadyExists);
-        assert_eq!(disk.open(dir, p("a/none"), Open::Read).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            disk.open(dir, p("a/none"), Open::Read).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
         assert_eq!(disk.make_dir(dir, p("a")).unwrap_err().kind(), ErrorKind::AlreadyExists);
         disk.remove(dir, p("a/b/c")).unwrap();
         disk.remove_dir(dir, p("a/b")).unwrap();

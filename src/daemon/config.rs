@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::link::Link;
+pub use crate::node::Blocks;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -51,20 +52,6 @@ pub enum Run {
     CoreFetch { link: Link, dir: PathBuf, blocks: Blocks, show: Option<Show> },
     /// Every block of the drive or bare feed in `dir` is checked; bad ones are fetched again.
     Repair { dir: PathBuf },
-}
-
-/// Which blocks of a bare feed are fetched. "Exist" is what the first peers that answer can prove;
-/// without any peer, what is known here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blocks {
-    /// `from..to`, then the run ends.
-    Range { from: u64, to: u64 },
-    /// From `from` to the last that exists, then the run ends.
-    From { from: u64 },
-    /// The last `count` that exist, then the run ends.
-    Last { count: u64 },
-    /// The last `count` that exist, and all that follow, until stopped.
-    Follow { count: u64 },
 }
 
 /// Blocks of a bare feed on standard output, in order, each followed by `after`.

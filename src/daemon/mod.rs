@@ -5,10 +5,140 @@ pub mod config;
 pub mod control;
 pub mod output;
 
-use crate::failure::{Failure, Kind};
-use config::Config;
+mod open;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+use crate::limits;
+use crate::node::event::{Interest, SubscriberId};
+use crate::node::{self, Node};
+use crate::reactor::{Reactor, Tuning};
+use crate::sys::Sys;
+use crate::sys::linux::{LinuxSys, Signals};
+use config::{Config, Listen};
+use output::{Printer, Pumped};
 
 /// Runs until the work is done or a signal ends it. The number is the exit code.
 pub fn run(config: Config) -> Result<i32, Failure> {
-    Err(Failure::new(Kind::General, format!("{:?} is not built yet", config.run)))
+    let signals = if config.signals { Signals::Hook } else { Signals::Leave };
+    let mut sys = LinuxSys::new(signals).map_err(|e| Failure::io("this system", &e))?;
+    let inside = open::inside(&config.run);
+    let address = control_address(&inside)?;
+    let now = sys.now();
+    let mut node = Node::new(node_config(&config, &mut sys, &address), now);
+    open::run(&mut node, &mut sys, &config)?;
+    let mut reactor = Reactor::new(sys, node, Tuning::default());
+    let printer = config.print.map(|print| Printer::new(print, &config.run));
+    let interest = printer.as_ref().map_or(Interest::NOTHING, Printer::interest);
+    let (subscriber, started) = reactor.with(|node, now, _| {
+        let subscriber = node.subscribers.add(interest);
+        node.start(now);
+        let peers = config.peers.iter().try_for_each(|peer| node.add_peer_everywhere(now, peer));
+        (subscriber, peers)
+    });
+    started?;
+    let mut screen = printer.zip(subscriber);
+    let code = turns(&mut reactor, &mut screen);
+    if let Some((printer, subscriber)) = &mut screen {
+        let now = reactor.sys().now();
+        drain(&mut reactor, printer, *subscriber, now);
+    }
+    if let Some((printer, _)) = screen {
+        printer.finish();
+    }
+    let failure = reactor.with(|node, now, disk| {
+        node.close_all(now, disk);
+        node.take_failure()
+    });
+    if let Some(address) = address {
+        let _ = std::fs::remove_file(address.path());
+    }
+    match (failure, code) {
+        (Some(failure), _) => Err(failure),
+        (None, Ok(code)) => Ok(code),
+        (None, Err(error)) => Err(Failure::io("the poll loop", &error)),
+    }
+}
+
+type Screen = Option<(Printer, SubscriberId)>;
+
+fn turns(reactor: &mut Reactor<LinuxSys, Node>, screen: &mut Screen) -> io::Result<i32> {
+    loop {
+        let wall = reactor.sys().wall();
+        reactor.engine_mut().set_wall(wall);
+        if let Some(code) = reactor.turn()? {
+            return Ok(code);
+        }
+        let Some((printer, subscriber)) = screen else { continue };
+        let now = reactor.sys().now();
+        match drain(reactor, printer, *subscriber, now) {
+            Pumped::Empty => {}
+            Pumped::Pending => reactor.engine_mut().wake_at(now + limits::OUTPUT_RETRY),
+            Pumped::Closed => reactor.with(|node, now, _| node.stop(now, 0)),
+        }
+    }
+}
+
+/// Hands what happened to the printer, as far as it has room.
+fn drain(
+    reactor: &mut Reactor<LinuxSys, Node>,
+    printer: &mut Printer,
+    subscriber: SubscriberId,
+    now: crate::time::Instant,
+) -> Pumped {
+    while printer.room() {
+        let Some(event) = reactor.engine_mut().subscribers.next_event(subscriber) else { break };
+        printer.event(now, &event);
+    }
+    if reactor.engine_mut().take_status_request() {
+        let status = reactor.with(|node, now, disk| node.status(now, disk));
+        printer.status(&status);
+    }
+    while printer.block_room() && reactor.engine().can_show() {
+        let shown = reactor.with(|node, now, disk| node.next_shown(now, disk));
+        let Some((block, after)): Option<(Vec<u8>, Vec<u8>)> = shown else { break };
+        printer.block(&block, &after);
+    }
+    printer.pump()
+}
+
+fn control_address(inside: &std::path::Path) -> Result<Option<control::Address>, Failure> {
+    std::fs::create_dir_all(inside).map_err(|e| Failure::io(inside.display(), &e))?;
+    Ok(control::Address::new(inside).ok())
+}
+
+fn node_config(
+    config: &Config,
+    sys: &mut LinuxSys,
+    address: &Option<control::Address>,
+) -> node::Config {
+    let mut id = [0; 32];
+    sys.entropy(&mut id);
+    let mut seed = [0; 8];
+    sys.entropy(&mut seed);
+    let (listen, any_port) = match config.listen {
+        Listen::At(at) => (vec![at], false),
+        Listen::Usual => {
+            let everywhere: [IpAddr; 2] =
+                [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+            (everywhere.map(|ip| SocketAddr::new(ip, limits::DAT_PORT)).to_vec(), true)
+        }
+    };
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    node::Config {
+        id,
+        seed: u64::from_le_bytes(seed),
+        listen,
+        any_port,
+        control: address.as_ref().map(|a| PathBuf::from(a.path())),
+        discovery: config.discovery,
+        exec: config.exec.clone(),
+        hosts: read("/etc/hosts"),
+        resolv_conf: read("/etc/resolv.conf"),
+        tuning: crate::sync::Tuning::default(),
+        pid: std::process::id(),
+    }
 }

@@ -1,6 +1,421 @@
-//! The node owns one of each behaviour and is the only place that sees them all.
+//! The node owns one of each behaviour — feeds, synchronizer, swarm, discovery, jobs — and is the
+//! only place that sees them all. It reads no clock and opens no socket: inputs, bytes and a disk
+//! are lent to it, outputs are taken from it (see [`io`]).
+//!
+//! After anything happened, [`Node::settle`] carries what one behaviour says to the others until
+//! nobody has anything left to say.
 
 pub mod control;
 pub mod event;
 pub mod io;
 pub mod status;
+
+mod clients;
+mod cores;
+mod drives;
+mod exec;
+mod feeds;
+mod finding;
+mod frames;
+mod jobs;
+mod peer;
+mod peers;
+mod report;
+mod topic;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::conn::Reason;
+use crate::discovery::multicast::Multicast;
+use crate::discovery::resolve::{LookupId, Resolver};
+use crate::failure::Failure;
+use crate::ids::{ConnId, FeedId};
+use crate::limits;
+use crate::reactor::Engine;
+use crate::rng::Rng;
+use crate::store::disk::Disk;
+use crate::swarm::Swarm;
+use crate::sync::{self, Sync};
+use crate::sys::{Endpoint, Signal};
+use crate::time::{Instant, Wall};
+
+use clients::Client;
+use drives::ContentOpening;
+use event::{Event, Subscribers};
+use exec::Exec;
+use feeds::Feeds;
+use finding::NameSocket;
+use io::{Consumed, Input, Output, Tag, Work};
+use peer::Peer;
+use topic::{Topic, TopicId};
+
+pub use cores::{Blocks, CoreOptions};
+pub use jobs::CloneOptions;
+
+/// What a node is told once.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Names this process to Dat peers; fresh random bytes at each start.
+    pub id: [u8; 32],
+    /// Seeds every decision; from the system's entropy in a daemon.
+    pub seed: u64,
+    /// Where to listen for peers. With `any_port`, a port that is taken is replaced by any.
+    pub listen: Vec<SocketAddr>,
+    pub any_port: bool,
+    /// The control socket.
+    pub control: Option<PathBuf>,
+    /// Look for peers on the local network.
+    pub discovery: bool,
+    /// Run on events (`/bin/sh -c`).
+    pub exec: Option<String>,
+    /// Text of /etc/hosts and /etc/resolv.conf.
+    pub hosts: String,
+    pub resolv_conf: String,
+    pub tuning: sync::Tuning,
+    pub pid: u32,
+}
+
+/// What a tag of ours stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Purpose {
+    Listener {
+        at: SocketAddr,
+    },
+    Control,
+    Dial {
+        topic: TopicId,
+        addr: SocketAddr,
+    },
+    Multicast,
+    Resolver,
+    /// A directory of a shared folder.
+    Watch {
+        topic: TopicId,
+        path: PathBuf,
+    },
+    Program,
+}
+
+/// How far an orderly stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Peers were told; the last commit is due at the next work.
+    Committing {
+        code: i32,
+        until: Instant,
+    },
+    Done,
+}
+
+pub struct Node {
+    config: Config,
+    rng: Rng,
+    out: VecDeque<Output>,
+    tags: BTreeMap<Tag, Purpose>,
+    next_tag: Tag,
+    started: Instant,
+    /// Calendar time as the embedder last told it, for file times only.
+    wall: Wall,
+    peers: BTreeMap<ConnId, Box<Peer>>,
+    clients: BTreeMap<ConnId, Client>,
+    topics: BTreeMap<TopicId, Topic>,
+    feeds: Feeds,
+    sync: Sync,
+    swarms: BTreeMap<TopicId, Swarm>,
+    lookups: BTreeMap<LookupId, (TopicId, String)>,
+    /// Names to look up again, when, for whom.
+    names: Vec<(Instant, TopicId, String)>,
+    multicast: Option<Multicast>,
+    multicast_tag: Option<Tag>,
+    interfaces: Vec<crate::sys::Interface>,
+    resolver: Resolver,
+    listening: Vec<SocketAddr>,
+    listeners_pending: usize,
+    /// Whether the control socket stands; `None` until the system said.
+    control_open: Option<bool>,
+    name_sockets: [NameSocket; 2],
+    failure: Option<Failure>,
+    next_topic: u32,
+    /// Drives whose block 0 is to be read.
+    index_due: Vec<TopicId>,
+    openings: Vec<ContentOpening>,
+    /// Complete, and to be said so once durable.
+    completed: Vec<(TopicId, FeedId, u64)>,
+    /// The embedder wants a turn at this time.
+    alarm: Option<Instant>,
+    ticking: bool,
+    /// Directories that are watched, by the watcher's numbers.
+    watches: BTreeMap<u32, (TopicId, PathBuf)>,
+    pub subscribers: Subscribers,
+    exec: Option<Exec>,
+    next_tick: Instant,
+    last_tick: Instant,
+    /// Something waits for `work`.
+    work_due: bool,
+    stopping: Stopping,
+    /// Ends by reason, inbound and outbound.
+    ends: BTreeMap<(Reason, bool), u64>,
+    status_wanted: bool,
+}
+
+impl Node {
+    pub fn new(config: Config, now: Instant) -> Node {
+        let mut rng = Rng::from_seed(config.seed);
+        let mut fork = || Rng::from_seed(rng.next_u64());
+        let (sync_rng, cast_rng, name_rng) = (fork(), fork(), fork());
+        Node {
+            sync: Sync::new(sync_rng, config.tuning.clone()),
+            multicast: config.discovery.then(|| Multicast::new(cast_rng)),
+            resolver: Resolver::new(name_rng, &config.hosts, &config.resolv_conf),
+            exec: config.exec.clone().map(Exec::new),
+            rng,
+            config,
+            out: VecDeque::new(),
+            tags: BTreeMap::new(),
+            next_tag: 0,
+            started: now,
+            wall: Wall::default(),
+            peers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            feeds: Feeds::default(),
+            swarms: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            names: Vec::new(),
+            multicast_tag: None,
+            interfaces: Vec::new(),
+            listening: Vec::new(),
+            listeners_pending: 0,
+            control_open: None,
+            name_sockets: Default::default(),
+            failure: None,
+            next_topic: 0,
+            index_due: Vec::new(),
+            openings: Vec::new(),
+            completed: Vec::new(),
+            alarm: None,
+            ticking: false,
+            watches: BTreeMap::new(),
+            subscribers: Subscribers::default(),
+            next_tick: now + limits::TICK,
+            last_tick: now,
+            work_due: true,
+            stopping: Stopping::No,
+            ends: BTreeMap::new(),
+            status_wanted: false,
+        }
+    }
+
+    /// Opens listeners and discovery. Called once, before or after topics were added.
+    pub fn start(&mut self, now: Instant) {
+        if let Some(path) = self.config.control.clone() {
+            let tag = self.tag(Purpose::Control);
+            self.out.push_back(Output::Listen { tag, at: Endpoint::Unix(path) });
+        }
+        for at in self.config.listen.clone() {
+            self.listen_at(at);
+        }
+        self.start_discovery();
+        self.say_ready(now);
+    }
+
+    /// Whether SIGUSR1 or the embedder asked for a status since the last call.
+    pub fn take_status_request(&mut self) -> bool {
+        std::mem::take(&mut self.status_wanted)
+    }
+
+    /// Calendar time, told by the embedder before it lets the node work.
+    pub fn set_wall(&mut self, wall: Wall) {
+        self.wall = wall;
+    }
+
+    /// The embedder wants a turn at `at`, once.
+    pub fn wake_at(&mut self, at: Instant) {
+        self.alarm = Some(self.alarm.map_or(at, |old| old.min(at)));
+    }
+
+    /// Why the run could not go on, once.
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    fn tag(&mut self, purpose: Purpose) -> Tag {
+        self.next_tag += 1;
+        self.tags.insert(self.next_tag, purpose);
+        self.next_tag
+    }
+
+    fn publish(&mut self, event: &Event) {
+        self.subscribers.publish(event);
+        if let Some(exec) = &mut self.exec {
+            exec.push(event);
+        }
+    }
+
+    /// Begins an orderly stop: peers are told, what is written is made durable, the loop ends with
+    /// `code` (CHECKLIST D10).
+    pub fn stop(&mut self, now: Instant, code: i32) {
+        if self.stopping != Stopping::No {
+            return;
+        }
+        self.stopping = Stopping::Committing { code, until: now + limits::STOP_WITHIN };
+        self.work_due = true;
+        let all: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in all {
+            self.close(now, conn, Reason::Shutdown);
+        }
+    }
+
+    fn signal(&mut self, now: Instant, signal: Signal) {
+        match signal {
+            Signal::Stop => self.stop(now, crate::failure::Kind::Interrupted.code()),
+            Signal::Status => self.status_wanted = true,
+            Signal::Reload => self.rescan(now),
+            Signal::Child => {}
+        }
+    }
+
+    fn tick(&mut self, now: Instant, disk: &mut dyn Disk) {
+        let late = now.since(self.next_tick);
+        if late > 2 * limits::TICK {
+            // We stood still ourselves: nobody else is to blame for that time.
+            self.sync.handle(now, sync::Input::SelfStalled(late), &self.feeds);
+            self.peers.values_mut().for_each(|peer| peer.life.forgive(late));
+        }
+        self.last_tick = now;
+        self.next_tick = now + limits::TICK;
+        self.sync.handle(now, sync::Input::Tick, &self.feeds);
+        self.tick_peers(now);
+        self.tick_feeds(now, disk);
+        self.tick_drives(now);
+    }
+
+    /// The tick is needed while anybody is connected or anything is asked or written; an idle
+    /// daemon without a peer sleeps.
+    fn needs_tick(&self) -> bool {
+        !self.peers.is_empty() || self.feeds.any_dirty() || self.drives_need_tick()
+    }
+
+    /// Carries what each behaviour says to the others until all are silent.
+    fn settle(&mut self, now: Instant, disk: &mut dyn Disk) {
+        loop {
+            let moved = self.settle_sync(now, disk) | self.settle_finding(now, disk);
+            if !moved {
+                break;
+            }
+        }
+        let tick = self.needs_tick();
+        if tick && !self.ticking {
+            self.next_tick = now + limits::TICK;
+        }
+        self.ticking = tick;
+        if let Some(exec) = &mut self.exec
+            && let Some(program) = exec.next_program()
+        {
+            let tag = self.tag(Purpose::Program);
+            self.out.push_back(Output::Spawn { tag, program });
+        }
+    }
+}
+
+impl Engine for Node {
+    fn handle(&mut self, now: Instant, input: Input<'_>, disk: &mut dyn Disk) {
+        match input {
+            Input::Listening { tag, at } => self.listening(now, tag, at),
+            Input::Accepted { conn, listener, from } => self.accepted(now, conn, listener, from),
+            Input::Dialed { tag, conn } => self.dialed(now, tag, conn),
+            Input::Closed { conn, why } => self.closed(now, conn, why),
+            Input::Sent { conn, bytes } => {
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    peer.life.sent(now, bytes);
+                }
+            }
+            Input::Bound { tag, at } => self.bound(now, tag, at),
+            Input::Datagram { tag, from, bytes } => self.datagram(now, tag, from, bytes),
+            Input::Interfaces(list) => self.interfaces_changed(now, list),
+            Input::Watching { tag, watch } => self.watching(tag, watch),
+            Input::Watch(event) => self.watch_event(now, event),
+            Input::Signal(signal) => self.signal(now, signal),
+            Input::Exited { tag, code } => self.program_ended(tag, code),
+            Input::Deadline => {
+                if self.ticking && now >= self.next_tick {
+                    self.tick(now, disk);
+                }
+                self.finding_deadline(now);
+                self.alarm = self.alarm.filter(|at| *at > now);
+                let due = [self.commit_deadline(), self.jobs_next()].into_iter().flatten().min();
+                self.work_due |= due.is_some_and(|at| at <= now);
+                if self.sync.next_deadline().is_some_and(|at| at <= now) {
+                    self.sync.handle(now, sync::Input::Tick, &self.feeds);
+                }
+            }
+        }
+        self.settle(now, disk);
+    }
+
+    fn bytes(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        buf: &mut [u8],
+        disk: &mut dyn Disk,
+    ) -> Consumed {
+        if self.clients.contains_key(&conn) {
+            return self.client_bytes(now, conn, buf, disk);
+        }
+        let Some(mut peer) = self.peers.remove(&conn) else {
+            return Consumed { bytes: buf.len(), ..Consumed::default() };
+        };
+        let (consumed, end) = self.read_frames(now, conn, &mut peer, buf, disk);
+        self.peers.insert(conn, peer);
+        if let Some(why) = end {
+            self.close(now, conn, why);
+        }
+        self.settle(now, disk);
+        consumed
+    }
+
+    fn poll_frames(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        out: &mut Vec<u8>,
+        room: usize,
+        disk: &mut dyn Disk,
+    ) {
+        if let Some(client) = self.clients.get_mut(&conn) {
+            out.append(&mut client.answer);
+            return;
+        }
+        let Some(mut peer) = self.peers.remove(&conn) else { return };
+        let before = out.len();
+        let end = self.write_frames(now, conn, &mut peer, out, room, disk);
+        peer.life.queued(now, out.len() - before);
+        self.peers.insert(conn, peer);
+        if let Some(why) = end {
+            self.close(now, conn, why);
+        }
+        self.settle(now, disk);
+    }
+
+    fn work(&mut self, now: Instant, budget: usize, disk: &mut dyn Disk) -> Work {
+        let work = self.background(now, budget, disk);
+        self.settle(now, disk);
+        work
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    fn next_deadline(&mut self) -> Option<Instant> {
+        let tick = self.ticking.then_some(self.next_tick);
+        [tick, self.sync.next_deadline(), self.finding_next(), self.drives_next()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

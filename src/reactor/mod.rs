@@ -293,6 +293,11 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         &self.engine
     }
 
+    /// The engine, for what does not change what it wants done; else see `with`.
+    pub fn engine_mut(&mut self) -> &mut E {
+        &mut self.engine
+    }
+
     /// The system; for what only the embedder knows of it.
     pub fn sys(&mut self) -> &mut S {
         &mut self.sys

@@ -202,6 +202,18 @@ impl Sync {
         state.is_some_and(|state| state.completeness != feed::Completeness::Missing)
     }
 
+    /// One behind the last block that any connected peer says it has: how long the feed is at
+    /// least, once somebody has spoken.
+    pub fn reach(&self, feed: FeedId) -> u64 {
+        let Some(state) = self.feeds.get(&feed) else { return 0 };
+        let peers = state.peers.iter().filter_map(|id| self.peers.get(id));
+        peers
+            .filter_map(|peer| peer.feeds.get(&feed))
+            .map(|remote| remote.length)
+            .max()
+            .unwrap_or(0)
+    }
+
     pub fn feed_status(&self, feed: FeedId, feeds: &dyn Feeds) -> Option<FeedStatus> {
         let (state, known) = (self.feeds.get(&feed)?, feeds.feed(feed)?);
         let (wanted, missing) = state.figures(known);

@@ -1,0 +1,366 @@
+//! Opens what a run works on: folders, stores and keys; every way in which that can fail is one
+//! line for the user.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::config::{Blocks, Config, Run};
+use crate::crypto::sign::{KeyPair, PublicKey};
+use crate::drive::stat::Index;
+use crate::failure::{Failure, Kind};
+use crate::link::Link;
+use crate::node::{CloneOptions, CoreOptions, Node};
+use crate::store::disk::{Dir, Disk, Open};
+use crate::store::feed::Opening;
+use crate::store::{Content, Cursor, FeedStore, Keys, StoreError, secret};
+use crate::sys::Sys;
+use crate::sys::linux::LinuxSys;
+
+/// The directory of a drive's stores, in its folder.
+const STORES: &str = ".dat";
+
+/// The directory in which a run keeps its stores and control socket.
+pub(super) fn inside(run: &Run) -> PathBuf {
+    match run {
+        Run::Share { dir } | Run::Clone { dir, .. } => dir.join(STORES),
+        Run::Seed { dir, .. } | Run::CoreServe { dir } | Run::CoreFetch { dir, .. } => dir.clone(),
+        Run::Repair { dir } if dir.join(STORES).is_dir() => dir.join(STORES),
+        Run::Repair { dir } => dir.clone(),
+    }
+}
+
+/// Opens the stores of a run and hands them to the node.
+pub(super) fn run(node: &mut Node, sys: &mut LinuxSys, config: &Config) -> Result<(), Failure> {
+    match &config.run {
+        Run::Share { dir } => share(node, sys, config, dir),
+        Run::Clone { link, dir, once, only } => {
+            let options = CloneOptions { version: link.version, only: only.clone(), once: *once };
+            clone(node, sys, link, dir, options)
+        }
+        Run::Seed { links, dir } => links.iter().try_for_each(|link| seed(node, sys, link, dir)),
+        Run::CoreServe { dir } => core_serve(node, sys, dir),
+        Run::CoreFetch { link, dir, blocks, show } => {
+            let options =
+                CoreOptions { blocks: *blocks, show: show.as_ref().map(|show| show.after.clone()) };
+            core_fetch(node, sys, link, dir, options)
+        }
+        Run::Repair { dir } => repair(node, sys, config, dir),
+    }
+}
+
+/// A folder of the user's.
+struct Place<'a> {
+    path: &'a Path,
+    dir: Dir,
+}
+
+impl<'a> Place<'a> {
+    fn open(sys: &mut LinuxSys, path: &'a Path, create: bool) -> Result<Place<'a>, Failure> {
+        let dir =
+            sys.disk().open_root(path, create).map_err(|e| Failure::io(path.display(), &e))?;
+        Ok(Place { path, dir })
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn failed(&self, error: StoreError) -> Failure {
+        let name = self.name();
+        match error {
+            StoreError::Io(error) => Failure::io(name, &error),
+            StoreError::Full => Failure::io(name, &io::ErrorKind::StorageFull.into()),
+            StoreError::Locked => {
+                Failure::new(Kind::Locked, format!("{name}: another process works on this folder"))
+                    .hint("stop it first, or ask it with gannet status")
+            }
+            StoreError::Damaged(what) => {
+                Failure::new(Kind::Damaged, format!("{name}: damaged: {what}"))
+                    .hint("run gannet verify --repair on it")
+            }
+            StoreError::OtherFeed => {
+                Failure::new(Kind::Usage, format!("{name}: something else is kept here"))
+                    .hint("choose another folder")
+            }
+            other => Failure::new(Kind::General, format!("{name}: {other}")),
+        }
+    }
+}
+
+/// Repeats what answers `NotYet` until the disk is ready. Only before the loop runs.
+fn patiently<T>(
+    sys: &mut LinuxSys,
+    mut call: impl FnMut(&mut dyn Disk) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut ignored = Vec::new();
+    loop {
+        match call(sys.disk()) {
+            Err(StoreError::NotYet) => {}
+            done => return done,
+        }
+        sys.wait(Some(Duration::from_millis(1)), &mut ignored)?;
+    }
+}
+
+/// The public key in a `key` file, if there is one.
+fn stored_key(sys: &mut LinuxSys, dir: Dir, name: &str) -> Result<Option<PublicKey>, StoreError> {
+    patiently(sys, |disk| {
+        let file = match disk.open(dir, Path::new(name), Open::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let mut key = [0; 32];
+        let read = disk.read_at(file, 0, &mut key);
+        disk.close(file);
+        match read? {
+            32 => Ok(Some(key)),
+            _ => Err(StoreError::Damaged(format!("{name} does not hold a key"))),
+        }
+    })
+}
+
+fn open_store(
+    sys: &mut LinuxSys,
+    dir: Dir,
+    prefix: &str,
+    key: Option<PublicKey>,
+    secret: Option<KeyPair>,
+    content: Content,
+) -> Result<FeedStore, StoreError> {
+    let mut opening = Opening::new(dir, prefix, key, secret, content);
+    patiently(sys, |disk| opening.step(disk))
+}
+
+fn create_store(
+    sys: &mut LinuxSys,
+    dir: Dir,
+    prefix: &str,
+    keys: Keys,
+    content: Content,
+) -> Result<FeedStore, StoreError> {
+    patiently(sys, |disk| FeedStore::create(disk, dir, prefix, keys.clone(), content))
+}
+
+/// Opens the feed of `key`, or makes an empty one for reading.
+fn open_or_create(
+    sys: &mut LinuxSys,
+    dir: Dir,
+    prefix: &str,
+    key: PublicKey,
+    content: Content,
+) -> Result<FeedStore, StoreError> {
+    match open_store(sys, dir, prefix, Some(key), None, content) {
+        Err(StoreError::Missing) => {
+            let keys = Keys { public: key, secret: None, keep_secret: false };
+            create_store(sys, dir, prefix, keys, content)
+        }
+        other => other,
+    }
+}
+
+fn store_dir(sys: &mut LinuxSys, place: &Place<'_>) -> Result<Dir, Failure> {
+    let path = place.path.join(STORES);
+    sys.disk().open_root(&path, true).map_err(|e| Failure::io(path.display(), &e))
+}
+
+/// The key pair of a drive to publish: what is kept, or a new one.
+fn drive_keys(
+    sys: &mut LinuxSys,
+    place: &Place<'_>,
+    stores: Dir,
+    secret_keys: Option<&Path>,
+) -> Result<(KeyPair, bool), Failure> {
+    let homeless = || {
+        Failure::new(Kind::NotFound, "there is no home directory for the secret key")
+            .hint("set HOME")
+    };
+    let known = stored_key(sys, stores, "metadata.key").map_err(|e| place.failed(e))?;
+    if let Some(public) = known {
+        let kept = secret_keys
+            .map(|keys| patiently(sys, |disk| Ok(secret::load(disk, keys, &public)?)))
+            .transpose()
+            .map_err(|e| place.failed(e))?
+            .flatten();
+        let mut beside = || {
+            patiently(sys, |disk| {
+                Ok(secret::load_from(disk, stores, Path::new("metadata.secret_key"), &public)?)
+            })
+        };
+        let pair = match kept {
+            Some(pair) => Some(pair),
+            None => beside().map_err(|e| place.failed(e))?,
+        };
+        let pair = pair.ok_or_else(|| {
+            let what = format!("{}: this drive's secret key is not here", place.name());
+            Failure::new(Kind::NotFound, what)
+                .hint("import it with gannet key import, or follow the drive with gannet clone")
+        })?;
+        return Ok((pair, false));
+    }
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    sys.entropy(seed.as_mut_slice());
+    let pair = KeyPair::from_seed(*seed);
+    let keys = secret_keys.ok_or_else(homeless)?;
+    patiently(sys, |disk| Ok(secret::save(disk, keys, &pair)?))
+        .map_err(|e| Place { path: keys, dir: place.dir }.failed(e))?;
+    Ok((pair, true))
+}
+
+fn share(node: &mut Node, sys: &mut LinuxSys, config: &Config, dir: &Path) -> Result<(), Failure> {
+    let place = Place::open(sys, dir, false)?;
+    let stores = store_dir(sys, &place)?;
+    let (metadata, content) = writable_drive(sys, &place, stores, config.secret_keys.as_deref())?;
+    let now = sys.now();
+    node.add_share(now, place.dir, place.name(), metadata, content);
+    Ok(())
+}
+
+/// Metadata and content feed of a drive of ours, made when there is none.
+fn writable_drive(
+    sys: &mut LinuxSys,
+    place: &Place<'_>,
+    stores: Dir,
+    secret_keys: Option<&Path>,
+) -> Result<(FeedStore, FeedStore), Failure> {
+    let (pair, new) = drive_keys(sys, place, stores, secret_keys)?;
+    let content_pair = pair.content_pair();
+    let failed = |e| place.failed(e);
+    let keys = |pair: &KeyPair| Keys {
+        public: pair.public(),
+        secret: Some(pair.clone()),
+        keep_secret: false,
+    };
+    let mut metadata = if new {
+        create_store(sys, stores, "metadata.", keys(&pair), Content::File)
+    } else {
+        let (key, secret) = (Some(pair.public()), Some(pair.clone()));
+        open_store(sys, stores, "metadata.", key, secret, Content::File)
+    }
+    .map_err(failed)?;
+    recover(sys, &mut metadata).map_err(failed)?;
+    let (key, secret) = (Some(content_pair.public()), Some(content_pair.clone()));
+    let content = match open_store(sys, stores, "content.", key, secret, Content::External) {
+        Err(StoreError::Missing) => {
+            create_store(sys, stores, "content.", keys(&content_pair), Content::External)
+        }
+        other => other,
+    }
+    .map_err(failed)?;
+    if metadata.feed().length() == 0 {
+        let index = Index { content: content_pair.public() }.encode();
+        patiently(sys, |disk| metadata.append(disk, &[&index])).map_err(failed)?;
+        let now = sys.now();
+        patiently(sys, |disk| metadata.commit(disk, now)).map_err(failed)?;
+        // The marker of JavaScript owners: the secret key is in the home directory (dat/SPEC §10).
+        patiently(sys, |disk| {
+            let file = disk.open(stores, Path::new("metadata.ogd"), Open::Create)?;
+            let wrote = disk.write_at(file, 0, &[0]);
+            disk.close(file);
+            wrote?;
+            Ok(())
+        })
+        .map_err(failed)?;
+    }
+    Ok((metadata, content))
+}
+
+/// Brings back what an unclean stop left behind. Content in the user's files is the node's.
+fn recover(sys: &mut LinuxSys, store: &mut FeedStore) -> Result<(), StoreError> {
+    while store.recovering() {
+        let done = patiently(sys, |disk| store.recover(disk, None, crate::limits::WORK_IDLE_COST))?;
+        if done == crate::store::Progress::Done {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn clone(
+    node: &mut Node,
+    sys: &mut LinuxSys,
+    link: &Link,
+    dir: &Path,
+    options: CloneOptions,
+) -> Result<(), Failure> {
+    let place = Place::open(sys, dir, true)?;
+    let stores = store_dir(sys, &place)?;
+    let mut metadata = open_or_create(sys, stores, "metadata.", link.key.0, Content::File)
+        .map_err(|e| place.failed(e))?;
+    recover(sys, &mut metadata).map_err(|e| place.failed(e))?;
+    let now = sys.now();
+    node.add_clone(now, place.dir, stores, place.name(), metadata, options);
+    Ok(())
+}
+
+fn seed(node: &mut Node, sys: &mut LinuxSys, link: &Link, dir: &Path) -> Result<(), Failure> {
+    let path = dir.join(link.key.to_string());
+    let place = Place::open(sys, &path, true)?;
+    let mut store = open_or_create(sys, place.dir, "metadata.", link.key.0, Content::File)
+        .map_err(|e| place.failed(e))?;
+    recover(sys, &mut store).map_err(|e| place.failed(e))?;
+    let now = sys.now();
+    node.add_keep(now, place.dir, place.name(), store);
+    Ok(())
+}
+
+fn core_serve(node: &mut Node, sys: &mut LinuxSys, dir: &Path) -> Result<(), Failure> {
+    let place = Place::open(sys, dir, false)?;
+    let mut store = open_store(sys, place.dir, "", None, None, Content::File).map_err(|e| {
+        if matches!(e, StoreError::Missing) {
+            Failure::new(Kind::NotFound, format!("{}: there is no feed here", place.name()))
+                .hint("make one with gannet core create")
+        } else {
+            place.failed(e)
+        }
+    })?;
+    recover(sys, &mut store).map_err(|e| place.failed(e))?;
+    let now = sys.now();
+    let options = CoreOptions { blocks: Blocks::Follow, show: None };
+    node.add_core(now, place.dir, place.name(), store, options);
+    Ok(())
+}
+
+fn core_fetch(
+    node: &mut Node,
+    sys: &mut LinuxSys,
+    link: &Link,
+    dir: &Path,
+    options: CoreOptions,
+) -> Result<(), Failure> {
+    let place = Place::open(sys, dir, true)?;
+    let mut store = open_or_create(sys, place.dir, "", link.key.0, Content::File)
+        .map_err(|e| place.failed(e))?;
+    recover(sys, &mut store).map_err(|e| place.failed(e))?;
+    let now = sys.now();
+    node.add_core(now, place.dir, place.name(), store, options);
+    Ok(())
+}
+
+/// Checks every block of what `dir` holds and forgets the bad ones; the run then fetches them.
+fn repair(node: &mut Node, sys: &mut LinuxSys, config: &Config, dir: &Path) -> Result<(), Failure> {
+    let _ = config;
+    let place = Place::open(sys, dir, false)?;
+    let mut store =
+        open_store(sys, place.dir, "", None, None, Content::File).map_err(|e| place.failed(e))?;
+    forget_bad(sys, &mut store).map_err(|e| place.failed(e))?;
+    let now = sys.now();
+    let options = CoreOptions { blocks: Blocks::All, show: None };
+    node.add_core(now, place.dir, place.name(), store, options);
+    Ok(())
+}
+
+fn forget_bad(sys: &mut LinuxSys, store: &mut FeedStore) -> Result<(), StoreError> {
+    recover(sys, store)?;
+    let mut cursor = Cursor::default();
+    loop {
+        let budget = crate::limits::WORK_IDLE_COST;
+        let step = patiently(sys, |disk| store.verify_step(disk, &mut cursor, None, budget))?;
+        for damage in step.bad {
+            patiently(sys, |disk| store.forget(disk, damage))?;
+        }
+        if step.done {
+            return Ok(());
+        }
+    }
+}

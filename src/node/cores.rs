@@ -1,0 +1,183 @@
+//! Bare feeds: which blocks are fetched, when the run is over, and blocks handed out in order.
+
+use crate::ids::FeedId;
+use crate::store::disk::{Dir, Disk};
+use crate::store::{FeedStore, StoreError};
+use crate::sync::{Input, Wanted};
+use crate::time::Instant;
+
+use super::Node;
+use super::event::Role;
+use super::topic::{TopicId, What};
+
+/// Which blocks of a bare feed are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocks {
+    /// `from..to`, then the run ends.
+    Range { from: u64, to: u64 },
+    /// Everything that exists when the first peers have spoken, then the run ends.
+    All,
+    /// The last `count` that exist now and all that follow.
+    Tail { count: u64 },
+    /// Everything, and all that follow.
+    Follow,
+}
+
+#[derive(Clone, Debug)]
+pub struct CoreOptions {
+    pub blocks: Blocks,
+    /// Hand out the blocks in order (`Node::next_shown`), each followed by these bytes.
+    pub show: Option<Vec<u8>>,
+}
+
+/// A bare feed's run.
+pub struct Core {
+    blocks: Blocks,
+    show: Option<Vec<u8>>,
+    /// The next block to hand out; `None` until a tail knows where it begins.
+    cursor: Option<u64>,
+    /// Everything wanted is here and durable: what is not handed out yet is the last.
+    over: bool,
+}
+
+impl Core {
+    fn new(options: CoreOptions) -> Core {
+        let cursor = match options.blocks {
+            Blocks::Range { from, .. } => Some(from),
+            Blocks::All | Blocks::Follow => Some(0),
+            Blocks::Tail { .. } => None,
+        };
+        Core { blocks: options.blocks, show: options.show, cursor, over: false }
+    }
+
+    /// What is wanted, as far as it is known.
+    fn wanted(&self) -> Wanted {
+        let range = |from: u64, to: u64| {
+            let mut ranges = crate::bits::RangeSet::new();
+            ranges.insert(from, to.saturating_sub(from));
+            Wanted::Ranges(ranges)
+        };
+        match (self.blocks, self.cursor) {
+            (Blocks::Range { from, to }, _) => range(from, to),
+            (Blocks::All | Blocks::Follow, _) => Wanted::All,
+            (Blocks::Tail { .. }, None) => Wanted::Nothing,
+            (Blocks::Tail { .. }, Some(from)) => range(from, crate::limits::MAX_SAFE_INTEGER),
+        }
+    }
+
+    /// Whether a block is to be handed out.
+    fn in_range(&self, block: u64) -> bool {
+        !matches!(self.blocks, Blocks::Range { to, .. } if block >= to)
+    }
+
+    fn ends(&self) -> bool {
+        matches!(self.blocks, Blocks::Range { .. } | Blocks::All)
+    }
+}
+
+impl Node {
+    /// A bare feed, served and (if it is not ours) fetched.
+    pub fn add_core(
+        &mut self,
+        now: Instant,
+        dir: Dir,
+        folder: String,
+        store: FeedStore,
+        options: CoreOptions,
+    ) -> TopicId {
+        let writable = store.is_writable();
+        let core = Core::new(options);
+        let wanted = if writable { Wanted::Nothing } else { core.wanted() };
+        let follow = !core.ends();
+        let id = self.add_topic(now, dir, folder, store, Role::Core, What::Core(core));
+        self.add_to_sync(now, id, wanted, follow);
+        id
+    }
+
+    pub(super) fn core_wanted(core: &Core) -> Wanted {
+        core.wanted()
+    }
+
+    /// Once a second: a tail that learned how long the feed is knows where it begins.
+    pub(super) fn tick_core(&mut self, now: Instant, topic: TopicId) {
+        let Some(entry) = self.topics.get_mut(&topic) else { return };
+        let feed = entry.first;
+        let What::Core(core) = &mut entry.what else { return };
+        let (Blocks::Tail { count }, None) = (core.blocks, core.cursor) else { return };
+        let reach = self.sync.reach(feed);
+        if reach == 0 {
+            return;
+        }
+        core.cursor = Some(reach.saturating_sub(count));
+        let wanted = core.wanted();
+        self.sync.handle(now, Input::SetWanted { feed, wanted }, &self.feeds);
+    }
+
+    /// Everything wanted of a bare feed is here and durable.
+    pub(super) fn core_complete(&mut self, now: Instant, topic: TopicId) {
+        let Some(entry) = self.topics.get_mut(&topic) else { return };
+        let What::Core(core) = &mut entry.what else { return };
+        if !core.ends() {
+            return;
+        }
+        core.over = true;
+        if core.show.is_none() {
+            self.stop(now, 0);
+        }
+    }
+
+    /// Whether `next_shown` may have something, or has to end the run.
+    pub fn can_show(&self) -> bool {
+        self.topics.values().any(|topic| match &topic.what {
+            What::Core(core) if core.show.is_some() && self.stopping == super::Stopping::No => {
+                let open = self.feeds.get(topic.first);
+                core.over
+                    || core
+                        .cursor
+                        .zip(open)
+                        .is_some_and(|(at, open)| core.in_range(at) && open.store.feed().has(at))
+            }
+            _ => false,
+        })
+    }
+
+    /// The next block in order and what comes behind it, for a run that shows blocks. After the
+    /// last one of a run that ends, the node stops.
+    pub fn next_shown(&mut self, now: Instant, disk: &mut dyn Disk) -> Option<(Vec<u8>, Vec<u8>)> {
+        let entry = self.topics.values_mut().find_map(|topic| match &mut topic.what {
+            What::Core(core) if core.show.is_some() => Some((topic.first, core)),
+            _ => None,
+        });
+        let (feed, core): (FeedId, &mut Core) = entry?;
+        let (cursor, over) = (core.cursor?, core.over);
+        let open = self.feeds.get_mut(feed)?;
+        let end = match core.blocks {
+            Blocks::Range { to, .. } => to,
+            Blocks::All => open.store.feed().length(),
+            Blocks::Tail { .. } | Blocks::Follow => u64::MAX,
+        };
+        if over && cursor >= end {
+            self.stop(now, 0);
+            return None;
+        }
+        if cursor >= end || !open.store.feed().has(cursor) {
+            return None;
+        }
+        let mut block = Vec::new();
+        match open.store.read(disk, cursor, &mut block) {
+            Ok(()) => {
+                core.cursor = Some(cursor + 1);
+                Some((block, core.show.clone().unwrap_or_default()))
+            }
+            Err(StoreError::NotYet) => {
+                self.wake_at(now + crate::limits::OUTPUT_RETRY);
+                None
+            }
+            Err(error) => {
+                log::error!("block {cursor}: {error}");
+                self.stop(now, crate::failure::Kind::Damaged.code());
+                None
+            }
+        }
+    }
+}

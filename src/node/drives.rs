@@ -1,0 +1,365 @@
+//! Drives as the node keeps them: two feeds, found through each other, and the job that stands
+//! between them and a folder.
+
+use crate::drive::stat::Index;
+use crate::ids::FeedId;
+use crate::limits;
+use crate::link::Key;
+use crate::store::disk::{Dir, Disk};
+use crate::store::feed::Opening;
+use crate::store::{Content, FeedStore, Keys, StoreError};
+use crate::swarm::Swarm;
+use crate::sync::{Input, Wanted};
+use crate::time::Instant;
+
+use super::event::{Event, Role};
+use super::io::Work;
+use super::topic::{Topic, TopicId, What};
+use super::{Node, Stopping};
+
+/// The content feed of a drive on its way to being open.
+pub(super) struct ContentOpening {
+    topic: TopicId,
+    key: [u8; 32],
+    opening: Option<Opening>,
+}
+
+impl Node {
+    /// Takes a feed in as the first of a topic.
+    pub(super) fn add_topic(
+        &mut self,
+        now: Instant,
+        dir: Dir,
+        folder: String,
+        store: FeedStore,
+        role: Role,
+        what: What,
+    ) -> TopicId {
+        let id = TopicId(self.next_topic);
+        self.next_topic += 1;
+        let discovery_key = *store.feed().discovery_key();
+        let first = self.feeds.add(store, id, role);
+        let mut topic = Topic::new(first, discovery_key, dir, folder, what);
+        topic.started = now;
+        self.topics.insert(id, topic);
+        let rng = crate::rng::Rng::from_seed(self.rng.next_u64());
+        self.swarms.insert(id, Swarm::new(rng));
+        self.say_opened(first);
+        id
+    }
+
+    pub(super) fn say_opened(&mut self, id: FeedId) {
+        let Some(open) = self.feeds.get(id) else { return };
+        let feed = open.store.feed();
+        let event = Event::FeedOpened {
+            key: Key(*feed.key()),
+            role: open.role,
+            length: feed.length(),
+            have: feed.have().count(),
+            writable: open.store.is_writable(),
+        };
+        self.publish(&event);
+    }
+
+    /// The first feed of a topic takes part in the exchange from now on.
+    pub(super) fn add_to_sync(
+        &mut self,
+        now: Instant,
+        topic: TopicId,
+        wanted: Wanted,
+        follow: bool,
+    ) {
+        let Some(feed) = self.topics.get(&topic).map(|t| t.first) else { return };
+        let added = Input::FeedAdded { feed, wanted, upload: true, follow };
+        self.sync.handle(now, added, &self.feeds);
+        self.say_ready(now);
+        self.work_due = true;
+    }
+
+    /// A drive (or bare feed: its first block tells) kept whole, without a folder.
+    pub fn add_keep(
+        &mut self,
+        now: Instant,
+        dir: Dir,
+        folder: String,
+        store: FeedStore,
+    ) -> TopicId {
+        let known = store.feed().has(0);
+        let id = self.add_topic(now, dir, folder, store, Role::Metadata, What::Keep);
+        if let Some(topic) = self.topics.get_mut(&id) {
+            topic.stores = dir;
+        }
+        self.add_to_sync(now, id, Wanted::All, true);
+        if known {
+            self.index_due.push(id);
+        }
+        id
+    }
+
+    /// A block of a metadata feed was stored.
+    pub(super) fn metadata_stored(&mut self, topic: TopicId, index: u64) {
+        let unknown = self.topics.get(&topic).is_some_and(|t| t.content.is_none());
+        if index == 0 && unknown {
+            self.index_due.push(topic);
+            self.work_due = true;
+        }
+        self.mirror_metadata_changed(topic);
+    }
+
+    /// Reads block 0 of drives whose content feed is not open yet (CHECKLIST F05, F06).
+    /// `false`: something waits for the disk.
+    pub(super) fn find_content(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
+        let mut settled = true;
+        for id in std::mem::take(&mut self.index_due) {
+            let Some(feed) = self.topics.get(&id).map(|t| t.first) else { continue };
+            let Some(open) = self.feeds.get_mut(feed) else { continue };
+            let mut block = Vec::new();
+            match open.store.read(disk, 0, &mut block) {
+                Ok(()) => self.index_read(id, &block),
+                Err(StoreError::NotYet) => {
+                    self.index_due.push(id);
+                    settled = false;
+                }
+                Err(error) => self.pause(now, feed, &error),
+            }
+        }
+        let mut openings = std::mem::take(&mut self.openings);
+        openings.retain_mut(|opening| match self.open_content(now, opening, disk) {
+            Ok(()) => false,
+            Err(StoreError::NotYet) => {
+                settled = false;
+                true
+            }
+            Err(error) => {
+                self.cannot_open(now, opening.topic, &error);
+                false
+            }
+        });
+        self.openings.append(&mut openings);
+        settled
+    }
+
+    fn cannot_open(&mut self, now: Instant, topic: TopicId, error: &StoreError) {
+        let Some(feed) = self.topics.get(&topic).map(|t| t.first) else { return };
+        let text = format!("the content feed cannot be opened: {error}");
+        self.publish(&Event::Warning { text });
+        self.pause(now, feed, error);
+    }
+
+    fn index_read(&mut self, topic: TopicId, block: &[u8]) {
+        match Index::decode(block) {
+            Ok(Index { content: key }) => {
+                self.openings.push(ContentOpening { topic, key, opening: None });
+                self.work_due = true;
+            }
+            Err(error) => self.not_a_drive(topic, &error.to_string()),
+        }
+    }
+
+    /// Block 0 says nothing of content: a bare feed is kept as it is; nothing else can be done
+    /// with it.
+    fn not_a_drive(&mut self, topic: TopicId, why: &str) {
+        let Some(entry) = self.topics.get(&topic) else { return };
+        match entry.what {
+            What::Keep | What::Core(_) => {
+                if let Some(open) = self.feeds.get_mut(entry.first) {
+                    open.role = Role::Core;
+                }
+            }
+            _ => {
+                let what = format!("this link is not a drive: {why}");
+                let failure = crate::failure::Failure::new(crate::failure::Kind::Usage, what)
+                    .hint("fetch a bare feed with gannet core get");
+                self.fail(failure);
+            }
+        }
+    }
+
+    /// Opens or makes the content feed and lets everybody know.
+    fn open_content(
+        &mut self,
+        now: Instant,
+        content: &mut ContentOpening,
+        disk: &mut dyn Disk,
+    ) -> Result<(), StoreError> {
+        let Some(topic) = self.topics.get(&content.topic) else { return Ok(()) };
+        let place =
+            if matches!(topic.what, What::Keep) { Content::File } else { Content::External };
+        let stores = topic.stores;
+        let opening = content.opening.get_or_insert_with(|| {
+            Opening::new(stores, "content.", Some(content.key), None, place)
+        });
+        let opened = match opening.step(disk) {
+            Err(StoreError::Missing) => {
+                let keys = Keys { public: content.key, secret: None, keep_secret: false };
+                FeedStore::create(disk, stores, "content.", keys, place)?
+            }
+            other => other?,
+        };
+        self.content_opened(now, content.topic, opened, disk);
+        Ok(())
+    }
+
+    fn content_opened(&mut self, now: Instant, id: TopicId, store: FeedStore, disk: &mut dyn Disk) {
+        let feed = self.feeds.add(store, id, Role::Content);
+        let Some(topic) = self.topics.get_mut(&id) else { return };
+        topic.content = Some(feed);
+        let wanted = Node::content_wanted(topic);
+        let added = Input::FeedAdded { feed, wanted, upload: true, follow: true };
+        self.sync.handle(now, added, &self.feeds);
+        self.say_opened(feed);
+        self.mirror_metadata_changed(id);
+        self.open_on_all(now, id, disk);
+        self.work_due = true;
+    }
+
+    /// What is wanted of a feed when nothing stands in the way.
+    pub(super) fn wanted_of(&self, feed: FeedId) -> Wanted {
+        let Some(open) = self.feeds.get(feed) else { return Wanted::Nothing };
+        let Some(topic) = self.topics.get(&open.topic) else { return Wanted::Nothing };
+        if open.store.is_writable() {
+            return Wanted::Nothing;
+        }
+        match (&topic.what, open.role) {
+            (What::Core(core), _) => Node::core_wanted(core),
+            (_, Role::Content) => Node::content_wanted(topic),
+            _ => Wanted::All,
+        }
+    }
+
+    /// Nothing wanted of a feed is missing.
+    pub(super) fn feed_complete(
+        &mut self,
+        now: Instant,
+        feed: FeedId,
+        heard: bool,
+        disk: &mut dyn Disk,
+    ) {
+        let Some(open) = self.feeds.get(feed) else { return };
+        let (topic, length) = (open.topic, open.store.feed().length());
+        if open.role == Role::Metadata {
+            self.mirror_heard(topic, heard);
+        }
+        let Some(open) = self.feeds.get(feed) else { return };
+        if open.role == Role::Content && self.keeps_files(topic) {
+            // The mirror commits its content itself, after the files.
+            return;
+        }
+        if !heard || open.store.is_writable() {
+            return;
+        }
+        if let Err(error) = self.commit(now, feed, disk)
+            && !matches!(error, StoreError::NotYet)
+        {
+            self.pause(now, feed, &error);
+            return;
+        }
+        self.completed.push((topic, feed, length));
+        self.work_due = true;
+    }
+
+    /// Everything wanted of these feeds is here; said once it is durable too.
+    fn say_complete(&mut self, now: Instant) {
+        for (id, feed, length) in std::mem::take(&mut self.completed) {
+            let Some(open) = self.feeds.get(feed) else { continue };
+            if open.dirty_since.is_some() {
+                self.completed.push((id, feed, length));
+                continue;
+            }
+            let (key, bytes) = (Key(*open.store.feed().key()), open.store.feed().byte_length());
+            let role = open.role;
+            let Some(topic) = self.topics.get_mut(&id) else { continue };
+            if matches!(topic.what, What::Core(_)) || role == Role::Core {
+                if topic.complete_at != Some(length) {
+                    topic.complete_at = Some(length);
+                    let elapsed_ms = now.since(topic.started).as_millis() as u64;
+                    let event =
+                        Event::Complete { key, version: length, files: 0, bytes, elapsed_ms };
+                    self.publish(&event);
+                }
+                self.core_complete(now, id);
+            }
+        }
+    }
+
+    /// Closes all stores in order, at the end of a run.
+    pub fn close_all(&mut self, now: Instant, disk: &mut dyn Disk) {
+        self.close_jobs(now, disk);
+        for id in self.feeds.ids() {
+            let Some(open) = self.feeds.remove(id) else { continue };
+            if let Err(error) = open.store.close(disk, now) {
+                log::warn!("{id:?} was not closed in order: {error}");
+            }
+        }
+    }
+
+    /// Everything that is not an answer to an event: blocks that wait for the disk, commits, jobs.
+    pub(super) fn background(&mut self, now: Instant, budget: usize, disk: &mut dyn Disk) -> Work {
+        if let Stopping::Committing { code, until } = self.stopping {
+            let settled = self.write_back(now, disk);
+            if settled && !self.feeds.any_dirty() || now >= until {
+                self.stopping = Stopping::Done;
+                self.out.push_back(super::io::Output::Exit { code });
+                return Work::Idle;
+            }
+            return Work::Waiting;
+        }
+        if !self.work_due {
+            return Work::Idle;
+        }
+        self.work_due = false;
+        let mut settled = self.retry_peers(now, disk);
+        settled &= self.find_content(now, disk);
+        settled &= self.write_back(now, disk);
+        self.say_complete(now);
+        let jobs = self.step_jobs(now, budget, disk);
+        match (settled, jobs) {
+            (_, Work::More) => {
+                self.work_due = true;
+                Work::More
+            }
+            (true, Work::Idle) => Work::Idle,
+            _ => {
+                self.work_due = true;
+                Work::Waiting
+            }
+        }
+    }
+
+    /// Peers whose blocks or uploads wait for the disk. `false`: some still wait.
+    fn retry_peers(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
+        let waiting: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.arrival.is_some() || peer.upload.is_some())
+            .map(|(conn, _)| *conn)
+            .collect();
+        let mut settled = true;
+        for conn in waiting {
+            let Some(mut peer) = self.peers.remove(&conn) else { continue };
+            if !self.retry_arrival(now, conn, &mut peer, disk) {
+                settled = false;
+            } else if peer.held && !self.sync.uploads_full(conn) {
+                peer.held = false;
+                self.out.push_back(super::io::Output::Resume { conn });
+            }
+            if peer.upload.is_some() {
+                // Trying it again is what polling does; the reactor's retry timer paces it.
+                self.out.push_back(super::io::Output::Wake { conn });
+                settled = false;
+            }
+            self.peers.insert(conn, peer);
+        }
+        settled
+    }
+
+    /// When something of the drives and feeds is due.
+    pub(super) fn drives_next(&self) -> Option<Instant> {
+        let pause = self
+            .feeds
+            .iter()
+            .any(|(_, open)| open.paused.is_some())
+            .then(|| self.next_tick + limits::TICK);
+        [self.commit_deadline(), self.jobs_next(), self.alarm, pause].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,271 @@
+//! The table of open feeds, and what happens to their blocks: answered, stored, committed, paused.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::feed::Feed;
+use crate::feed::proof::Proof;
+use crate::ids::FeedId;
+use crate::limits;
+use crate::store::disk::Disk;
+use crate::store::{FeedStore, StoreError, Stored};
+use crate::sync::{self, Input};
+use crate::time::Instant;
+use crate::wire::{Data, Request};
+
+use super::Node;
+use super::event::{Event, EventKind, Role};
+use super::topic::{OpenFeed, TopicId};
+
+/// The open feeds by number and by discovery key.
+#[derive(Default)]
+pub struct Feeds {
+    open: Vec<Option<OpenFeed>>,
+    by_key: BTreeMap<[u8; 32], FeedId>,
+    /// The block that is being answered; kept to spare an allocation for each.
+    pub scratch: Vec<u8>,
+}
+
+impl sync::Feeds for Feeds {
+    fn feed(&self, id: FeedId) -> Option<&Feed> {
+        self.get(id).map(|open| open.store.feed())
+    }
+}
+
+impl Feeds {
+    pub fn add(&mut self, store: FeedStore, topic: TopicId, role: Role) -> FeedId {
+        let id = FeedId(u32::try_from(self.open.len()).expect("feeds are bounded"));
+        self.by_key.insert(*store.feed().discovery_key(), id);
+        self.open.push(Some(OpenFeed { store, topic, role, dirty_since: None, paused: None }));
+        id
+    }
+
+    pub fn remove(&mut self, id: FeedId) -> Option<OpenFeed> {
+        let open = self.open.get_mut(id.0 as usize)?.take()?;
+        self.by_key.remove(open.store.feed().discovery_key());
+        Some(open)
+    }
+
+    pub fn find(&self, discovery_key: &[u8; 32]) -> Option<FeedId> {
+        self.by_key.get(discovery_key).copied()
+    }
+
+    pub fn discovery_key(&self, id: FeedId) -> Option<[u8; 32]> {
+        self.get(id).map(|open| *open.store.feed().discovery_key())
+    }
+
+    pub fn get(&self, id: FeedId) -> Option<&OpenFeed> {
+        self.open.get(id.0 as usize)?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: FeedId) -> Option<&mut OpenFeed> {
+        self.open.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// Both feeds of a drive at once.
+    pub fn pair(&mut self, a: FeedId, b: FeedId) -> Option<(&mut OpenFeed, &mut OpenFeed)> {
+        let [a, b] = self.open.get_disjoint_mut([a.0 as usize, b.0 as usize]).ok()?;
+        Some((a.as_mut()?, b.as_mut()?))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (FeedId, &OpenFeed)> {
+        let numbered = self.open.iter().enumerate();
+        numbered.filter_map(|(i, open)| Some((FeedId(i as u32), open.as_ref()?)))
+    }
+
+    pub fn ids(&self) -> Vec<FeedId> {
+        self.iter().map(|(id, _)| id).collect()
+    }
+
+    pub fn any_dirty(&self) -> bool {
+        self.iter().any(|(_, open)| open.dirty_since.is_some())
+    }
+}
+
+/// What a request is answered with; the block itself is in `Feeds::scratch`.
+pub(super) struct Answer {
+    pub index: u64,
+    pub proof: Proof,
+}
+
+impl Node {
+    /// Proof and block for a request; the block is left in `feeds.scratch`.
+    pub(super) fn answer(
+        &mut self,
+        feed: FeedId,
+        request: Request,
+        disk: &mut dyn Disk,
+    ) -> Result<Answer, StoreError> {
+        let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
+        let (topic, role) = (open.topic, open.role);
+        let (index, digest) = match request.bytes {
+            0 => (request.index, request.digest),
+            byte => match open.store.seek(disk, byte) {
+                Ok((block, _)) => (block, 0),
+                Err(StoreError::Absent) => (request.index, request.digest),
+                Err(error) => return Err(error),
+            },
+        };
+        if !request.hash && !open.store.feed().has(index) {
+            return Err(StoreError::Absent);
+        }
+        let proof = open.store.proof(disk, index, digest, request.hash)?;
+        if request.hash {
+            return Ok(Answer { index, proof });
+        }
+        let mut block = std::mem::take(&mut self.feeds.scratch);
+        block.clear();
+        let read = match role {
+            Role::Content if self.keeps_files(topic) => {
+                self.read_content(topic, index, &mut block, disk)
+            }
+            _ => self
+                .feeds
+                .get_mut(feed)
+                .ok_or(StoreError::Absent)
+                .and_then(|open| open.store.read(disk, index, &mut block)),
+        };
+        self.feeds.scratch = block;
+        read.map(|()| Answer { index, proof })
+    }
+
+    /// Verifies a block of a peer and stores it.
+    pub(super) fn store_block(
+        &mut self,
+        now: Instant,
+        feed: FeedId,
+        data: &Data<'_>,
+        disk: &mut dyn Disk,
+    ) -> Result<Stored, StoreError> {
+        let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
+        if let Some(why) = &open.paused {
+            log::debug!("{feed:?} is paused: {why}");
+            return Err(StoreError::Full);
+        }
+        let (topic, role) = (open.topic, open.role);
+        let signature = data.signature.as_ref();
+        let accepted = open.store.check(disk, data.index, data.value, &data.nodes, signature)?;
+        let keeps_files = self.keeps_files(topic);
+        if let (Role::Content, Some(value), true) = (role, data.value, keeps_files) {
+            if !self.place(now, topic, &accepted, value, disk)? {
+                return Ok(Stored { new: false, grew: None });
+            }
+        }
+        let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
+        let stored = open.store.accept(disk, &accepted, data.value)?;
+        if !(role == Role::Content && keeps_files) {
+            open.dirty_since.get_or_insert(now);
+        }
+        self.work_due = true;
+        Ok(stored)
+    }
+
+    /// Tells everybody about a block that was stored.
+    pub(super) fn block_stored(
+        &mut self,
+        now: Instant,
+        feed: FeedId,
+        index: u64,
+        bytes: usize,
+        grew: Option<(u64, u64)>,
+    ) {
+        let Some(open) = self.feeds.get(feed) else { return };
+        let (topic, role, key) = (open.topic, open.role, *open.store.feed().key());
+        if let Some((from, to)) = grew {
+            self.publish(&Event::Appended { key: key.into(), from, to });
+        }
+        if self.subscribers.wants(EventKind::BlockStored) {
+            let bytes = bytes as u64;
+            self.publish(&Event::BlockStored { key: key.into(), index, bytes });
+        }
+        match role {
+            Role::Metadata => self.metadata_stored(topic, index),
+            Role::Content => self.content_stored(now, topic, index),
+            Role::Core => {}
+        }
+    }
+
+    /// Writes what is in memory of feeds that took blocks, and makes it durable when it is time.
+    /// `Ok(false)`: something waits for the disk.
+    pub(super) fn write_back(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
+        let mut settled = true;
+        for id in self.feeds.ids() {
+            let Some(open) = self.feeds.get_mut(id) else { continue };
+            let Some(since) = open.dirty_since else { continue };
+            let due = now >= since + limits::COMMIT_EVERY
+                || open.store.dirty() >= limits::COMMIT_BYTES
+                || self.stopping != super::Stopping::No;
+            let result = if due { self.commit(now, id, disk) } else { open.store.flush(disk) };
+            match result {
+                Ok(()) => {}
+                Err(StoreError::NotYet) => settled = false,
+                Err(error) => self.pause(now, id, &error),
+            }
+        }
+        settled
+    }
+
+    /// Makes everything that a feed took durable.
+    pub(super) fn commit(
+        &mut self,
+        now: Instant,
+        id: FeedId,
+        disk: &mut dyn Disk,
+    ) -> Result<(), StoreError> {
+        let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
+        open.store.commit(disk, now)?;
+        open.dirty_since = None;
+        Ok(())
+    }
+
+    /// Nothing more is taken for a feed until the disk has room again.
+    pub(super) fn pause(&mut self, now: Instant, feed: FeedId, error: &StoreError) {
+        let Some(open) = self.feeds.get_mut(feed) else { return };
+        if open.paused.is_some() {
+            return;
+        }
+        let why = match error {
+            StoreError::Full => "the disk is full".to_owned(),
+            other => other.to_string(),
+        };
+        log::warn!("{feed:?} pauses: {why}");
+        open.paused = Some(why.clone());
+        self.sync.handle(
+            now,
+            Input::SetWanted { feed, wanted: sync::Wanted::Nothing },
+            &self.feeds,
+        );
+        self.publish(&Event::Paused { why });
+    }
+
+    /// Once a second: paused feeds whose disk has room again go on.
+    pub(super) fn tick_feeds(&mut self, now: Instant, disk: &mut dyn Disk) {
+        for id in self.feeds.ids() {
+            let Some(open) = self.feeds.get(id) else { continue };
+            if open.paused.is_none() {
+                continue;
+            }
+            let Some(topic) = self.topics.get(&open.topic) else { continue };
+            let room = disk.space(topic.dir).unwrap_or(0);
+            if room < limits::RESUME_SPACE_BYTES {
+                continue;
+            }
+            if let Some(open) = self.feeds.get_mut(id) {
+                open.paused = None;
+            }
+            let wanted = self.wanted_of(id);
+            self.sync.handle(now, Input::SetWanted { feed: id, wanted }, &self.feeds);
+            self.publish(&Event::Resumed {});
+            self.work_due = true;
+        }
+    }
+
+    /// When a commit is due next.
+    pub(super) fn commit_deadline(&self) -> Option<Instant> {
+        self.feeds
+            .iter()
+            .filter_map(|(_, open)| open.dirty_since)
+            .map(|since| since + limits::COMMIT_EVERY.max(Duration::from_millis(1)))
+            .min()
+    }
+}

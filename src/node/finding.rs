@@ -1,0 +1,322 @@
+//! Where peers come from: addresses given by the user, names looked up, the local network; and
+//! when each is dialled.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::discovery::multicast;
+use crate::failure::{Failure, Kind};
+use crate::ids::FeedId;
+use crate::limits;
+use crate::link::Key;
+use crate::store::disk::Disk;
+use crate::swarm::Source;
+use crate::sys::{Bind, Endpoint, Interface};
+use crate::time::Instant;
+
+use super::event::Event;
+use super::io::{Output, Tag};
+use super::topic::TopicId;
+use super::{Node, Purpose};
+
+/// A UDP socket for name look-ups, one for each family.
+#[derive(Debug, Default)]
+pub(super) struct NameSocket {
+    tag: Option<Tag>,
+    open: bool,
+    /// Waits for the socket.
+    waiting: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Node {
+    pub(super) fn start_discovery(&mut self) {
+        if self.multicast.is_some() {
+            let tag = self.tag(Purpose::Multicast);
+            self.multicast_tag = Some(tag);
+            self.out.push_back(Output::Bind { tag, bind: multicast::bind() });
+            self.out.push_back(Output::WatchInterfaces);
+        }
+    }
+
+    /// A listener stands, or does not.
+    pub(super) fn listening(&mut self, now: Instant, tag: Tag, at: io::Result<Endpoint>) {
+        let wanted = match self.tags.get(&tag) {
+            Some(Purpose::Listener { at }) => *at,
+            Some(Purpose::Control) => {
+                if let Err(error) = at {
+                    log::warn!("no control socket: {error}");
+                    self.tags.remove(&tag);
+                    self.control_open = Some(false);
+                } else {
+                    self.control_open = Some(true);
+                }
+                self.say_ready(now);
+                return;
+            }
+            _ => return,
+        };
+        self.listeners_pending = self.listeners_pending.saturating_sub(1);
+        match at {
+            Ok(Endpoint::Tcp(addr)) => self.listening.push(addr),
+            Ok(Endpoint::Unix(_)) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && self.config.any_port => {
+                self.tags.remove(&tag);
+                let any = SocketAddr::new(wanted.ip(), 0);
+                self.listen_at(any);
+            }
+            // Without IPv6 (or IPv4) on this machine the other one is enough.
+            Err(error) if self.config.listen.len() > 1 && wanted.is_ipv6() => {
+                log::debug!("{wanted}: {error}");
+                self.tags.remove(&tag);
+            }
+            Err(error) => {
+                self.fail(Failure::io(wanted, &error));
+                return;
+            }
+        }
+        self.say_ready(now);
+    }
+
+    pub(super) fn listen_at(&mut self, at: SocketAddr) {
+        self.listeners_pending += 1;
+        let tag = self.tag(Purpose::Listener { at });
+        self.out.push_back(Output::Listen { tag, at: Endpoint::Tcp(at) });
+    }
+
+    /// The run cannot go on.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        let code = failure.kind.code();
+        self.failure.get_or_insert(failure);
+        self.out.push_back(Output::Exit { code });
+    }
+
+    /// Once everything stands, topics are announced to the user and on the network.
+    pub(super) fn say_ready(&mut self, now: Instant) {
+        let control_settled = self.config.control.is_none() || self.control_open.is_some();
+        if self.listeners_pending > 0 || !control_settled {
+            return;
+        }
+        let quiet: Vec<TopicId> =
+            self.topics.iter().filter(|(_, t)| !t.ready).map(|(id, _)| *id).collect();
+        for id in quiet {
+            let Some(topic) = self.topics.get_mut(&id) else { continue };
+            topic.ready = true;
+            let (first, discovery_key) = (topic.first, topic.discovery_key);
+            let Some(open) = self.feeds.get(first) else { continue };
+            let key = Key(*open.store.feed().key());
+            let listen = self.listening.clone();
+            self.publish(&Event::Ready { link: format!("dat://{key}"), key, listen });
+            let port = self.listening.first().map_or(0, SocketAddr::port);
+            if let Some(multicast) = &mut self.multicast {
+                multicast.join(now, discovery_key, port);
+            }
+        }
+    }
+
+    pub(super) fn bound(&mut self, now: Instant, tag: Tag, at: io::Result<SocketAddr>) {
+        if Some(tag) == self.multicast_tag {
+            if let Err(error) = at {
+                let text = format!("no peers are looked for on the local network: {error}");
+                self.publish(&Event::Warning { text });
+                self.multicast = None;
+            } else {
+                let list = std::mem::take(&mut self.interfaces);
+                self.interfaces_changed(now, list);
+            }
+            return;
+        }
+        let Some(socket) = self.name_sockets.iter_mut().find(|s| s.tag == Some(tag)) else {
+            return;
+        };
+        socket.open = at.is_ok();
+        if at.is_err() {
+            socket.tag = None;
+        }
+        for (to, bytes) in std::mem::take(&mut socket.waiting) {
+            self.out.push_back(Output::Datagram { tag, to, via: None, bytes });
+        }
+    }
+
+    pub(super) fn datagram(&mut self, now: Instant, tag: Tag, from: SocketAddr, bytes: &[u8]) {
+        if Some(tag) == self.multicast_tag {
+            if let Some(multicast) = &mut self.multicast {
+                multicast.receive(now, from, bytes);
+            }
+        } else if self.name_sockets.iter().any(|s| s.tag == Some(tag)) {
+            self.resolver.receive(now, from, bytes);
+        }
+    }
+
+    pub(super) fn interfaces_changed(&mut self, now: Instant, list: Vec<Interface>) {
+        self.interfaces = list;
+        let listen =
+            self.config.listen.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+        let usable = multicast::usable(&self.interfaces, listen);
+        if let Some(multicast) = &mut self.multicast {
+            multicast.set_interfaces(now, &usable);
+        }
+    }
+
+    /// As `add_peer`, for every topic.
+    pub fn add_peer_everywhere(&mut self, now: Instant, peer: &str) -> Result<(), Failure> {
+        let all: Vec<TopicId> = self.topics.keys().copied().collect();
+        all.into_iter().try_for_each(|topic| self.add_peer(now, topic, peer))
+    }
+
+    /// A peer that the user named: `host:port`, `[v6]:port` or an address.
+    pub fn add_peer(&mut self, now: Instant, topic: TopicId, peer: &str) -> Result<(), Failure> {
+        let bad = || {
+            Failure::new(Kind::Usage, format!("\"{peer}\" is not a peer"))
+                .hint("write host:port, like nas.local:3282")
+        };
+        if let Ok(addr) = peer.parse::<SocketAddr>() {
+            if let Some(swarm) = self.swarms.get_mut(&topic) {
+                swarm.configured(addr);
+            }
+            return Ok(());
+        }
+        let (name, port) = peer.rsplit_once(':').ok_or_else(bad)?;
+        let port: u16 = port.parse().map_err(|_| bad())?;
+        if name.is_empty() || name.len() > limits::HOST_NAME_BYTES {
+            return Err(bad());
+        }
+        let id = self.resolver.lookup(now, name, port);
+        self.lookups.insert(id, (topic, peer.to_owned()));
+        Ok(())
+    }
+
+    /// What the clock asks of finding.
+    pub(super) fn finding_deadline(&mut self, now: Instant) {
+        if let Some(multicast) = &mut self.multicast {
+            multicast.tick(now);
+        }
+        self.resolver.tick(now);
+        let (due, later) = self.names.drain(..).partition(|(at, ..)| *at <= now);
+        self.names = later;
+        let due: Vec<(Instant, TopicId, String)> = due;
+        for (_, topic, name) in due {
+            let connected = self.peers.values().any(|peer| peer.topic == Some(topic));
+            if connected {
+                self.names.push((now + limits::NAME_AGAIN, topic, name));
+            } else if let Err(failure) = self.add_peer(now, topic, &name) {
+                log::warn!("{failure}");
+            }
+        }
+    }
+
+    pub(super) fn finding_next(&self) -> Option<Instant> {
+        let swarms = self.swarms.values().filter_map(|swarm| swarm.next_deadline());
+        let names = self.names.iter().map(|(at, ..)| *at);
+        let cast = self.multicast.as_ref().and_then(multicast::Multicast::next_deadline);
+        swarms.chain(names).chain(cast).chain(self.resolver.next_deadline()).min()
+    }
+
+    pub(super) fn need_peers(&mut self, now: Instant, feed: FeedId) {
+        let Some(open) = self.feeds.get(feed) else { return };
+        let Some(topic) = self.topics.get(&open.topic) else { return };
+        if let Some(multicast) = &mut self.multicast {
+            multicast.refresh(now, &topic.discovery_key);
+        }
+    }
+
+    /// Carries what discovery, resolver and swarms say to the outside.
+    pub(super) fn settle_finding(&mut self, now: Instant, _disk: &mut dyn Disk) -> bool {
+        let mut moved = false;
+        while let Some(output) = self.multicast.as_mut().and_then(|m| m.poll_output()) {
+            moved = true;
+            self.carry_out(now, output);
+        }
+        while let Some((to, bytes)) = self.resolver.poll_datagram() {
+            moved = true;
+            self.ask_server(to, bytes);
+        }
+        while let Some((id, result)) = self.resolver.poll_done() {
+            moved = true;
+            let Some((topic, name)) = self.lookups.remove(&id) else { continue };
+            match result {
+                Ok(addrs) => {
+                    if let Some(swarm) = self.swarms.get_mut(&topic) {
+                        addrs.into_iter().for_each(|addr| swarm.configured(addr));
+                    }
+                }
+                Err(error) => {
+                    let text = format!("{name}: {error}; it is tried again");
+                    self.publish(&Event::Warning { text });
+                }
+            }
+            self.names.push((now + limits::NAME_AGAIN, topic, name));
+        }
+        if self.stopping == super::Stopping::No && self.listeners_pending == 0 {
+            moved |= self.dial(now);
+        }
+        moved
+    }
+
+    fn dial(&mut self, now: Instant) -> bool {
+        let mut dials = Vec::new();
+        for (topic, swarm) in &mut self.swarms {
+            while let Some(addr) = swarm.poll_dial(now) {
+                dials.push((*topic, addr));
+            }
+        }
+        for (topic, addr) in &dials {
+            let tag = self.tag(Purpose::Dial { topic: *topic, addr: *addr });
+            self.out.push_back(Output::Dial { tag, to: Endpoint::Tcp(*addr) });
+        }
+        !dials.is_empty()
+    }
+
+    fn carry_out(&mut self, now: Instant, output: multicast::Output) {
+        let Some(tag) = self.multicast_tag else { return };
+        let group = multicast::group();
+        match output {
+            multicast::Output::Join(on) => self.out.push_back(Output::Join { tag, group, on }),
+            multicast::Output::Leave(on) => self.out.push_back(Output::Leave { tag, group, on }),
+            multicast::Output::Send { to, via, bytes } => {
+                self.out.push_back(Output::Datagram { tag, to, via: Some(via), bytes });
+            }
+            multicast::Output::Found { discovery_key, addr } => {
+                let Some(feed) = self.feeds.find(&discovery_key) else { return };
+                let Some(topic) = self.feeds.get(feed).map(|open| open.topic) else { return };
+                if !self.is_ours(addr)
+                    && let Some(swarm) = self.swarms.get_mut(&topic)
+                {
+                    swarm.found(now, addr, Source::Multicast);
+                }
+            }
+        }
+    }
+
+    /// Whether an address is one that we listen at.
+    fn is_ours(&self, addr: SocketAddr) -> bool {
+        self.listening.iter().any(|own| {
+            own.port() == addr.port()
+                && (own.ip() == addr.ip()
+                    || own.ip().is_unspecified()
+                        && self.interfaces.iter().any(|i| i.address == addr.ip()))
+        })
+    }
+
+    fn ask_server(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        let family = usize::from(to.is_ipv6());
+        if self.name_sockets[family].tag.is_none() {
+            let any: IpAddr = if to.is_ipv6() {
+                Ipv6Addr::UNSPECIFIED.into()
+            } else {
+                Ipv4Addr::UNSPECIFIED.into()
+            };
+            let bind = Bind { at: SocketAddr::new(any, 0), shared: false, multicast_ttl: 1 };
+            let tag = self.tag(Purpose::Resolver);
+            self.name_sockets[family].tag = Some(tag);
+            self.out.push_back(Output::Bind { tag, bind });
+        }
+        let socket = &mut self.name_sockets[family];
+        match (socket.tag, socket.open) {
+            (Some(tag), true) => {
+                self.out.push_back(Output::Datagram { tag, to, via: None, bytes });
+            }
+            _ if socket.waiting.len() < limits::RESOLVE_LOOKUPS => socket.waiting.push((to, bytes)),
+            _ => {}
+        }
+    }
+}

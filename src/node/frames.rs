@@ -1,0 +1,327 @@
+//! Bytes of a peer to messages and back: what each message leads to, and what is sent next.
+
+use crate::conn::Reason;
+use crate::ids::{ConnId, FeedId};
+use crate::limits;
+use crate::store::StoreError;
+use crate::store::disk::Disk;
+use crate::sync::{self, Arrival as Verdict, Input};
+use crate::time::Instant;
+use crate::wire::dat::What;
+use crate::wire::{Data, Message, Request};
+
+use super::Node;
+use super::io::Consumed;
+use super::peer::{Arrival, Peer};
+
+/// What became of a block that came in.
+enum Outcome {
+    Done,
+    /// The disk was not ready: keep the block and try again.
+    Later,
+}
+
+/// What became of a request.
+enum Served {
+    Sent,
+    /// The disk was not ready: nothing was sent.
+    Later,
+    /// It cannot be answered; `sync` was told.
+    Never,
+}
+
+impl Node {
+    /// Handles what came in, at most a quantum of frames. The reason is why to close, if at all.
+    pub(super) fn read_frames(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        buf: &mut [u8],
+        disk: &mut dyn Disk,
+    ) -> (Consumed, Option<Reason>) {
+        let mut done = Consumed::default();
+        peer.life.received(now, 0);
+        while done.bytes < buf.len() && done.frames < limits::FRAME_QUANTUM {
+            if peer.arrival.is_some() || self.sync.uploads_full(conn) {
+                done.hold = true;
+                peer.held = true;
+                break;
+            }
+            let received = match peer.session.receive(&mut buf[done.bytes..]) {
+                Ok(received) => received,
+                Err(fault) => {
+                    log::info!("{}: {fault}", peer.name());
+                    return (done, Some(Reason::Fault));
+                }
+            };
+            done.bytes += received.consumed;
+            peer.life.received(now, received.consumed);
+            if received.what == What::Incomplete {
+                done.need = received.need;
+                if received.consumed == 0 {
+                    break;
+                }
+                continue;
+            }
+            done.frames += 1;
+            if let Some(why) = self.heard(now, conn, peer, received.what, disk) {
+                return (done, Some(why));
+            }
+        }
+        (done, None)
+    }
+
+    fn heard(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        what: What<'_>,
+        disk: &mut dyn Disk,
+    ) -> Option<Reason> {
+        match what {
+            What::FirstFeed { discovery_key } => self.greet(now, conn, peer, &discovery_key),
+            What::Feed { .. } => {
+                self.join(now, conn, peer, disk);
+                None
+            }
+            What::Handshake(handshake) => self.meet(now, conn, peer, handshake, disk),
+            What::Message { discovery_key, message } => {
+                if let Some(feed) = self.feeds.find(&discovery_key) {
+                    self.message(now, conn, peer, feed, message, disk);
+                }
+                None
+            }
+            What::Incomplete | What::KeepAlive | What::Ignored => None,
+        }
+    }
+
+    pub(super) fn message(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        feed: FeedId,
+        message: Message<'_>,
+        disk: &mut dyn Disk,
+    ) {
+        match message {
+            Message::Data(data) => self.data(now, conn, peer, feed, data, disk),
+            other => {
+                if matches!(other, Message::Request(_)) {
+                    self.out.push_back(super::io::Output::Wake { conn });
+                }
+                self.sync.handle(
+                    now,
+                    Input::Message { peer: conn, feed, message: &other },
+                    &self.feeds,
+                );
+            }
+        }
+    }
+
+    fn data(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        feed: FeedId,
+        data: Data<'_>,
+        disk: &mut dyn Disk,
+    ) {
+        let len = data.value.map_or(0, <[u8]>::len) as u64;
+        match self.sync.data(now, conn, feed, data.index, len) {
+            Verdict::Expected | Verdict::Late => {}
+            Verdict::Unneeded | Verdict::Unasked => return,
+        }
+        peer.useful = true;
+        match self.receive_block(now, conn, feed, &data, disk) {
+            Outcome::Done => {}
+            Outcome::Later => {
+                peer.arrival = Some(Arrival::owned(feed, data));
+                self.work_due = true;
+            }
+        }
+    }
+
+    /// Verifies a block and puts it where it belongs.
+    fn receive_block(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        feed: FeedId,
+        data: &Data<'_>,
+        disk: &mut dyn Disk,
+    ) -> Outcome {
+        let index = data.index;
+        match self.store_block(now, feed, data, disk) {
+            Ok(stored) => {
+                self.sync.handle(now, Input::Stored { feed, index }, &self.feeds);
+                if let Some((from, to)) = stored.grew {
+                    self.sync.handle(now, Input::Grew { feed, from, to }, &self.feeds);
+                }
+                self.block_stored(now, feed, index, data.value.map_or(0, <[u8]>::len), stored.grew);
+                Outcome::Done
+            }
+            Err(StoreError::NotYet) => Outcome::Later,
+            Err(StoreError::Refused(why)) => {
+                log::info!("{conn:?}: block {index} of {feed:?} refused: {why}");
+                self.sync.handle(now, Input::Rejected { feed, peer: conn, index }, &self.feeds);
+                Outcome::Done
+            }
+            Err(error) => {
+                self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
+                self.pause(now, feed, &error);
+                Outcome::Done
+            }
+        }
+    }
+
+    /// Tries what waits for the disk again; true if the peer's socket may be read on.
+    pub(super) fn retry_arrival(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        disk: &mut dyn Disk,
+    ) -> bool {
+        let Some(arrival) = peer.arrival.take() else { return true };
+        let data = Data {
+            index: arrival.index,
+            value: arrival.value.as_deref(),
+            nodes: arrival.nodes.clone(),
+            signature: arrival.signature,
+        };
+        match self.receive_block(now, conn, arrival.feed, &data, disk) {
+            Outcome::Done => true,
+            Outcome::Later => {
+                peer.arrival = Some(arrival);
+                false
+            }
+        }
+    }
+
+    /// Appends what is to be sent next, until `room` bytes were added.
+    pub(super) fn write_frames(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        out: &mut Vec<u8>,
+        room: usize,
+        disk: &mut dyn Disk,
+    ) -> Option<Reason> {
+        let start = out.len();
+        out.append(&mut peer.staged);
+        while out.len() - start < room {
+            if let Some((feed, message)) = peer.outbox.pop_front() {
+                let Some(key) = self.feeds.discovery_key(feed) else { continue };
+                if let Err(error) = peer.session.send(&key, &message.borrow(), out) {
+                    log::debug!("{}: {message:?} not sent: {error}", peer.name());
+                }
+                continue;
+            }
+            let next = peer.upload.take().or_else(|| {
+                self.sync.next_upload(now, conn).map(|upload| (upload.feed, upload.request))
+            });
+            let Some((feed, request)) = next else { break };
+            match self.serve(now, conn, peer, feed, request, out, disk) {
+                Served::Sent | Served::Never => {}
+                Served::Later => {
+                    peer.upload = Some((feed, request));
+                    self.work_due = true;
+                    break;
+                }
+            }
+        }
+        if std::mem::take(&mut peer.keepalive) && out.len() == start {
+            peer.session.keepalive(out);
+        }
+        if peer.held && peer.arrival.is_none() && !self.sync.uploads_full(conn) {
+            peer.held = false;
+            self.out.push_back(super::io::Output::Resume { conn });
+        }
+        None
+    }
+
+    fn serve(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        feed: FeedId,
+        request: Request,
+        out: &mut Vec<u8>,
+        disk: &mut dyn Disk,
+    ) -> Served {
+        let answer = match self.answer(feed, request, disk) {
+            Ok(answer) => answer,
+            Err(StoreError::NotYet) => return Served::Later,
+            Err(error) => {
+                log::info!("{}: request for {} not served: {error}", peer.name(), request.index);
+                let index = request.index;
+                self.sync.handle(now, Input::Unavailable { peer: conn, feed, index }, &self.feeds);
+                return Served::Never;
+            }
+        };
+        let index = answer.index;
+        let Some(key) = self.feeds.discovery_key(feed) else { return Served::Never };
+        let nodes = &answer.proof.nodes;
+        let signature = answer.proof.signature.as_ref();
+        let before = out.len();
+        let sent = if request.hash {
+            let data =
+                Data { index, value: None, nodes: nodes.clone(), signature: signature.copied() };
+            peer.session.send(&key, &Message::Data(data), out)
+        } else {
+            let value = &self.feeds.scratch;
+            peer.session.data_header(&key, index, value.len(), nodes, signature, out).map(|from| {
+                out.extend_from_slice(value);
+                peer.session.seal(from, out);
+            })
+        };
+        if let Err(error) = sent {
+            log::info!("{}: block {index} not sent: {error}", peer.name());
+            self.sync.handle(now, Input::Unavailable { peer: conn, feed, index }, &self.feeds);
+            return Served::Never;
+        }
+        let bytes = (out.len() - before) as u64;
+        self.sync.handle(now, Input::Uploaded { peer: conn, feed, index, bytes }, &self.feeds);
+        Served::Sent
+    }
+
+    /// Carries out what `sync` decided.
+    pub(super) fn settle_sync(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
+        let mut moved = false;
+        while let Some(output) = self.sync.poll_output() {
+            moved = true;
+            match output {
+                sync::Output::Send { peer: conn, feed, message } => {
+                    if let Some(peer) = self.peers.get_mut(&conn) {
+                        if peer.outbox.is_empty() {
+                            self.out.push_back(super::io::Output::Wake { conn });
+                        }
+                        peer.outbox.push_back((feed, message));
+                    }
+                }
+                sync::Output::Drop { peer, why } => {
+                    log::info!("{peer:?}: {why}");
+                    let reason = match why {
+                        sync::Why::BadData | sync::Why::Unasked => Reason::BadData,
+                        sync::Why::Slow => Reason::Slow,
+                        sync::Why::Flood | sync::Why::BadBitfield => Reason::Fault,
+                    };
+                    self.close(now, peer, reason);
+                }
+                sync::Output::Ban { peer, why } => self.ban(now, peer, why),
+                sync::Output::Finished { peer } => self.finish(now, peer),
+                sync::Output::Complete { feed, heard } => {
+                    self.feed_complete(now, feed, heard, disk);
+                }
+                sync::Output::NeedPeers { feed } => self.need_peers(now, feed),
+            }
+        }
+        moved
+    }
+}

@@ -1,0 +1,325 @@
+//! Connections: accepted, dialled, greeted, met, joined to feeds, ended.
+
+use std::io;
+
+use crate::conn::{Direction, Due, Reason};
+use crate::ids::ConnId;
+use crate::limits;
+use crate::store::disk::Disk;
+use crate::swarm;
+use crate::sync::{self, Input};
+use crate::sys::Endpoint;
+use crate::time::Instant;
+use crate::wire::dat::{FirstFeed, Handshake, Session};
+
+use super::clients::Client;
+use super::event::Event;
+use super::io::{Output, Tag};
+use super::peer::Peer;
+use super::topic::TopicId;
+use super::{Node, Purpose};
+
+impl Node {
+    pub(super) fn accepted(&mut self, now: Instant, conn: ConnId, listener: Tag, from: Endpoint) {
+        if self.tags.get(&listener) == Some(&Purpose::Control) {
+            self.clients.insert(conn, Client::default());
+            return;
+        }
+        let peer = Peer::new(now, Direction::In, from, Session::accept(), None);
+        self.peers.insert(conn, Box::new(peer));
+    }
+
+    /// A dial ended. With a connection, we speak first.
+    pub(super) fn dialed(&mut self, now: Instant, tag: Tag, conn: io::Result<ConnId>) {
+        let Some(Purpose::Dial { topic, addr }) = self.tags.remove(&tag) else {
+            if let Ok(conn) = conn {
+                self.out.push_back(Output::Close { conn, flush: false });
+            }
+            return;
+        };
+        let conn = match conn {
+            Ok(conn) => conn,
+            Err(error) => {
+                log::debug!("{addr}: {error}");
+                if let Some(swarm) = self.swarms.get_mut(&topic) {
+                    swarm.dial_failed(now, addr);
+                }
+                return;
+            }
+        };
+        let first = self.topics.get(&topic).and_then(|t| self.feeds.get(t.first));
+        let Some(feed) = first.map(|open| open.store.feed()) else {
+            self.out.push_back(Output::Close { conn, flush: false });
+            return;
+        };
+        let (key, discovery_key) = (*feed.key(), *feed.discovery_key());
+        let mut staged = Vec::new();
+        let nonce = self.nonce();
+        let session = Session::dial(FirstFeed { key, discovery_key, nonce }, &mut staged);
+        let remote = Endpoint::Tcp(addr);
+        let mut peer = Peer::new(now, Direction::Out, remote, session, Some(topic));
+        peer.staged = staged;
+        peer.dialed = Some(addr);
+        self.introduce(&mut peer, topic);
+        self.peers.insert(conn, Box::new(peer));
+        self.out.push_back(Output::Wake { conn });
+    }
+
+    fn nonce(&mut self) -> [u8; 24] {
+        let mut nonce = [0; 24];
+        self.rng.fill(&mut nonce);
+        nonce
+    }
+
+    /// The peer named its first feed: we speak if it is the first feed of a topic of ours.
+    /// Otherwise nothing is said at all (CHECKLIST F01).
+    pub(super) fn greet(
+        &mut self,
+        _now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        discovery_key: &[u8; 32],
+    ) -> Option<Reason> {
+        let feed = self.feeds.find(discovery_key)?;
+        let open = self.feeds.get(feed);
+        let found = open
+            .filter(|open| self.topics.get(&open.topic).is_some_and(|topic| topic.first == feed));
+        let Some(open) = found else { return Some(Reason::UnknownFeed) };
+        let (topic, key) = (open.topic, *open.store.feed().key());
+        let nonce = self.nonce();
+        peer.session.provide_key(&key);
+        if peer.session.open(discovery_key, &nonce, &mut peer.staged).is_err() {
+            return Some(Reason::Fault);
+        }
+        peer.topic = Some(topic);
+        self.introduce(peer, topic);
+        self.out.push_back(Output::Wake { conn });
+        None
+    }
+
+    /// Stages our Handshake and the other feeds of the topic.
+    fn introduce(&mut self, peer: &mut Peer, topic: TopicId) {
+        let handshake = Handshake {
+            id: self.config.id.to_vec(),
+            live: true,
+            ack: false,
+            extensions: Vec::new(),
+            user_data: None,
+        };
+        if peer.session.handshake(&handshake, &mut peer.staged).is_err() {
+            log::error!("a handshake could not be sent");
+        }
+        let Some(content) = self.topics.get(&topic).and_then(|t| t.content) else { return };
+        if let Some(key) = self.feeds.discovery_key(content) {
+            // The nonce is only for the first feed.
+            let _ = peer.session.open(&key, &[0; 24], &mut peer.staged);
+        }
+    }
+
+    /// The peer said who it is: not ourselves, not banned, not connected already.
+    pub(super) fn meet(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        handshake: Handshake,
+        disk: &mut dyn Disk,
+    ) -> Option<Reason> {
+        if !peer.life.handshaken(now, handshake.id.clone(), handshake.live) {
+            return None;
+        }
+        let topic = peer.topic?;
+        let id = handshake.id.clone();
+        peer.handshake = Some(handshake);
+        if id == self.config.id {
+            if let (Some(addr), Some(swarm)) = (peer.dialed, self.swarms.get_mut(&topic)) {
+                swarm.mark_self(addr);
+            }
+            return Some(Reason::Ourselves);
+        }
+        if let Some(swarm) = self.swarms.get_mut(&topic)
+            && swarm.is_banned(now, peer.dialed.or(peer.address()), Some(&id))
+        {
+            return Some(Reason::Banned);
+        }
+        let twin = self.peers.iter().find(|(_, other)| {
+            other.topic == Some(topic)
+                && other.handshake.as_ref().is_some_and(|h| !id.is_empty() && h.id == id)
+        });
+        if let Some((&old, other)) = twin {
+            let keep_old = swarm::old_survives(
+                &self.config.id,
+                &id,
+                other.life.direction == Direction::Out,
+                peer.life.direction == Direction::Out,
+            );
+            if let (Some(addr), Some(swarm)) = (peer.dialed, self.swarms.get_mut(&topic)) {
+                swarm.connected(now, addr, &id);
+            }
+            if keep_old {
+                return Some(Reason::Duplicate);
+            }
+            self.close(now, old, Reason::Duplicate);
+        }
+        if let (Some(addr), Some(swarm)) = (peer.dialed, self.swarms.get_mut(&topic)) {
+            swarm.connected(now, addr, &id);
+        }
+        if let Some(addr) = peer.address() {
+            let inbound = peer.life.direction == Direction::In;
+            self.publish(&Event::PeerJoined { peer: addr, id: hex::encode(&id), inbound });
+        }
+        self.join(now, conn, peer, disk);
+        None
+    }
+
+    /// Joins the peer to every feed of its topic that both sides have opened by now, and handles
+    /// what it said about them before.
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        disk: &mut dyn Disk,
+    ) {
+        let Some(handshake) = &peer.handshake else { return };
+        let (live, ack) = (handshake.live, handshake.ack);
+        let Some(topic) = peer.topic.and_then(|t| self.topics.get(&t)) else { return };
+        for feed in [Some(topic.first), topic.content].into_iter().flatten() {
+            let Some(key) = self.feeds.discovery_key(feed) else { continue };
+            if peer.joined.contains(&feed) || !peer.session.is_open(&key) {
+                continue;
+            }
+            peer.joined.push(feed);
+            self.sync.handle(now, Input::Joined { peer: conn, feed, live, ack }, &self.feeds);
+            while let Some(early) = peer.session.early(&key) {
+                match early.message() {
+                    Ok(Some(message)) => self.message(now, conn, peer, feed, message, disk),
+                    Ok(None) => {}
+                    Err(fault) => {
+                        log::info!("{}: {fault}", peer.name());
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A feed of a topic was opened after peers had connected (CHECKLIST F05).
+    pub(super) fn open_on_all(&mut self, now: Instant, topic: TopicId, disk: &mut dyn Disk) {
+        let Some(content) = self.topics.get(&topic).and_then(|t| t.content) else { return };
+        let Some(key) = self.feeds.discovery_key(content) else { return };
+        let conns: Vec<ConnId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.topic == Some(topic) && !peer.life.is_closing())
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in conns {
+            let Some(mut peer) = self.peers.remove(&conn) else { continue };
+            if peer.session.open(&key, &[0; 24], &mut peer.staged).is_ok() {
+                self.out.push_back(Output::Wake { conn });
+            }
+            self.join(now, conn, &mut peer, disk);
+            self.peers.insert(conn, peer);
+        }
+    }
+
+    /// Ends a connection from our side.
+    pub(super) fn close(&mut self, now: Instant, conn: ConnId, why: Reason) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.close(why);
+            // Bytes said before the end still go out, but for those who broke the rules.
+            let flush = matches!(
+                why,
+                Reason::Finished | Reason::Shutdown | Reason::Duplicate | Reason::Removed
+            );
+            self.out.push_back(Output::Close { conn, flush });
+            self.gone(now, conn, why);
+        }
+    }
+
+    /// The socket ended by itself.
+    pub(super) fn closed(&mut self, now: Instant, conn: ConnId, why: io::Result<()>) {
+        if self.clients.remove(&conn).is_some() {
+            return;
+        }
+        let reason = match why {
+            Ok(()) => Reason::PeerClosed,
+            Err(error) => {
+                log::debug!("{conn:?}: {error}");
+                Reason::Broken
+            }
+        };
+        self.gone(now, conn, reason);
+    }
+
+    fn gone(&mut self, now: Instant, conn: ConnId, why: Reason) {
+        let Some(mut peer) = self.peers.remove(&conn) else { return };
+        peer.close(why);
+        // A block that waits for the disk is not lost with its peer's connection, but it is
+        // simpler to ask again: it was not stored.
+        if let Some(arrival) = peer.arrival.take() {
+            let lost = Input::Lost { feed: arrival.feed, index: arrival.index };
+            self.sync.handle(now, lost, &self.feeds);
+        }
+        self.sync.handle(now, Input::Gone { peer: conn }, &self.feeds);
+        let inbound = peer.life.direction == Direction::In;
+        *self.ends.entry((why, inbound)).or_default() += 1;
+        log::debug!("{} ended: {why}", peer.name());
+        if let Some(swarm) = peer.topic.and_then(|t| self.swarms.get_mut(&t))
+            && let Some(addr) = peer.dialed
+        {
+            swarm.closed(now, addr, now.since(peer.life.started), why_closed(why));
+        }
+        if peer.handshake.is_some()
+            && let Some(addr) = peer.address()
+        {
+            self.publish(&Event::PeerLeft { peer: addr, reason: why.code().to_owned() });
+        }
+    }
+
+    pub(super) fn ban(&mut self, now: Instant, conn: ConnId, why: sync::Why) {
+        let Some(peer) = self.peers.get(&conn) else { return };
+        let id = peer.handshake.as_ref().map(|h| h.id.clone());
+        let addr = peer.dialed.or(peer.address());
+        if let Some(swarm) = peer.topic.and_then(|t| self.swarms.get_mut(&t)) {
+            swarm.ban(now, addr, id.as_deref());
+        }
+        log::warn!("{} is banned: {why}", peer.name());
+    }
+
+    /// A session that is not live has nothing left to do (dat/SPEC §5.4).
+    pub(super) fn finish(&mut self, now: Instant, conn: ConnId) {
+        self.close(now, conn, Reason::Finished);
+    }
+
+    /// Once a second: who is silent, who needs a sign of life.
+    pub(super) fn tick_peers(&mut self, now: Instant) {
+        let mut ended = Vec::new();
+        for (conn, peer) in &mut self.peers {
+            match peer.life.due(now) {
+                Due::Nothing => {}
+                Due::KeepAlive => {
+                    peer.keepalive = true;
+                    self.out.push_back(Output::Wake { conn: *conn });
+                }
+                Due::Close(why) => ended.push((*conn, why)),
+            }
+        }
+        for (conn, why) in ended {
+            self.close(now, conn, why);
+        }
+        debug_assert!(self.peers.len() <= limits::CONNECTIONS);
+    }
+}
+
+/// How the end of a connection counts for the address that was dialled.
+fn why_closed(why: Reason) -> swarm::End {
+    match why {
+        Reason::PeerClosed | Reason::Finished | Reason::Shutdown | Reason::Removed => {
+            swarm::End::Good
+        }
+        Reason::Duplicate => swarm::End::Duplicate,
+        _ => swarm::End::Bad,
+    }
+}

@@ -1,0 +1,103 @@
+//! The node's state in figures, for `status`, `peers` and SIGUSR1 (CHECKLIST D11).
+
+use crate::conn::Direction;
+use crate::link::Key;
+use crate::store::disk::Disk;
+use crate::time::Instant;
+
+use super::Node;
+use super::status::{CandidateStatus, DiskStatus, DriveStatus, FeedStatus, PeerStatus, Status};
+use super::topic::{Topic, What};
+
+impl Node {
+    pub fn status(&self, now: Instant, disk: &mut dyn Disk) -> Status {
+        let first = self.topics.values().next();
+        let paused = self.feeds.iter().find_map(|(_, open)| open.paused.clone());
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: self.config.pid,
+            uptime_s: now.since(self.started).as_secs(),
+            listen: self.listening.clone(),
+            drives: self.topics.values().filter_map(|topic| self.drive_status(topic)).collect(),
+            feeds: self.feed_status(),
+            peers: self.peer_status(now),
+            candidates: self.candidate_status(now),
+            banned: self.swarms.values().map(|swarm| swarm.banned(now) as u64).sum(),
+            disk: DiskStatus {
+                unsynced: self.feeds.iter().map(|(_, open)| open.store.dirty() as u64).sum(),
+                free: first.and_then(|topic| disk.space(topic.dir).ok()).unwrap_or(0),
+                paused: paused.unwrap_or_default(),
+            },
+        }
+    }
+
+    fn feed_status(&self) -> Vec<FeedStatus> {
+        let status = self.feeds.iter().map(|(id, open)| {
+            let feed = open.store.feed();
+            let sync = self.sync.feed_status(id, &self.feeds).unwrap_or_default();
+            FeedStatus {
+                key: Key(*feed.key()),
+                role: open.role,
+                writable: open.store.is_writable(),
+                length: feed.length(),
+                have: feed.have().count(),
+                wanted: sync.missing,
+                in_flight: sync.in_flight + sync.arriving,
+                bytes: feed.byte_length(),
+            }
+        });
+        status.collect()
+    }
+
+    fn peer_status(&self, now: Instant) -> Vec<PeerStatus> {
+        let met = self.peers.iter().filter_map(|(conn, peer)| {
+            let handshake = peer.handshake.as_ref()?;
+            let sync = self.sync.peer_status(now, *conn).unwrap_or_default();
+            Some(PeerStatus {
+                addr: peer.address()?,
+                id: hex::encode(&handshake.id),
+                inbound: peer.life.direction == Direction::In,
+                dialect: "dat",
+                age_s: now.since(peer.life.started).as_secs(),
+                delay_ms: sync.delay.as_millis() as u64,
+                down_bytes_per_s: sync.down_per_second,
+                up_bytes_per_s: sync.up_per_second,
+                down_bytes: peer.life.received_bytes,
+                up_bytes: peer.life.sent_bytes,
+                outstanding: sync.outstanding,
+            })
+        });
+        met.collect()
+    }
+
+    fn candidate_status(&self, now: Instant) -> Vec<CandidateStatus> {
+        let all = self.swarms.values().flat_map(|swarm| swarm.candidates(now));
+        all.map(|candidate| CandidateStatus {
+            addr: candidate.addr,
+            failures: candidate.failures,
+            retry_in_s: candidate.retry_in.as_secs(),
+        })
+        .collect()
+    }
+
+    fn drive_status(&self, topic: &Topic) -> Option<DriveStatus> {
+        let open = self.feeds.get(topic.first)?;
+        if matches!(topic.what, What::Core(_)) {
+            return None;
+        }
+        let key = Key(*open.store.feed().key());
+        let version = open.store.feed().length().saturating_sub(1);
+        let figures = self.drive_figures(topic);
+        Some(DriveStatus {
+            link: format!("dat://{key}"),
+            key,
+            folder: topic.folder.clone(),
+            writable: open.store.is_writable(),
+            version,
+            shown: figures.shown,
+            files: figures.files,
+            bytes: figures.bytes,
+            state: figures.state,
+        })
+    }
+}

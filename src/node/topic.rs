@@ -1,0 +1,88 @@
+//! What a connection can be about: a drive or a bare feed. A topic is named by its first feed;
+//! only its own feeds are ever opened on its connections, because a connection proves the
+//! knowledge of the first feed's key and of no other.
+
+use crate::ids::FeedId;
+use crate::store::FeedStore;
+use crate::store::disk::Dir;
+use crate::time::Instant;
+
+use super::cores::Core;
+use super::event::Role;
+use super::jobs::{Clone, Share};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(pub u32);
+
+/// A feed that is open here.
+pub struct OpenFeed {
+    pub store: FeedStore,
+    pub topic: TopicId,
+    pub role: Role,
+    /// Bytes were written since this time and are not committed.
+    pub dirty_since: Option<Instant>,
+    /// Nothing is written to it for now: why.
+    pub paused: Option<String>,
+}
+
+/// A drive or a bare feed.
+pub struct Topic {
+    pub first: FeedId,
+    pub content: Option<FeedId>,
+    pub discovery_key: [u8; 32],
+    pub dir: Dir,
+    /// As the user named it, for status.
+    pub folder: String,
+    pub what: What,
+    pub started: Instant,
+    /// The length at which it was last said to be complete.
+    pub complete_at: Option<u64>,
+    /// Where the feeds' files are.
+    pub stores: Dir,
+    /// The user was told that it is served.
+    pub ready: bool,
+    /// A clone stands at this version, with so many files and bytes.
+    pub shown: Option<(u64, u64, u64)>,
+    /// The disk is full: its job is tried again then.
+    pub full_until: Option<Instant>,
+    /// Its job met what it cannot get over; SIGHUP tries again.
+    pub broken: bool,
+}
+
+impl Topic {
+    pub fn new(
+        first: FeedId,
+        discovery_key: [u8; 32],
+        dir: Dir,
+        folder: String,
+        what: What,
+    ) -> Topic {
+        Topic {
+            first,
+            content: None,
+            discovery_key,
+            dir,
+            folder,
+            what,
+            started: Instant::default(),
+            complete_at: None,
+            stores: dir,
+            ready: false,
+            shown: None,
+            full_until: None,
+            broken: false,
+        }
+    }
+}
+
+/// What is done with a topic beyond keeping its feeds.
+pub enum What {
+    /// A bare feed.
+    Core(Core),
+    /// A folder published by us.
+    Share(Box<Share>),
+    /// A folder that follows a drive.
+    Clone(Box<Clone>),
+    /// A drive kept whole, without a folder.
+    Keep,
+}
