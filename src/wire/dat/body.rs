@@ -44,7 +44,7 @@ pub(super) fn decode(kind: u8, body: &[u8]) -> Result<Option<Message<'_>>, Fault
         WANT => range(body).map(|(start, length)| Message::Want { start, length }),
         UNWANT => range(body).map(|(start, length)| Message::Unwant { start, length }),
         REQUEST => request(body).map(Message::Request),
-        CANCEL => request(body).map(Message::Cancel),
+        CANCEL => request(body).map(|r| Message::Cancel(Request { digest: 0, ..r })),
         DATA => data(body).map(Message::Data),
         EXTENSION => extension(body),
         _ => return Ok(None),

@@ -1,0 +1,26 @@
+//! What is fuzzed: one function for each decoder, which takes any bytes and panics if something is
+//! wrong. `cargo +nightly fuzz run NAME` drives them from `fuzz/targets`; the test `fuzz_smoke`
+//! runs them all over seeded inputs, without nightly.
+//!
+//! To add one: a function here (in a module for its subject), a row in [`TARGETS`], a file in
+//! `fuzz/targets` and its `[[bin]]` in `fuzz/Cargo.toml`. The smoke test says what was forgotten.
+
+pub mod codec;
+pub mod dat;
+
+pub struct Target {
+    /// Also the name of its file in `fuzz/targets`.
+    pub name: &'static str,
+    pub run: fn(&[u8]),
+    /// Inputs that reach deep, for the fuzzer to start from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+pub const TARGETS: &[Target] = &[
+    Target { name: "varint", run: codec::varint, seeds: codec::varint_seeds },
+    Target { name: "rle", run: codec::rle, seeds: codec::rle_seeds },
+    Target { name: "proto", run: codec::proto, seeds: codec::proto_seeds },
+    Target { name: "dat_first", run: dat::first, seeds: dat::first_seeds },
+    Target { name: "dat_session", run: dat::session, seeds: dat::session_seeds },
+    Target { name: "dat_message", run: dat::message, seeds: dat::message_seeds },
+];
