@@ -198,7 +198,7 @@ fn fetch_feed(home: &Home, side: Side, from: &Served, to: &Path, blocks: usize) 
     let began = Instant::now();
     let (event, fact, mut peer) = if side == Gannet {
         let at = format!("127.0.0.1:{}", from.port);
-        ("complete", "version", home.core_follow(&from.key, to, &["--peer", &at]))
+        ("complete", "version", home.seed(&from.key, to, &["--peer", &at]))
     } else {
         let at = ["--quiet", "--live", "--key", &from.key, "--storage", str(to), "--connect"];
         ("synced", "length", js("feed.js", &[&at[..], &[&from.port]].concat()))

@@ -85,7 +85,12 @@ impl Home {
         self.gannet(&[&words[..], &LOOPBACK[..], more].concat())
     }
 
-    /// Fetches everything and what follows.
+    /// Keeps a feed or drive below `folder`, and serves it.
+    pub fn seed(&self, key: &str, folder: &Path, more: &[&str]) -> Peer {
+        self.gannet(&[&["seed", key, "--dir", str(folder)], &LOOPBACK[..], more].concat())
+    }
+
+    /// Fetches everything and what follows, and prints it.
     pub fn core_follow(&self, key: &str, folder: &Path, more: &[&str]) -> Peer {
         let words = ["core", "tail", key, "-f", "--dir", str(folder)];
         self.gannet(&[&words[..], &LOOPBACK[..], more].concat())

@@ -1,6 +1,7 @@
 //! A process under test: what it prints is read as it comes, waiting has a deadline, and it does
 //! not outlive its test.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -12,13 +13,18 @@ use serde_json::Value;
 /// How long anything may take before the test fails. Generous: the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
+/// What lines of standard error are marked with.
+const STDERR: &str = "stderr: ";
+/// Lines kept for the message of a failing test.
+const KEPT: usize = 60;
+
 pub struct Peer {
     name: String,
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
-    /// Everything printed so far, for the message of a failing test.
-    told: Vec<String>,
+    /// The last lines printed, for the message of a failing test.
+    told: VecDeque<String>,
 }
 
 impl Peer {
@@ -35,9 +41,9 @@ impl Peer {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let (to, lines) = channel();
         pass_on(child.stdout.take().expect("a pipe"), to.clone(), "");
-        pass_on(child.stderr.take().expect("a pipe"), to, "stderr: ");
+        pass_on(child.stderr.take().expect("a pipe"), to, STDERR);
         let input = child.stdin.take();
-        Peer { name: name.to_owned(), child, input, lines, told: Vec::new() }
+        Peer { name: name.to_owned(), child, input, lines, told: VecDeque::new() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -68,7 +74,8 @@ impl Peer {
         let until = Instant::now() + DEADLINE;
         loop {
             let Some(line) = self.next_line(until) else { self.fail(&format!("no {event:?}")) };
-            let Ok(value) = serde_json::from_str::<Value>(&line) else { continue };
+            let line = line.strip_prefix(STDERR).unwrap_or(&line);
+            let Ok(value) = serde_json::from_str::<Value>(line) else { continue };
             if value["event"] == event && fits(&value) {
                 return value;
             }
@@ -133,25 +140,25 @@ impl Peer {
         let _ = self.child.wait();
     }
 
-    /// Everything printed so far.
-    pub fn told(&mut self) -> &[String] {
-        while let Ok(line) = self.lines.try_recv() {
-            self.told.push(line);
+    fn keep(&mut self, line: String) {
+        if self.told.len() == KEPT {
+            self.told.pop_front();
         }
-        &self.told
+        self.told.push_back(line);
     }
 
     pub fn fail(&mut self, why: &str) -> ! {
-        let name = self.name.clone();
-        let told = self.told();
-        let last = told[told.len().saturating_sub(40)..].join("\n  ");
-        panic!("{name}: {why}; it said:\n  {last}");
+        while let Ok(line) = self.lines.try_recv() {
+            self.keep(line);
+        }
+        let last = self.told.make_contiguous().join("\n  ");
+        panic!("{}: {why}; it said:\n  {last}", self.name);
     }
 
     fn next_line(&mut self, until: Instant) -> Option<String> {
         match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(line) => {
-                self.told.push(line.clone());
+                self.keep(line.clone());
                 Some(line)
             }
             Err(RecvTimeoutError::Timeout) => self.fail("nothing more came in time"),
