@@ -12,7 +12,7 @@ use crate::failure::{Failure, Kind};
 use crate::link::Link;
 use crate::node::{CloneOptions, CoreOptions, Node};
 use crate::store::disk::{Dir, Disk, Open};
-use crate::store::feed::Opening;
+use crate::store::Opening;
 use crate::store::{Content, Cursor, FeedStore, Keys, StoreError, secret};
 use crate::sys::Sys;
 use crate::sys::linux::LinuxSys;

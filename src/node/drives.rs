@@ -6,7 +6,7 @@ use crate::ids::FeedId;
 use crate::limits;
 use crate::link::Key;
 use crate::store::disk::{Dir, Disk};
-use crate::store::feed::Opening;
+use crate::store::Opening;
 use crate::store::{Content, FeedStore, Keys, StoreError};
 use crate::swarm::Swarm;
 use crate::sync::{Input, Wanted};
