@@ -7,6 +7,7 @@
 
 pub mod codec;
 pub mod dat;
+pub mod discovery;
 
 pub struct Target {
     /// Also the name of its file in `fuzz/targets`.
@@ -23,4 +24,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dat_first", run: dat::first, seeds: dat::first_seeds },
     Target { name: "dat_session", run: dat::session, seeds: dat::session_seeds },
     Target { name: "dat_message", run: dat::message, seeds: dat::message_seeds },
+    Target { name: "multicast", run: discovery::multicast, seeds: discovery::multicast_seeds },
+    Target { name: "resolve", run: discovery::resolve, seeds: discovery::resolve_seeds },
 ];
