@@ -15,5 +15,6 @@ mod network;
 mod peer;
 mod rigs;
 mod session;
+mod store;
 mod tools;
 mod wire;
