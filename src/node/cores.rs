@@ -17,6 +17,10 @@ pub enum Blocks {
     Range { from: u64, to: u64 },
     /// Everything that exists when the first peers have spoken, then the run ends.
     All,
+    /// As `All`, without the blocks before `from`.
+    From { from: u64 },
+    /// The last `count` that exist when the first peers have spoken, then the run ends.
+    Last { count: u64 },
     /// The last `count` that exist now and all that follow.
     Tail { count: u64 },
     /// Everything, and all that follow.
@@ -43,9 +47,9 @@ pub struct Core {
 impl Core {
     fn new(options: CoreOptions) -> Core {
         let cursor = match options.blocks {
-            Blocks::Range { from, .. } => Some(from),
+            Blocks::Range { from, .. } | Blocks::From { from } => Some(from),
             Blocks::All | Blocks::Follow => Some(0),
-            Blocks::Tail { .. } => None,
+            Blocks::Tail { .. } | Blocks::Last { .. } => None,
         };
         Core { blocks: options.blocks, show: options.show, cursor, over: false }
     }
@@ -60,8 +64,11 @@ impl Core {
         match (self.blocks, self.cursor) {
             (Blocks::Range { from, to }, _) => range(from, to),
             (Blocks::All | Blocks::Follow, _) => Wanted::All,
-            (Blocks::Tail { .. }, None) => Wanted::Nothing,
-            (Blocks::Tail { .. }, Some(from)) => range(from, crate::limits::MAX_SAFE_INTEGER),
+            (Blocks::Tail { .. } | Blocks::Last { .. }, None) => Wanted::Nothing,
+            (Blocks::From { from }, _)
+            | (Blocks::Tail { .. } | Blocks::Last { .. }, Some(from)) => {
+                range(from, crate::limits::MAX_SAFE_INTEGER)
+            }
         }
     }
 
@@ -71,7 +78,7 @@ impl Core {
     }
 
     fn ends(&self) -> bool {
-        matches!(self.blocks, Blocks::Range { .. } | Blocks::All)
+        !matches!(self.blocks, Blocks::Tail { .. } | Blocks::Follow)
     }
 }
 
@@ -103,7 +110,10 @@ impl Node {
         let Some(entry) = self.topics.get_mut(&topic) else { return };
         let feed = entry.first;
         let What::Core(core) = &mut entry.what else { return };
-        let (Blocks::Tail { count }, None) = (core.blocks, core.cursor) else { return };
+        let (Blocks::Tail { count } | Blocks::Last { count }, None) = (core.blocks, core.cursor)
+        else {
+            return;
+        };
         let reach = self.sync.reach(feed);
         if reach == 0 {
             return;
@@ -117,7 +127,7 @@ impl Node {
     pub(super) fn core_complete(&mut self, now: Instant, topic: TopicId) {
         let Some(entry) = self.topics.get_mut(&topic) else { return };
         let What::Core(core) = &mut entry.what else { return };
-        if !core.ends() {
+        if !core.ends() || core.cursor.is_none() {
             return;
         }
         core.over = true;
@@ -153,7 +163,7 @@ impl Node {
         let open = self.feeds.get_mut(feed)?;
         let end = match core.blocks {
             Blocks::Range { to, .. } => to,
-            Blocks::All => open.store.feed().length(),
+            Blocks::All | Blocks::From { .. } | Blocks::Last { .. } => open.store.feed().length(),
             Blocks::Tail { .. } | Blocks::Follow => u64::MAX,
         };
         if over && cursor >= end {
