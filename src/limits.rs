@@ -351,3 +351,45 @@ pub const HOST_NAME_BYTES: usize = 253;
 pub const NAME_AGAIN: Duration = Duration::from_secs(60);
 /// A job that met a full disk is tried again after this.
 pub const FULL_RETRY: Duration = Duration::from_secs(5);
+/// Working files of a drive kept open for serving or writing.
+pub const DRIVE_OPEN_FILES: usize = 8;
+/// Files whose claimed blocks overlap that are looked at for one block; honest files never overlap.
+pub const DRIVE_OVERLAPS: usize = 8;
+/// Leaves of content that wait for one signature: 256 MiB of a big file.
+pub const IMPORT_LEAVES: usize = 4096;
+/// Entries that wait to be written together.
+pub const IMPORT_ENTRIES: usize = 4096;
+/// Bytes of entries appended under one signature.
+pub const IMPORT_ENTRY_BYTES: usize = 1 << 20;
+/// Names of a directory listed and sorted at a time.
+pub const SCAN_NAMES: usize = 16 * 1024;
+/// Changed paths remembered; with more the folder is looked at as a whole.
+pub const CHANGED_PATHS: usize = 4096;
+/// A file modified but not closed is taken when it has not changed for this long.
+pub const STILL_FOR: Duration = Duration::from_secs(2);
+/// From the end of a write to looking at the file.
+pub const CLOSED_SETTLE: Duration = Duration::from_millis(30);
+/// From a name's appearing to looking at it: it may be written to first.
+pub const APPEARED_SETTLE: Duration = Duration::from_millis(200);
+/// From a name's vanishing to deleting the entry: editors replace files that way.
+pub const VANISHED_SETTLE: Duration = Duration::from_millis(250);
+/// A file whose time is this close to now may change without its time or size telling.
+pub const RACY_MTIME: Duration = Duration::from_secs(5);
+/// Between two looks at the whole folder, however many events were lost.
+pub const RESCAN_AFTER: Duration = Duration::from_secs(10);
+/// Between two looks at a folder that cannot be watched.
+pub const POLL_FOLDER: Duration = Duration::from_secs(60);
+/// Skipped paths remembered so that each is reported once.
+pub const SKIPPED_PATHS: usize = 1024;
+/// Complete files of a clone put in place after one sync.
+pub const MIRROR_BATCH_FILES: usize = 1024;
+/// How long a complete file waits for others before the sync.
+pub const MIRROR_BATCH_WAIT: Duration = Duration::from_millis(150);
+/// Bytes placed after which the clone syncs them and commits their bits.
+pub const MIRROR_COMMIT_BYTES: u64 = 64 << 20;
+/// Bytes placed after which hashes are written back: what a killed process fetches again.
+pub const MIRROR_FLUSH_BYTES: u64 = 1 << 20;
+/// Names tried for a user's file that is kept beside.
+pub const KEPT_NAMES: u32 = 1000;
+/// Bytes of the clone's list of files in place (16 each).
+pub const JOURNAL_BYTES: u64 = 16 << 20;

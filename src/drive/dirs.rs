@@ -95,6 +95,16 @@ impl Dirs {
         Ok(self.members(dir).is_some_and(|m| !m.list.is_empty()))
     }
 
+    /// Whether anything stands below `name` as a directory.
+    pub fn has_children<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        name: &str,
+    ) -> Result<bool, TreeError<S::Error>> {
+        self.load(source, name)?;
+        Ok(self.members(name).is_some_and(|m| m.list.iter().any(|m| m.1 != 0)))
+    }
+
     /// The block that puts `value` under `name`, which becomes node `head + 1`.
     pub fn put<S: NodeSource>(
         &mut self,

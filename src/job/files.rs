@@ -1,32 +1,101 @@
-//! Where the content blocks of a drive's current version lie in the working files.
+//! Where the content blocks of a drive's current version lie in the working files. A file costs 16
+//! bytes (and the map's share): its path is read again from its entry when it is opened.
+//!
+//! Knows nothing about hashes: files belong to the user and may change, so whoever sends a block
+//! checks it first.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use super::Nodes;
+use crate::drive::path;
 use crate::drive::stat::Stat;
-use crate::store::FeedStore;
-use crate::store::StoreError;
-use crate::store::disk::{Dir, Disk, File};
+use crate::drive::tree::{self, TreeError};
+use crate::limits::{DRIVE_OPEN_FILES, DRIVE_OVERLAPS};
+use crate::store::disk::{Dir, Disk, File, Open};
+use crate::store::{FeedStore, StoreError};
+
+/// Set in a place's block count while its bytes are in a temporary file.
+const TEMP: u32 = 1 << 31;
 
 /// Content blocks and their files.
 #[derive(Debug, Default)]
 pub struct Files {
-    places: std::collections::BTreeMap<(u64, u32), u32>,
-    open: Vec<(u32, File, Stat)>,
+    /// (first block, entry) → blocks, with `TEMP`.
+    places: BTreeMap<(u64, u32), u32>,
+    /// Last used at the end.
+    open: Vec<Opened>,
+}
+
+/// A file's blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub first: u64,
+    pub blocks: u64,
+    /// The file's entry.
+    pub seq: u32,
+    /// The bytes are in `.dat/tmp/<seq>`, not all of them there.
+    pub temp: bool,
+}
+
+#[derive(Debug)]
+struct Opened {
+    seq: u32,
+    temp: bool,
+    file: File,
+    stat: Stat,
+    /// Closed at the next occasion.
+    stale: bool,
+}
+
+/// Where the blocks of a file are put until it is complete.
+pub fn temp_path(seq: u32) -> PathBuf {
+    PathBuf::from(format!("{}/{seq}", temp_dir()))
+}
+
+/// The directory of the temporary files.
+pub fn temp_dir() -> &'static str {
+    ".dat/tmp"
 }
 
 impl Files {
-    /// Reads a block (`offset` bytes into the content feed, `size` bytes) from its working file,
-    /// appended to `out`. `false`: the file is not there or too short. The bytes are not checked.
-    #[allow(clippy::too_many_arguments)]
-    pub fn read(
-        &mut self,
-        _disk: &mut dyn Disk,
-        _dir: Dir,
-        _metadata: &mut FeedStore,
-        _block: u64,
-        _offset: u64,
-        _size: u64,
-        _out: &mut Vec<u8>,
-    ) -> Result<bool, StoreError> {
-        todo!()
+    /// A file with content. Files of 2^31 blocks or more are refused before.
+    pub fn insert(&mut self, seq: u32, stat: &Stat, temp: bool) {
+        if stat.blocks > 0 {
+            let blocks = (stat.blocks as u32) & !TEMP | if temp { TEMP } else { 0 };
+            self.places.insert((stat.offset, seq), blocks);
+        }
+    }
+
+    pub fn remove(&mut self, seq: u32, stat: &Stat) {
+        self.places.remove(&(stat.offset, seq));
+        self.forget(seq);
+    }
+
+    /// The open file of an entry is not the right one any more.
+    pub fn forget(&mut self, seq: u32) {
+        self.open.iter_mut().filter(|o| o.seq == seq).for_each(|o| o.stale = true);
+    }
+
+    /// The files that claim a block, the likeliest first.
+    pub fn at(&self, block: u64) -> impl Iterator<Item = Place> + '_ {
+        self.before(block).filter(move |p| block - p.first < p.blocks)
+    }
+
+    /// Whether any file claims one of these blocks.
+    pub fn claims(&self, start: u64, len: u64) -> bool {
+        let Some(last) = (start + len).checked_sub(1) else { return false };
+        self.before(last).any(|p| p.first + p.blocks > start)
+    }
+
+    fn before(&self, block: u64) -> impl Iterator<Item = Place> + '_ {
+        self.places.range(..=(block, u32::MAX)).rev().take(DRIVE_OVERLAPS).map(place)
+    }
+
+    /// All files, by their first block.
+    pub fn iter(&self) -> impl Iterator<Item = Place> + '_ {
+        self.places.iter().map(place)
     }
 
     /// Live files with content.
@@ -38,9 +107,181 @@ impl Files {
         self.places.is_empty()
     }
 
-    /// Closes all files.
-    pub fn rest(&mut self, _disk: &mut dyn Disk) {
-        self.open.clear();
-        todo!()
+    /// Reads a block (`offset` bytes into the content feed, `size` bytes) from its working file,
+    /// appended to `out`. `false`: the file is not there or too short. The bytes are not checked.
+    #[allow(clippy::too_many_arguments)]
+    pub fn read(
+        &mut self,
+        disk: &mut dyn Disk,
+        dir: Dir,
+        metadata: &mut FeedStore,
+        block: u64,
+        offset: u64,
+        size: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let places: Vec<Place> = self.at(block).collect();
+        for place in places {
+            let mut nodes = Nodes { disk, metadata };
+            let opened = self.open(&mut nodes, dir, place.seq, place.temp)?;
+            let Some((file, stat)) = opened else { continue };
+            if let Some(at) = within(&stat, offset, size)
+                && read_all(disk, file, at, size, out)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
+
+    /// The file of an entry and what the entry says; `None` if there is no such file to be read.
+    pub(super) fn open(
+        &mut self,
+        nodes: &mut Nodes<'_>,
+        dir: Dir,
+        seq: u32,
+        temp: bool,
+    ) -> Result<Option<(File, Stat)>, StoreError> {
+        self.close_stale(nodes.disk);
+        if let Some(at) = self.open.iter().position(|o| o.seq == seq && o.temp == temp) {
+            let opened = self.open.remove(at);
+            let found = (opened.file, opened.stat);
+            self.open.push(opened);
+            return Ok(Some(found));
+        }
+        let Some((name, stat)) = entry(nodes, seq)? else { return Ok(None) };
+        let (path, how) = if temp {
+            (temp_path(seq), Open::Write)
+        } else {
+            match path::check(&name) {
+                Ok(path) => (path, Open::ReadFollow),
+                Err(_) => return Ok(None),
+            }
+        };
+        match nodes.disk.open(dir, &path, how) {
+            Ok(file) => {
+                self.keep(nodes.disk, seq, temp, file, stat);
+                Ok(Some((file, stat)))
+            }
+            Err(error) if waits(&error) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The temporary file of an entry, made if it is not there.
+    pub(super) fn open_temp(
+        &mut self,
+        nodes: &mut Nodes<'_>,
+        dir: Dir,
+        seq: u32,
+    ) -> Result<Option<(File, Stat)>, StoreError> {
+        if let Some(found) = self.open(nodes, dir, seq, true)? {
+            return Ok(Some(found));
+        }
+        let Some((_, stat)) = entry(nodes, seq)? else { return Ok(None) };
+        let file = nodes.disk.open(dir, &temp_path(seq), Open::Create)?;
+        self.keep(nodes.disk, seq, true, file, stat);
+        Ok(Some((file, stat)))
+    }
+
+    fn keep(&mut self, disk: &mut dyn Disk, seq: u32, temp: bool, file: File, stat: Stat) {
+        if self.open.len() >= DRIVE_OPEN_FILES {
+            disk.close(self.open.remove(0).file);
+        }
+        self.open.push(Opened { seq, temp, file, stat, stale: false });
+    }
+
+    /// Closes the open file of an entry.
+    pub(super) fn close(&mut self, disk: &mut dyn Disk, seq: u32) {
+        self.forget(seq);
+        self.close_stale(disk);
+    }
+
+    fn close_stale(&mut self, disk: &mut dyn Disk) {
+        self.open.retain(|o| {
+            if o.stale {
+                disk.close(o.file);
+            }
+            !o.stale
+        });
+    }
+
+    /// Closes all files.
+    pub fn rest(&mut self, disk: &mut dyn Disk) {
+        self.open.drain(..).for_each(|o| disk.close(o.file));
+    }
+}
+
+fn place((&(first, seq), &blocks): (&(u64, u32), &u32)) -> Place {
+    Place { first, blocks: u64::from(blocks & !TEMP), seq, temp: blocks & TEMP != 0 }
+}
+
+/// Where bytes of the content feed lie in the file, if they lie in it at all.
+pub(super) fn within(stat: &Stat, offset: u64, size: u64) -> Option<u64> {
+    let at = offset.checked_sub(stat.byte_offset)?;
+    (at.checked_add(size)? <= stat.size).then_some(at)
+}
+
+/// Reads exactly `size` bytes, appended; `false` (and nothing appended) if the file ends before.
+pub(super) fn read_all(
+    disk: &mut dyn Disk,
+    file: File,
+    offset: u64,
+    size: u64,
+    out: &mut Vec<u8>,
+) -> Result<bool, StoreError> {
+    let start = out.len();
+    out.resize(start + size as usize, 0);
+    let mut at = start;
+    while at < out.len() {
+        match disk.read_at(file, offset + (at - start) as u64, &mut out[at..]) {
+            Ok(0) => {
+                out.truncate(start);
+                return Ok(false);
+            }
+            Ok(n) => at += n,
+            Err(error) => {
+                out.truncate(start);
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Writes all of it.
+pub(super) fn write_all(
+    disk: &mut dyn Disk,
+    file: File,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match disk.write_at(file, offset + done as u64, &bytes[done..])? {
+            0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+            n => done += n,
+        }
+    }
+    Ok(())
+}
+
+/// The name of an entry and what it says, if it is a readable one.
+pub(super) fn entry(nodes: &mut Nodes<'_>, seq: u32) -> Result<Option<(String, Stat)>, StoreError> {
+    match tree::node(nodes, u64::from(seq)) {
+        Ok(node) => {
+            let stat = node.value.as_deref().and_then(|value| Stat::decode(value).ok());
+            Ok(stat.map(|stat| (node.name, stat)))
+        }
+        Err(TreeError::Malformed(_)) => Ok(None),
+        Err(TreeError::Source(error)) => Err(error),
+    }
+}
+
+/// Errors that say "later", not "not so".
+pub(super) fn waits(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

@@ -1,12 +1,37 @@
-//! The clone's side: entries become files.
+//! The clone's side: entries become files. Content is written beside, in `.dat/tmp`, and a file
+//! goes to its place when it is whole: mode and time set, synced, renamed. Only what the drive
+//! wrote is replaced or deleted; a file that the user changed is kept.
+//!
+//! What the folder is, is known after any kill: `.dat/metadata.latest` holds the last version that
+//! it was durably, the journal which files went beyond it, and the rest is found out by looking.
 
-use std::collections::VecDeque;
+mod adopt;
+mod apply;
+mod journal;
+mod plan;
 
-use super::files::Files;
-use super::{Budget, Cx, Figures, Output, Step};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use self::adopt::Adopt;
+use self::apply::{Compare, Placing, Present};
+use self::journal::Journal;
+use super::files::{Files, read_all, temp_dir, within, write_all};
+use super::{Budget, Cx, Figures, Nodes, Output, Step, pause};
 use crate::bits::RangeSet;
-use crate::store::StoreError;
+use crate::drive::stat::Stat;
+use crate::drive::walk::{Change, Diff};
+use crate::limits::{
+    MAX_SAFE_INTEGER, MIRROR_BATCH_FILES, MIRROR_BATCH_WAIT, MIRROR_COMMIT_BYTES,
+    MIRROR_FLUSH_BYTES, SCAN_NAMES,
+};
+use crate::store::disk::Open;
+use crate::store::{Progress, StoreError};
 use crate::time::Instant;
+
+/// The version whose changes the folder has (dat/SPEC §10).
+const LATEST: &str = ".dat/metadata.latest";
 
 /// What of a drive to have in the folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,51 +44,467 @@ pub struct Options {
 
 /// Keeps a folder like the drive. Content blocks come in by `place`, then `stored`.
 pub struct Mirror {
+    only: Vec<PathBuf>,
+    version: Option<u64>,
     files: Files,
     outputs: VecDeque<Output>,
+    figures: Figures,
+    phase: Phase,
+    /// The version that the folder is, and the one that it is on its way to.
+    applied: u64,
+    planned: u64,
+    /// The version to go to once all metadata up to it is here.
+    goal: Option<u64>,
+    told: Option<u64>,
+    /// Entries whose files are not in place → the entry whose file stands there (0: none).
+    pending: BTreeMap<u32, u32>,
+    pending_bytes: u64,
+    /// Bytes of pending files that are here.
+    partial: u64,
+    wanted: RangeSet,
+    wanted_changed: bool,
+    /// `wanted` is made anew: ranges of entries given up may be those of others.
+    rebuild: bool,
+    /// Temporary files that are there.
+    temps: BTreeSet<u32>,
+    /// Pending entries whose blocks may be on disk already; not wanted before that is known.
+    adopt: BTreeSet<u32>,
+    adopting: Option<Adopt>,
+    /// Pending entries that may be complete.
+    touched: Vec<u32>,
+    ready: VecDeque<u32>,
+    ready_since: Option<Instant>,
+    placing: Option<Placing>,
+    comparing: Option<Compare>,
+    journal: Journal,
+    /// The last directory made.
+    made: PathBuf,
+    /// Bytes placed since the last commit, and since hashes were last written back.
+    uncommitted: u64,
+    unflushed: u64,
+}
+
+enum Phase {
+    Recover,
+    Open,
+    /// Looks whether the files of the version applied are there.
+    Base(Diff, Option<Item>),
+    Ready,
+    Plan(Diff, u64, Option<Item>),
+    /// Files of an earlier run that the plan did not meet.
+    Orphans(Option<Item>),
+    /// Removes temporary files that belong to nothing.
+    Tidy,
+}
+
+/// A difference being worked on.
+pub(super) struct Item {
+    change: Change,
 }
 
 impl Mirror {
-    pub fn new(_options: Options) -> Mirror {
-        todo!()
+    pub fn new(options: Options) -> Mirror {
+        let relative = |path: &String| PathBuf::from(path.trim_matches('/'));
+        Mirror {
+            only: options.only.iter().map(relative).collect(),
+            version: options.version,
+            files: Files::default(),
+            outputs: VecDeque::new(),
+            figures: Figures::default(),
+            phase: Phase::Recover,
+            applied: 0,
+            planned: 0,
+            goal: None,
+            told: None,
+            pending: BTreeMap::new(),
+            pending_bytes: 0,
+            partial: 0,
+            wanted: RangeSet::new(),
+            wanted_changed: false,
+            rebuild: false,
+            temps: BTreeSet::new(),
+            adopt: BTreeSet::new(),
+            adopting: None,
+            touched: Vec::new(),
+            ready: VecDeque::new(),
+            ready_since: None,
+            placing: None,
+            comparing: None,
+            journal: Journal::default(),
+            made: PathBuf::new(),
+            uncommitted: 0,
+            unflushed: 0,
+        }
     }
 
     /// Goes on: plans newer versions once their metadata is here, puts complete files in place.
     /// Commits the content feed by itself (nobody else may: its bytes must be synced first).
-    pub fn step(&mut self, _cx: &mut Cx<'_>, _budget: &mut Budget) -> Result<Step, StoreError> {
-        todo!()
+    pub fn step(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
+        let result = loop {
+            if budget.is_spent() {
+                break Ok(Step::More);
+            }
+            match self.advance(cx, budget) {
+                Ok(Step::More) => {}
+                Ok(step) => break Ok(step),
+                Err(error) => break pause(error),
+            }
+        };
+        self.publish_wanted();
+        result
+    }
+
+    fn advance(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
+        if self.placing.is_some() {
+            self.place_step(cx, budget)?;
+            return Ok(Step::More);
+        }
+        if self.keep_durable(cx)? {
+            return Ok(Step::More);
+        }
+        match self.phase {
+            Phase::Recover => return self.recover(cx, budget),
+            Phase::Open => {
+                self.open(cx)?;
+                return Ok(Step::More);
+            }
+            Phase::Base(..) => return self.base(cx, budget),
+            // What was begun is finished first: the comparison it may be in is the only one.
+            Phase::Plan(_, _, Some(_)) => {
+                self.plan_step(cx, budget)?;
+                return Ok(Step::More);
+            }
+            _ => {}
+        }
+        if self.look_at_touched(cx, budget)? {
+            return Ok(Step::More);
+        }
+        if self.is_batch_due(cx.now) {
+            self.begin_placing();
+            return Ok(Step::More);
+        }
+        match self.phase {
+            Phase::Plan(..) => self.plan_step(cx, budget)?,
+            Phase::Orphans(_) => self.orphan_step(cx, budget)?,
+            Phase::Tidy => self.tidy(cx)?,
+            _ => return self.go_on(cx, budget),
+        }
+        Ok(Step::More)
+    }
+
+    fn recover(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
+        // Without a content feed there is no block 0 yet, and nothing to do.
+        let Some(content) = &mut cx.content else { return Ok(Step::Idle) };
+        let units = budget.left();
+        budget.bytes(units / 2 + 1);
+        if cx.metadata.recovering() && cx.metadata.recover(cx.disk, None, units)? == Progress::More
+        {
+            return Ok(Step::More);
+        }
+        // Blocks whose bits were lost are found by adopting.
+        if !content.recovering() || content.recover(cx.disk, None, units)? == Progress::Done {
+            self.phase = Phase::Open;
+        }
+        Ok(Step::More)
+    }
+
+    fn open(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
+        self.applied = read_latest(cx)?;
+        match cx.disk.make_dir(cx.dir, Path::new(temp_dir())) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
+        self.temps = list_temps(cx)?;
+        self.journal = Journal::open(cx.disk, cx.dir, self.applied)?;
+        self.planned = self.applied;
+        self.phase = Phase::Base(Diff::all(self.applied), None);
+        Ok(())
+    }
+
+    fn base(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
+        if self.applied > 0 && cx.metadata.feed().have().prefix() <= self.applied {
+            return Ok(Step::Idle);
+        }
+        let Phase::Base(walk, item) = &mut self.phase else { return Ok(Step::More) };
+        let item = match item.take() {
+            Some(item) => item,
+            None => match walk.next(&mut Nodes { disk: cx.disk, metadata: cx.metadata })? {
+                Some(change) => Item { change },
+                None => {
+                    self.phase = Phase::Ready;
+                    return Ok(Step::More);
+                }
+            },
+        };
+        let done = self.plan_base(cx, budget, &item);
+        if !matches!(done, Ok(true))
+            && let Phase::Base(_, slot) = &mut self.phase
+        {
+            *slot = Some(item);
+        }
+        done.map(|_| Step::More)
+    }
+
+    fn plan_step(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<(), StoreError> {
+        let Phase::Plan(walk, target, item) = &mut self.phase else { return Ok(()) };
+        let item = match item.take() {
+            Some(item) => item,
+            None => {
+                budget.calls(1);
+                match walk.next(&mut Nodes { disk: cx.disk, metadata: cx.metadata })? {
+                    Some(change) => Item { change },
+                    None => {
+                        self.planned = *target;
+                        self.phase = Phase::Orphans(None);
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        let done = self.plan(cx, budget, &item);
+        if !matches!(done, Ok(true))
+            && let Phase::Plan(_, _, slot) = &mut self.phase
+        {
+            *slot = Some(item);
+        }
+        done.map(drop)
+    }
+
+    fn orphan_step(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<(), StoreError> {
+        let Phase::Orphans(item) = &mut self.phase else { return Ok(()) };
+        let item = match item.take() {
+            Some(item) => item,
+            None => {
+                let Some(seq) = self.journal.take_stale() else {
+                    self.phase = Phase::Tidy;
+                    return Ok(());
+                };
+                match self.orphan(cx, seq)? {
+                    Some(item) => item,
+                    None => return Ok(()),
+                }
+            }
+        };
+        let done = self.plan(cx, budget, &item);
+        if !matches!(done, Ok(true)) {
+            self.phase = Phase::Orphans(Some(item));
+        }
+        done.map(drop)
+    }
+
+    /// Removes temporary files of entries that nobody waits for.
+    fn tidy(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
+        let stale = self.temps.iter().copied().find(|seq| !self.pending.contains_key(seq));
+        match stale {
+            Some(seq) => {
+                let _ = cx.disk.remove(cx.dir, &super::files::temp_path(seq));
+                self.temps.remove(&seq);
+            }
+            None => self.phase = Phase::Ready,
+        }
+        Ok(())
+    }
+
+    /// Nothing is in progress: what comes next?
+    fn go_on(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
+        if self.adopting.is_some() {
+            self.adopt_step(cx, budget)?;
+            return Ok(Step::More);
+        }
+        if let Some(&seq) = self.adopt.first() {
+            self.begin_adopt(cx, seq)?;
+            if self.adopting.is_none() {
+                self.adopt.remove(&seq);
+            }
+            return Ok(Step::More);
+        }
+        if let Some(target) = self.next_target(cx) {
+            self.phase = Phase::Plan(Diff::new(self.planned, target), target, None);
+            return Ok(Step::More);
+        }
+        // A goal ahead: there is more to come, unless something was done that is not durable yet.
+        let done = self.goal.is_none() || self.planned != self.applied;
+        if done && self.pending.is_empty() && self.told != Some(self.planned) {
+            return self.finish(cx);
+        }
+        Ok(Step::Idle)
+    }
+
+    /// A version to go to, all of whose metadata is here.
+    fn next_target(&mut self, cx: &mut Cx<'_>) -> Option<u64> {
+        let feed = cx.metadata.feed();
+        let newest = feed.length().checked_sub(1)?;
+        let goal = match self.version {
+            Some(version) => version,
+            // With a busy writer the newest version is always incomplete: keep to one goal.
+            None => *self.goal.get_or_insert(newest),
+        };
+        let here = feed.have().prefix().checked_sub(1)?;
+        if here < goal {
+            return None;
+        }
+        self.goal = None;
+        let target = self.version.unwrap_or(here);
+        (target != self.planned).then_some(target)
+    }
+
+    /// The folder is the version planned: makes that durable and tells.
+    fn finish(&mut self, cx: &mut Cx<'_>) -> Result<Step, StoreError> {
+        let whole = cx.metadata.feed().have().prefix() > self.planned;
+        if cx.metadata.feed().length() == 0 || !whole {
+            return Ok(Step::Idle);
+        }
+        if self.applied != self.planned {
+            self.journal.write(cx.disk)?;
+            self.commit(cx)?;
+            cx.metadata.commit(cx.disk, cx.now)?;
+            // With a choice of paths other files belong to other versions.
+            if self.only.is_empty() {
+                write_latest(cx, self.planned)?;
+                self.journal.clear(cx.disk)?;
+            }
+            self.applied = self.planned;
+        }
+        self.told = Some(self.planned);
+        let Figures { files, bytes, .. } = self.figures;
+        self.outputs.push_back(Output::Complete { version: self.planned, files, bytes });
+        Ok(Step::More)
+    }
+
+    /// Writes back, or syncs, when enough was placed since the last time.
+    fn keep_durable(&mut self, cx: &mut Cx<'_>) -> Result<bool, StoreError> {
+        if self.uncommitted >= MIRROR_COMMIT_BYTES {
+            self.commit(cx)?;
+            return Ok(true);
+        }
+        if self.unflushed >= MIRROR_FLUSH_BYTES {
+            let (disk, content) = cx.content()?;
+            content.flush(disk)?;
+            self.unflushed = 0;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Looks whether a file that got blocks is complete. `false`: there is none to look at.
+    fn look_at_touched(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+    ) -> Result<bool, StoreError> {
+        let Some(&seq) = self.touched.last() else { return Ok(false) };
+        budget.calls(1);
+        if self.pending.contains_key(&seq) && !self.adopt.contains(&seq) {
+            let found = super::files::entry(&mut self.nodes(cx), seq)?;
+            if let Some((_, stat)) = found
+                && self.is_stored(cx, &stat)
+                && !self.ready.contains(&seq)
+            {
+                self.ready.push_back(seq);
+                self.ready_since.get_or_insert(cx.now);
+            }
+        }
+        self.touched.retain(|&touched| touched != seq);
+        Ok(true)
+    }
+
+    fn is_batch_due(&self, now: Instant) -> bool {
+        let waited = self.ready_since.is_some_and(|since| since + MIRROR_BATCH_WAIT <= now);
+        let all = self.ready.len() == self.pending.len() && matches!(self.phase, Phase::Ready);
+        !self.ready.is_empty() && (waited || all || self.ready.len() >= MIRROR_BATCH_FILES)
+    }
+
+    fn nodes<'a>(&self, cx: &'a mut Cx<'_>) -> Nodes<'a> {
+        Nodes { disk: cx.disk, metadata: cx.metadata }
+    }
+
+    fn want(&mut self, stat: &Stat) {
+        if stat.blocks > 0 {
+            self.wanted.insert(stat.offset, stat.blocks);
+            self.wanted_changed = true;
+        }
+    }
+
+    fn publish_wanted(&mut self) {
+        let planning = matches!(self.phase, Phase::Plan(..) | Phase::Base(..) | Phase::Orphans(_));
+        if planning {
+            return;
+        }
+        if std::mem::take(&mut self.rebuild) {
+            let mut wanted = RangeSet::new();
+            for place in self.files.iter().filter(|p| p.temp && !self.adopt.contains(&p.seq)) {
+                wanted.insert(place.first, place.blocks);
+            }
+            self.wanted = wanted;
+            self.wanted_changed = true;
+        }
+        if std::mem::take(&mut self.wanted_changed) {
+            self.outputs.push_back(Output::Wanted);
+        }
     }
 
     /// The content blocks still needed, or needed and stored already.
     pub fn wanted(&self) -> &RangeSet {
-        todo!()
+        &self.wanted
     }
 
     /// Writes a verified content block that begins at byte `offset` of the feed (between
     /// `FeedStore::check` and `accept`; both numbers are in `Accepted`). `false`: no file of the
-    /// drive needs it, so it is not stored. `Full`: nothing is changed, call again later.
+    /// drive needs it, so it is not stored. `Full`: call again later.
     pub fn place(
         &mut self,
-        _cx: &mut Cx<'_>,
-        _block: u64,
-        _offset: u64,
-        _bytes: &[u8],
+        cx: &mut Cx<'_>,
+        block: u64,
+        offset: u64,
+        bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        todo!()
+        let mut placed = false;
+        let places: Vec<_> = self.files.at(block).filter(|place| place.temp).collect();
+        for place in places {
+            if self.write_temp(cx, place.seq, offset, bytes)? {
+                placed = true;
+            } else if let Some((name, stat)) = super::files::entry(&mut self.nodes(cx), place.seq)?
+            {
+                self.refuse_pending(cx, place.seq, &name, &stat)?;
+            }
+        }
+        Ok(placed)
+    }
+
+    /// Writes bytes of the content feed into an entry's temporary file. `false`: they do not lie
+    /// in it (D07).
+    fn write_temp(
+        &mut self,
+        cx: &mut Cx<'_>,
+        seq: u32,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+        let Some((file, stat)) = self.files.open_temp(&mut nodes, cx.dir, seq)? else {
+            return Ok(false);
+        };
+        self.temps.insert(seq);
+        let Some(at) = within(&stat, offset, bytes.len() as u64) else { return Ok(false) };
+        write_all(cx.disk, file, at, bytes)?;
+        let written = bytes.len() as u64;
+        self.uncommitted += written;
+        self.unflushed += written;
+        self.partial += written;
+        Ok(true)
     }
 
     /// The block was accepted by the content feed.
-    pub fn stored(&mut self, _now: Instant, _block: u64) {
-        todo!()
-    }
-
-    /// The metadata feed grew or got blocks.
-    pub fn metadata_changed(&mut self) {
-        todo!()
+    pub fn stored(&mut self, _now: Instant, block: u64) {
+        for place in self.files.at(block).filter(|place| place.temp) {
+            if self.touched.last() != Some(&place.seq) {
+                self.touched.push(place.seq);
+            }
+        }
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
-        todo!()
+        self.ready_since.map(|since| since + MIRROR_BATCH_WAIT)
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -77,20 +518,75 @@ impl Mirror {
 
     /// The version that stands in the folder, whole and durable.
     pub fn applied(&self) -> u64 {
-        todo!()
+        self.applied
     }
 
     /// Nothing is left to do for the metadata known so far.
     pub fn is_settled(&self) -> bool {
-        todo!()
+        matches!(self.phase, Phase::Ready)
+            && self.pending.is_empty()
+            && self.goal.is_none()
+            && self.told == Some(self.planned)
     }
 
     pub fn figures(&self) -> Figures {
-        todo!()
+        let Figures { files, bytes, .. } = self.figures;
+        let files_done = files.saturating_sub(self.pending.len() as u64);
+        let partial = self.partial.min(self.pending_bytes);
+        let bytes_done = bytes.saturating_sub(self.pending_bytes) + partial;
+        Figures { files_done, files, bytes_done, bytes }
     }
 
     /// Makes what is there durable and closes the files (before the stores are closed).
-    pub fn close(&mut self, _cx: &mut Cx<'_>) -> Result<(), StoreError> {
-        todo!()
+    pub fn close(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
+        if let Some(adopting) = self.adopting.take() {
+            adopting.close(cx);
+        }
+        if let Some(compare) = self.comparing.take() {
+            compare.close(cx);
+        }
+        self.files.rest(cx.disk);
+        let written = self.journal.write(cx.disk);
+        self.journal.close(cx.disk);
+        written.and_then(|()| self.commit(cx))
     }
+
+    fn refuse(&mut self, name: &str, why: &str) {
+        let path = name.trim_start_matches('/').to_owned();
+        self.outputs.push_back(Output::Refused { path, why: why.to_owned() });
+    }
+}
+
+fn read_latest(cx: &mut Cx<'_>) -> Result<u64, StoreError> {
+    let file = match cx.disk.open(cx.dir, Path::new(LATEST), Open::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    let read = read_all(cx.disk, file, 0, 8, &mut bytes);
+    cx.disk.close(file);
+    read?;
+    let latest = bytes.try_into().map_or(0, u64::from_be_bytes);
+    Ok(if latest > MAX_SAFE_INTEGER { 0 } else { latest })
+}
+
+fn write_latest(cx: &mut Cx<'_>, version: u64) -> Result<(), StoreError> {
+    let file = cx.disk.open(cx.dir, Path::new(LATEST), Open::Create)?;
+    let written = write_all(cx.disk, file, 0, &version.to_be_bytes());
+    let synced = written.and_then(|()| Ok(cx.disk.sync_data(file)?));
+    cx.disk.close(file);
+    synced
+}
+
+fn list_temps(cx: &mut Cx<'_>) -> Result<BTreeSet<u32>, StoreError> {
+    let mut temps = BTreeSet::new();
+    let mut names = Vec::new();
+    let mut cursor = Some(0);
+    while let Some(from) = cursor {
+        cursor = cx.disk.list(cx.dir, Path::new(temp_dir()), from, SCAN_NAMES, &mut names)?;
+        let numbers = names.drain(..).filter_map(|n| n.name.to_str()?.parse::<u32>().ok());
+        temps.extend(numbers);
+    }
+    Ok(temps)
 }

@@ -60,10 +60,6 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    fn nodes(&mut self) -> Nodes<'_> {
-        Nodes { disk: self.disk, metadata: self.metadata }
-    }
-
     /// The content feed, where there is one.
     fn content(&mut self) -> Result<(&mut dyn Disk, &mut FeedStore), StoreError> {
         match &mut self.content {

@@ -1,0 +1,324 @@
+//! Entries on their way into the feeds. Many wait for one signature and one sync; then content is
+//! appended and made durable before any entry speaks of it, and entries are made durable before
+//! anybody is told.
+
+use std::collections::VecDeque;
+
+use crate::crypto::hash::Hash;
+use crate::drive::dirs::{Dirs, PutError};
+use crate::drive::stat::Stat;
+use crate::drive::tree::NodeSource;
+use crate::job::files::Files;
+use crate::job::{Budget, Cx, Figures, Nodes, Output, Which};
+use crate::limits::{IMPORT_ENTRIES, IMPORT_ENTRY_BYTES, IMPORT_LEAVES};
+use crate::store::StoreError;
+
+/// An entry to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub name: String,
+    /// `None` deletes.
+    pub stat: Option<Stat>,
+    /// The entry that stands under the name.
+    pub old: Option<(u32, Stat)>,
+    pub blocks: Blocks,
+}
+
+/// Where the content of an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blocks {
+    /// So many of the batch's leaves, not placed yet.
+    New(usize),
+    /// As the Stat says, with so many of the batch's leaves at its end.
+    Tail(usize),
+    /// As the Stat says.
+    Placed,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    leaves: Vec<(u64, Hash)>,
+    entries: Vec<Entry>,
+    stage: Stage,
+    /// Content blocks that were announced, or were there at the start.
+    announced: u64,
+    /// Content blocks appended for nothing.
+    orphans: Vec<(u64, u64)>,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Gather,
+    Append,
+    /// Content blocks from here on are new.
+    CommitContent,
+    /// Blocks of entries, the first `entries` of the batch so far.
+    Build {
+        from: u64,
+        entries: usize,
+        blocks: Vec<Vec<u8>>,
+    },
+    CommitEntries {
+        from: u64,
+    },
+    Clear {
+        at: usize,
+        from: u64,
+    },
+}
+
+/// What the batch works with beside the stores.
+pub(super) struct Tree<'a> {
+    pub dirs: &'a mut Dirs,
+    pub files: &'a mut Files,
+    pub outputs: &'a mut VecDeque<Output>,
+    pub figures: &'a mut Figures,
+}
+
+/// Entries that are written but not appended yet, before those of the feed.
+struct Overlay<'a> {
+    nodes: Nodes<'a>,
+    base: u64,
+    blocks: &'a [Vec<u8>],
+}
+
+impl NodeSource for Overlay<'_> {
+    type Error = StoreError;
+    fn block(&mut self, seq: u64, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        let ours = seq.checked_sub(self.base).and_then(|at| self.blocks.get(at as usize));
+        match ours {
+            Some(block) => {
+                out.extend_from_slice(block);
+                Ok(())
+            }
+            None => self.nodes.block(seq, out),
+        }
+    }
+}
+
+impl Batch {
+    /// With content of this length before.
+    pub fn new(announced: u64) -> Batch {
+        Batch { announced, ..Batch::default() }
+    }
+
+    /// These content blocks belong to no entry.
+    pub fn orphan(&mut self, start: u64, len: u64) {
+        self.orphans.push((start, len));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.leaves.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= IMPORT_ENTRIES || self.leaves.len() >= IMPORT_LEAVES
+    }
+
+    /// Whether a flush has begun.
+    pub fn is_flushing(&self) -> bool {
+        !matches!(self.stage, Stage::Gather)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name)
+    }
+
+    pub fn push(&mut self, entry: Entry, leaves: &[(u64, Hash)]) {
+        debug_assert!(!self.is_flushing());
+        self.entries.push(entry);
+        self.leaves.extend_from_slice(leaves);
+    }
+
+    /// Writes everything, in steps; `true` when done.
+    pub fn flush(
+        &mut self,
+        cx: &mut Cx<'_>,
+        tree: &mut Tree<'_>,
+        budget: &mut Budget,
+    ) -> Result<bool, StoreError> {
+        if !self.is_flushing() {
+            if self.is_empty() {
+                return Ok(true);
+            }
+            self.stage = Stage::Append;
+        }
+        loop {
+            match &mut self.stage {
+                Stage::Gather => return Ok(true),
+                Stage::Append => {
+                    let (disk, content) = cx.content()?;
+                    let (from, bytes) = (content.feed().length(), content.feed().byte_length());
+                    if !self.leaves.is_empty() {
+                        content.append_leaves(disk, &self.leaves)?;
+                    }
+                    budget.calls(1 + self.leaves.len() / 32);
+                    place(&mut self.entries, &self.leaves, from, bytes);
+                    self.leaves.clear();
+                    self.stage = Stage::CommitContent;
+                }
+                Stage::CommitContent => {
+                    let (from, now) = (self.announced, cx.now);
+                    let (disk, content) = cx.content()?;
+                    let to = content.feed().length();
+                    if to > from {
+                        content.commit(disk, now)?;
+                        tree.outputs.push_back(Output::Grew { which: Which::Content, from, to });
+                        self.announced = to;
+                    }
+                    for (start, len) in self.orphans.drain(..) {
+                        tree.outputs.push_back(Output::Cleared { start, len });
+                    }
+                    let from = cx.metadata.feed().length();
+                    self.stage = Stage::Build { from, entries: 0, blocks: Vec::new() };
+                }
+                Stage::Build { .. } => self.build(cx, tree, budget)?,
+                Stage::CommitEntries { from } => {
+                    let from = *from;
+                    let to = cx.metadata.feed().length();
+                    if to > from {
+                        cx.metadata.commit(cx.disk, cx.now)?;
+                        tree.outputs.push_back(Output::Grew { which: Which::Metadata, from, to });
+                    }
+                    self.stage = Stage::Clear { at: 0, from };
+                }
+                Stage::Clear { .. } => self.clear(cx, tree, budget)?,
+            }
+            if budget.is_spent() {
+                return Ok(!self.is_flushing());
+            }
+        }
+    }
+
+    /// Makes blocks of the entries and appends them, as many under a signature as fit.
+    fn build(
+        &mut self,
+        cx: &mut Cx<'_>,
+        tree: &mut Tree<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), StoreError> {
+        let Stage::Build { from, entries: at, blocks } = &mut self.stage else { return Ok(()) };
+        let base = cx.metadata.feed().length();
+        let mut bytes: usize = blocks.iter().map(Vec::len).sum();
+        while *at < self.entries.len() && bytes < IMPORT_ENTRY_BYTES && !budget.is_spent() {
+            let entry = &self.entries[*at];
+            let nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+            let mut source = Overlay { nodes, base, blocks };
+            let built = match &entry.stat {
+                Some(stat) => tree.dirs.put(&mut source, &entry.name, &stat.encode()),
+                None => tree.dirs.delete(&mut source, &entry.name),
+            };
+            match built {
+                Ok(block) => {
+                    bytes += block.len();
+                    budget.calls(1);
+                    budget.bytes(block.len());
+                    blocks.push(block);
+                    *at += 1;
+                }
+                Err(PutError::Tree(error)) => return Err(error.into()),
+                Err(PutError::DirectoryFull) => {
+                    let path = entry.name.trim_start_matches('/').to_owned();
+                    let why = "its directory has more names than a drive can list".to_owned();
+                    tree.outputs.push_back(Output::Skipped { path, why });
+                    self.entries.remove(*at);
+                }
+            }
+        }
+        let done = *at >= self.entries.len();
+        if (done || bytes >= IMPORT_ENTRY_BYTES) && !blocks.is_empty() {
+            let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+            cx.metadata.append(cx.disk, &slices)?;
+            blocks.clear();
+        }
+        if done {
+            self.stage = Stage::CommitEntries { from: *from };
+        }
+        Ok(())
+    }
+
+    /// Takes back content that no entry speaks of any more, and tells what was done.
+    fn clear(
+        &mut self,
+        cx: &mut Cx<'_>,
+        tree: &mut Tree<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), StoreError> {
+        let Stage::Clear { at, from } = &mut self.stage else { return Ok(()) };
+        while let Some(entry) = self.entries.get(*at) {
+            if budget.is_spent() {
+                return Ok(());
+            }
+            let seq = *from + *at as u64;
+            if let Some((old_seq, old)) = &entry.old {
+                tree.files.remove(*old_seq, old);
+            }
+            if let Some(stat) = &entry.stat {
+                tree.files.insert(u32::try_from(seq).unwrap_or(u32::MAX), stat, false);
+            }
+            if let Some((_, old)) = &entry.old {
+                clear_unless_claimed(cx, tree.files, old.offset, old.blocks, tree.outputs)?;
+            }
+            tell(entry, seq, tree);
+            budget.calls(1);
+            *at += 1;
+        }
+        self.entries.clear();
+        self.stage = Stage::Gather;
+        Ok(())
+    }
+}
+
+/// Forgets content blocks that no file has any more.
+pub(in crate::job) fn clear_unless_claimed(
+    cx: &mut Cx<'_>,
+    files: &Files,
+    start: u64,
+    len: u64,
+    outputs: &mut VecDeque<Output>,
+) -> Result<(), StoreError> {
+    let (disk, content) = cx.content()?;
+    if len > 0 && content.feed().have().count_range(start, len) > 0 && !files.claims(start, len) {
+        content.clear(disk, start, len)?;
+        outputs.push_back(Output::Cleared { start, len });
+    }
+    Ok(())
+}
+
+/// Says in each Stat where its content went.
+fn place(entries: &mut [Entry], leaves: &[(u64, Hash)], from: u64, bytes: u64) {
+    let mut sizes = leaves.iter().map(|leaf| leaf.0);
+    let (mut block, mut byte) = (from, bytes);
+    for entry in entries {
+        let Some(stat) = &mut entry.stat else { continue };
+        if let Blocks::New(_) = entry.blocks {
+            stat.offset = block;
+            stat.byte_offset = byte;
+        }
+        if let Blocks::New(n) | Blocks::Tail(n) = entry.blocks {
+            block += n as u64;
+            byte += sizes.by_ref().take(n).sum::<u64>();
+        }
+        entry.blocks = Blocks::Placed;
+    }
+}
+
+fn tell(entry: &Entry, seq: u64, tree: &mut Tree<'_>) {
+    let path = entry.name.trim_start_matches('/').to_owned();
+    let is_file = |stat: &&Stat| !stat.is_dir();
+    if let Some(old) = entry.old.as_ref().map(|(_, stat)| stat).filter(is_file) {
+        tree.figures.files = tree.figures.files.saturating_sub(1);
+        tree.figures.bytes = tree.figures.bytes.saturating_sub(old.size);
+    }
+    match &entry.stat {
+        Some(stat) => {
+            if is_file(&stat) {
+                tree.figures.files += 1;
+                tree.figures.bytes += stat.size;
+            }
+            tree.outputs.push_back(Output::Put { path, seq, size: stat.size });
+        }
+        None => tree.outputs.push_back(Output::Deleted { path, seq }),
+    }
+}

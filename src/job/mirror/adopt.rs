@@ -1,0 +1,238 @@
+//! Content that is on disk already is not fetched again: what a killed run left in a temporary
+//! file, a file that another program put in place, blocks of another file. Every block is checked
+//! against its hash, and a bit without bytes behind it is taken back.
+
+use std::path::PathBuf;
+
+use super::Mirror;
+use crate::drive::path;
+use crate::drive::stat::Stat;
+use crate::job::files::{entry, read_all, within};
+use crate::job::{Budget, Cx, Nodes, Output};
+use crate::store::StoreError;
+use crate::store::disk::{File, Kind, Open};
+
+#[derive(Debug)]
+pub(super) struct Adopt {
+    pub seq: u32,
+    name: String,
+    path: PathBuf,
+    stat: Stat,
+    /// The file that stands under the name, if it is one of that size.
+    standing: Option<File>,
+    /// Every block so far is in the standing file.
+    whole: bool,
+    /// Next block to look at.
+    block: u64,
+}
+
+impl Adopt {
+    pub fn close(self, cx: &mut Cx<'_>) {
+        if let Some(file) = self.standing {
+            cx.disk.close(file);
+        }
+    }
+}
+
+impl Mirror {
+    pub(super) fn begin_adopt(&mut self, cx: &mut Cx<'_>, seq: u32) -> Result<(), StoreError> {
+        let Some((name, stat)) = entry(&mut self.nodes(cx), seq)? else { return Ok(()) };
+        let Ok(path) = path::check(&name) else { return Ok(()) };
+        let standing = match cx.disk.stat(cx.dir, &path, false) {
+            Ok(meta) if meta.kind == Kind::File && meta.size == stat.size => {
+                cx.disk.open(cx.dir, &path, Open::Read).ok()
+            }
+            _ => None,
+        };
+        let (whole, block) = (standing.is_some(), stat.offset);
+        self.adopting = Some(Adopt { seq, name, path, stat, standing, whole, block });
+        Ok(())
+    }
+
+    /// Goes on with the file being adopted.
+    pub(super) fn adopt_step(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), StoreError> {
+        let Some(mut adopt) = self.adopting.take() else { return Ok(()) };
+        let result = self.adopt_blocks(cx, budget, &mut adopt);
+        let whole = adopt.whole;
+        let result = match result {
+            Ok(true) if whole => self.adopt_whole(cx, &adopt).map(|()| true),
+            result => result,
+        };
+        if !matches!(result, Ok(true)) {
+            self.adopting = Some(adopt);
+            return result.map(drop);
+        }
+        self.adopt.remove(&adopt.seq);
+        if !whole {
+            self.want(&adopt.stat);
+            self.touched.push(adopt.seq);
+        }
+        adopt.close(cx);
+        Ok(())
+    }
+
+    /// The standing file is the entry's, block by block: it only needs mode and time.
+    fn adopt_whole(&mut self, cx: &mut Cx<'_>, adopt: &Adopt) -> Result<(), StoreError> {
+        let (seq, stat) = (adopt.seq, adopt.stat);
+        let standing = self.pending.get(&seq).copied().filter(|&s| s != 0 && s != seq);
+        let old = match standing {
+            Some(old) => entry(&mut self.nodes(cx), old)?.map(|(_, stat)| (old, stat)),
+            None => None,
+        };
+        self.set_meta(cx, &adopt.path, &stat)?;
+        self.drop_pending(cx, seq, &stat);
+        self.files.insert(seq, &stat, false);
+        self.journal.note(&adopt.name, seq);
+        self.tell_put(&adopt.path, seq, stat.size);
+        self.retire(cx, old, false)
+    }
+
+    fn adopt_blocks(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        adopt: &mut Adopt,
+    ) -> Result<bool, StoreError> {
+        let end = adopt.stat.offset + adopt.stat.blocks;
+        let mut bytes = Vec::new();
+        while adopt.block < end {
+            if budget.is_spent() {
+                return Ok(false);
+            }
+            let (disk, content) = cx.content()?;
+            if !content.feed().holds(2 * adopt.block) {
+                if adopt.whole {
+                    // Not everything can be told from here: take what can, block by block.
+                    adopt.whole = false;
+                    adopt.block = adopt.stat.offset;
+                    continue;
+                }
+                let next = content.feed().nodes().next_set(2 * adopt.block).unwrap_or(2 * end);
+                adopt.block = next.div_ceil(2).max(adopt.block + 1);
+                budget.calls(1);
+                continue;
+            }
+            let (offset, size) = match content.extent(disk, adopt.block) {
+                Ok(extent) => extent,
+                Err(StoreError::Absent) => {
+                    adopt.whole = false;
+                    adopt.block += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            budget.calls(2);
+            budget.bytes(size as usize);
+            bytes.clear();
+            if adopt.whole {
+                if self.from_standing(cx, adopt, offset, size, &mut bytes)? {
+                    set_bit(cx, adopt.block, &bytes)?;
+                    adopt.block += 1;
+                } else {
+                    adopt.whole = false;
+                    adopt.block = adopt.stat.offset;
+                }
+                continue;
+            }
+            self.adopt_block(cx, adopt, offset, size, &mut bytes)?;
+            adopt.block += 1;
+        }
+        Ok(true)
+    }
+
+    /// One block, from wherever it is, into the temporary file.
+    fn adopt_block(
+        &mut self,
+        cx: &mut Cx<'_>,
+        adopt: &Adopt,
+        offset: u64,
+        size: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        if within(&adopt.stat, offset, size).is_none() {
+            return Ok(());
+        }
+        if self.temps.contains(&adopt.seq) {
+            let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+            if let Some((file, stat)) = self.files.open(&mut nodes, cx.dir, adopt.seq, true)?
+                && let Some(at) = within(&stat, offset, size)
+                && read_all(cx.disk, file, at, size, bytes)?
+                && is_block(cx, adopt.block, bytes)?
+            {
+                return set_bit(cx, adopt.block, bytes);
+            }
+        }
+        bytes.clear();
+        let found = self.from_standing(cx, adopt, offset, size, bytes)?
+            || self.from_others(cx, adopt, offset, size, bytes)?;
+        if found {
+            self.write_temp(cx, adopt.seq, offset, bytes)?;
+            return set_bit(cx, adopt.block, bytes);
+        }
+        let (disk, content) = cx.content()?;
+        if content.feed().has(adopt.block) {
+            content.clear(disk, adopt.block, 1)?;
+            self.outputs.push_back(Output::Cleared { start: adopt.block, len: 1 });
+        }
+        Ok(())
+    }
+
+    fn from_standing(
+        &mut self,
+        cx: &mut Cx<'_>,
+        adopt: &Adopt,
+        offset: u64,
+        size: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        bytes.clear();
+        let (Some(file), Some(at)) = (adopt.standing, within(&adopt.stat, offset, size)) else {
+            return Ok(false);
+        };
+        Ok(read_all(cx.disk, file, at, size, bytes)? && is_block(cx, adopt.block, bytes)?)
+    }
+
+    /// The block as part of another entry's file.
+    fn from_others(
+        &mut self,
+        cx: &mut Cx<'_>,
+        adopt: &Adopt,
+        offset: u64,
+        size: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let others: Vec<_> = self.files.at(adopt.block).filter(|p| p.seq != adopt.seq).collect();
+        for other in others {
+            bytes.clear();
+            let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+            if let Some((file, stat)) =
+                self.files.open(&mut nodes, cx.dir, other.seq, other.temp)?
+                && let Some(at) = within(&stat, offset, size)
+                && read_all(cx.disk, file, at, size, bytes)?
+                && is_block(cx, adopt.block, bytes)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn is_block(cx: &mut Cx<'_>, block: u64, bytes: &[u8]) -> Result<bool, StoreError> {
+    let (disk, content) = cx.content()?;
+    content.check_leaf(disk, block, bytes)
+}
+
+/// The bytes are here: says so in the feed, if it does not know.
+fn set_bit(cx: &mut Cx<'_>, block: u64, bytes: &[u8]) -> Result<(), StoreError> {
+    let (disk, content) = cx.content()?;
+    if content.feed().has(block) {
+        return Ok(());
+    }
+    let accepted = content.check(disk, block, Some(bytes), &[], None)?;
+    content.accept(disk, &accepted, Some(bytes)).map(drop)
+}

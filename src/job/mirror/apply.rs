@@ -1,0 +1,428 @@
+//! Complete files go to their places: mode and time, one sync for many, then the renames. What the
+//! user changed is never overwritten.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::Mirror;
+use crate::drive::path;
+use crate::drive::stat::Stat;
+use crate::drive::tree;
+use crate::job::files::{entry, read_all, temp_path, waits};
+use crate::job::{Budget, Cx, Nodes, Output};
+use crate::limits::{DRIVE_COMPONENT_BYTES, KEPT_NAMES, MIRROR_BATCH_FILES};
+use crate::store::StoreError;
+use crate::store::disk::{File, Kind, Open};
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Present {
+    Nothing,
+    /// A file that the drive wrote, unchanged.
+    Ours,
+    /// A file that somebody else wrote or changed.
+    Foreign,
+    Dir,
+    /// The way there leads through something that is no directory.
+    Unreachable,
+}
+
+/// A file whose content is being compared with entries.
+#[derive(Debug)]
+pub(super) struct Compare {
+    path: PathBuf,
+    file: File,
+    /// Entries of the file's size still to try, the next one last.
+    candidates: Vec<(u32, Stat)>,
+    block: u64,
+}
+
+/// Files being put in place.
+#[derive(Debug)]
+pub(super) struct Placing {
+    list: Vec<u32>,
+    at: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Prepare,
+    Sync,
+    Rename,
+}
+
+impl Mirror {
+    pub(super) fn begin_placing(&mut self) {
+        let n = self.ready.len().min(MIRROR_BATCH_FILES);
+        let list = self.ready.drain(..n).collect();
+        self.ready_since = None;
+        self.placing = Some(Placing { list, at: 0, stage: Stage::Prepare });
+    }
+
+    pub(super) fn place_step(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), StoreError> {
+        let Some(mut placing) = self.placing.take() else { return Ok(()) };
+        let result = self.place_some(cx, budget, &mut placing);
+        if !matches!(result, Ok(true)) {
+            self.placing = Some(placing);
+        }
+        result.map(drop)
+    }
+
+    fn place_some(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        placing: &mut Placing,
+    ) -> Result<bool, StoreError> {
+        while !budget.is_spent() {
+            let next = placing.list.get(placing.at).copied();
+            match (placing.stage, next) {
+                (Stage::Prepare, Some(seq)) => {
+                    budget.calls(3);
+                    if self.prepare(cx, seq)? {
+                        placing.at += 1;
+                    } else {
+                        placing.list.remove(placing.at);
+                    }
+                }
+                (Stage::Prepare, None) => {
+                    self.journal.write(cx.disk)?;
+                    placing.stage = Stage::Sync;
+                }
+                (Stage::Sync, _) => {
+                    if !placing.list.is_empty() {
+                        self.commit(cx)?;
+                    }
+                    (placing.stage, placing.at) = (Stage::Rename, 0);
+                }
+                (Stage::Rename, Some(seq)) => {
+                    budget.calls(3);
+                    if !self.put_in_place(cx, budget, seq)? {
+                        return Ok(false);
+                    }
+                    placing.at += 1;
+                }
+                (Stage::Rename, None) => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes everything placed so far durable, then the bits that say so.
+    pub(super) fn commit(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
+        cx.disk.sync_fs(cx.dir)?;
+        let now = cx.now;
+        if let Some(content) = &mut cx.content {
+            content.commit(cx.disk, now)?;
+        }
+        self.uncommitted = 0;
+        self.unflushed = 0;
+        Ok(())
+    }
+
+    /// The temporary file gets its mode and time. `false`: the entry is refused.
+    fn prepare(&mut self, cx: &mut Cx<'_>, seq: u32) -> Result<bool, StoreError> {
+        let Some((name, stat)) = entry(&mut self.nodes(cx), seq)? else { return Ok(false) };
+        if !fits(cx, &stat)? {
+            self.refuse_pending(cx, seq, &name, &stat)?;
+            return Ok(false);
+        }
+        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+        let opened = self.files.open_temp(&mut nodes, cx.dir, seq)?;
+        let Some((file, _)) = opened else { return Ok(false) };
+        self.temps.insert(seq);
+        match cx.disk.set_meta(file, Some(stat.permissions()), Some(stat.mtime_ns())) {
+            Err(error) if waits(&error) => return Err(error.into()),
+            _ => {}
+        }
+        self.files.close(cx.disk, seq);
+        self.journal.note(&name, seq);
+        Ok(true)
+    }
+
+    /// Its blocks are not what the entry says (D07).
+    pub(super) fn refuse_pending(
+        &mut self,
+        cx: &mut Cx<'_>,
+        seq: u32,
+        name: &str,
+        stat: &Stat,
+    ) -> Result<(), StoreError> {
+        self.refuse(name, "its size is not that of its blocks");
+        self.count_dropped(stat);
+        self.drop_pending(cx, seq, stat);
+        self.retire(cx, Some((seq, *stat)), false)
+    }
+
+    fn count_dropped(&mut self, stat: &Stat) {
+        self.figures.files = self.figures.files.saturating_sub(1);
+        self.figures.bytes = self.figures.bytes.saturating_sub(stat.size);
+    }
+
+    /// `false`: the budget is spent.
+    fn put_in_place(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        seq: u32,
+    ) -> Result<bool, StoreError> {
+        // A newer version may have taken the entry back meanwhile.
+        let Some(&standing) = self.pending.get(&seq) else { return Ok(true) };
+        let Some((name, stat)) = entry(&mut self.nodes(cx), seq)? else { return Ok(true) };
+        let Ok(path) = path::check(&name) else { return Ok(true) };
+        let parent = path.parent().unwrap_or(Path::new("")).to_owned();
+        if !self.make_dirs(cx, &parent, &name)? {
+            self.count_dropped(&stat);
+            self.drop_pending(cx, seq, &stat);
+            return Ok(true);
+        }
+        let Some(present) = self.present(cx, budget, &path, &[seq, standing])? else {
+            return Ok(false);
+        };
+        let in_the_way = match present {
+            Present::Nothing | Present::Ours => false,
+            Present::Dir => cx.disk.remove_dir(cx.dir, &path).is_err(),
+            Present::Foreign | Present::Unreachable => true,
+        };
+        if in_the_way {
+            self.keep_beside(cx, &path)?;
+        }
+        let old = match standing {
+            0 => None,
+            old if old == seq => None,
+            old => entry(&mut self.nodes(cx), old)?.map(|(_, stat)| (old, stat)),
+        };
+        let mut renamed = cx.disk.rename(cx.dir, &temp_path(seq), &path, false);
+        if renamed.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            if cx.disk.stat(cx.dir, &temp_path(seq), false).is_err() {
+                // Somebody took the temporary file away: what it held is fetched again.
+                self.adopt.insert(seq);
+                self.rebuild = true;
+                return Ok(true);
+            }
+            self.made = PathBuf::new();
+            if self.make_dirs(cx, &parent, &name)? {
+                renamed = cx.disk.rename(cx.dir, &temp_path(seq), &path, false);
+            }
+        }
+        if let Err(error) = renamed {
+            if waits(&error) {
+                return Err(error.into());
+            }
+            self.refuse(&name, &format!("it cannot be written: {error}"));
+            self.count_dropped(&stat);
+            self.drop_pending(cx, seq, &stat);
+            return Ok(true);
+        }
+        self.pending.remove(&seq);
+        self.temps.remove(&seq);
+        self.pending_bytes = self.pending_bytes.saturating_sub(stat.size);
+        self.partial = self.partial.saturating_sub(stat.size);
+        self.files.insert(seq, &stat, false);
+        self.tell_put(&path, seq, stat.size);
+        self.retire(cx, old, false)?;
+        Ok(true)
+    }
+
+    pub(super) fn tell_put(&mut self, path: &Path, seq: u32, size: u64) {
+        let path = path.to_string_lossy().into_owned();
+        self.outputs.push_back(Output::Put { path, seq: u64::from(seq), size });
+    }
+
+    /// Makes a directory and those above it. `false`: it cannot be, which was reported.
+    pub(super) fn make_dirs(
+        &mut self,
+        cx: &mut Cx<'_>,
+        dir: &Path,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        if self.made == dir || dir.as_os_str().is_empty() {
+            return Ok(true);
+        }
+        let mut ways: Vec<&Path> = dir.ancestors().filter(|d| !d.as_os_str().is_empty()).collect();
+        ways.reverse();
+        for way in ways {
+            let Err(error) = cx.disk.make_dir(cx.dir, way) else { continue };
+            if waits(&error) {
+                return Err(error.into());
+            }
+            let meta = cx.disk.stat(cx.dir, way, false);
+            match meta.map(|meta| meta.kind) {
+                Ok(Kind::Dir) => {}
+                Ok(Kind::Symlink) => {
+                    self.refuse(name, "a link stands where it needs a directory");
+                    return Ok(false);
+                }
+                Ok(_) => {
+                    let entry = format!("/{}", way.to_string_lossy());
+                    let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+                    if tree::get(&mut nodes, self.planned, &entry)?.is_some() {
+                        self.refuse(name, "the drive has a file where this needs a directory");
+                        return Ok(false);
+                    }
+                    self.keep_beside(cx, way)?;
+                    cx.disk.make_dir(cx.dir, way)?;
+                }
+                Err(_) => {
+                    self.refuse(name, &format!("its directory cannot be made: {error}"));
+                    return Ok(false);
+                }
+            }
+        }
+        self.made = dir.to_owned();
+        Ok(true)
+    }
+
+    /// Renames what stands at a path to a name that is free.
+    fn keep_beside(&mut self, cx: &mut Cx<'_>, path: &Path) -> Result<(), StoreError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for n in 1..=KEPT_NAMES {
+            let suffix = format!(".kept-{n}");
+            let mut end = name.len().min(DRIVE_COMPONENT_BYTES - suffix.len());
+            while !name.is_char_boundary(end) {
+                end -= 1;
+            }
+            let beside = path.with_file_name(format!("{}{suffix}", &name[..end]));
+            match cx.disk.rename(cx.dir, path, &beside, true) {
+                Ok(()) => {
+                    let path = path.to_string_lossy().into_owned();
+                    let kept_as = beside.to_string_lossy().into_owned();
+                    self.outputs.push_back(Output::Kept { path, kept_as });
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(std::io::Error::from(ErrorKind::AlreadyExists).into())
+    }
+
+    /// What stands at a path: `Ours` if its size and time, or its content, is that of one of these
+    /// entries (0: none). `None`: the budget is spent before that is known.
+    pub(super) fn present(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        path: &Path,
+        entries: &[u32],
+    ) -> Result<Option<Present>, StoreError> {
+        if self.comparing.as_ref().is_none_or(|comparing| comparing.path != path) {
+            if let Some(other) = self.comparing.take() {
+                cx.disk.close(other.file);
+            }
+            let meta = match cx.disk.stat(cx.dir, path, false) {
+                Ok(meta) => meta,
+                Err(error) => {
+                    return match error.kind() {
+                        ErrorKind::NotFound => Ok(Some(Present::Nothing)),
+                        ErrorKind::WouldBlock => Err(StoreError::NotYet),
+                        _ => Ok(Some(Present::Unreachable)),
+                    };
+                }
+            };
+            match meta.kind {
+                Kind::File => {}
+                Kind::Dir => return Ok(Some(Present::Dir)),
+                Kind::Symlink | Kind::Other => return Ok(Some(Present::Foreign)),
+            }
+            let mut candidates = Vec::new();
+            for &seq in entries.iter().filter(|&&seq| seq != 0) {
+                let Some((_, stat)) = entry(&mut self.nodes(cx), seq)? else { continue };
+                if stat.size == meta.size && stat.same_mtime(meta.mtime_ns) {
+                    return Ok(Some(Present::Ours));
+                }
+                if stat.size == meta.size {
+                    candidates.push((seq, stat));
+                }
+            }
+            if candidates.is_empty() {
+                return Ok(Some(Present::Foreign));
+            }
+            if meta.size == 0 {
+                return Ok(Some(Present::Ours));
+            }
+            let file = match cx.disk.open(cx.dir, path, Open::Read) {
+                Ok(file) => file,
+                Err(error) if waits(&error) => return Err(error.into()),
+                Err(_) => return Ok(Some(Present::Foreign)),
+            };
+            let path = path.to_owned();
+            self.comparing = Some(Compare { path, file, candidates, block: 0 });
+        }
+        let Some(mut compare) = self.comparing.take() else { return Ok(None) };
+        let result = compare_step(cx, budget, &mut compare);
+        match result {
+            Ok(Some(is_ours)) => {
+                cx.disk.close(compare.file);
+                Ok(Some(if is_ours { Present::Ours } else { Present::Foreign }))
+            }
+            other => {
+                self.comparing = Some(compare);
+                other.map(|_| None)
+            }
+        }
+    }
+}
+
+fn compare_step(
+    cx: &mut Cx<'_>,
+    budget: &mut Budget,
+    compare: &mut Compare,
+) -> Result<Option<bool>, StoreError> {
+    let mut bytes = Vec::new();
+    while let Some((_, stat)) = compare.candidates.last() {
+        if budget.is_spent() {
+            return Ok(None);
+        }
+        if compare.block == stat.blocks {
+            return Ok(Some(true));
+        }
+        let block = stat.offset + compare.block;
+        let (disk, content) = cx.content()?;
+        let same = match content.extent(disk, block) {
+            Ok((offset, size)) => {
+                budget.calls(2);
+                budget.bytes(size as usize);
+                bytes.clear();
+                match super::within(stat, offset, size) {
+                    Some(at) => {
+                        read_all(disk, compare.file, at, size, &mut bytes)?
+                            && content.check_leaf(disk, block, &bytes)?
+                    }
+                    None => false,
+                }
+            }
+            Err(StoreError::Absent) => false,
+            Err(error) => return Err(error),
+        };
+        if same {
+            compare.block += 1;
+        } else {
+            compare.candidates.pop();
+            compare.block = 0;
+        }
+    }
+    Ok(Some(false))
+}
+
+/// Whether the entry's numbers are those of the content feed (D07).
+fn fits(cx: &mut Cx<'_>, stat: &Stat) -> Result<bool, StoreError> {
+    if stat.blocks == 0 {
+        return Ok(true);
+    }
+    let (disk, content) = cx.content()?;
+    let (start, _) = content.extent(disk, stat.offset)?;
+    let (last, size) = content.extent(disk, stat.offset + stat.blocks - 1)?;
+    Ok(start == stat.byte_offset && last + size == stat.byte_offset + stat.size)
+}
+
+impl Compare {
+    pub fn close(self, cx: &mut Cx<'_>) {
+        cx.disk.close(self.file);
+    }
+}

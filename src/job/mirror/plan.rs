@@ -1,0 +1,355 @@
+//! What is to be done about a difference between two versions.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::{Item, Mirror, Present};
+use crate::drive::path;
+use crate::drive::stat::Stat;
+use crate::drive::tree::{self, TreeNode};
+use crate::drive::walk::Change;
+use crate::job::files::{entry, temp_path};
+use crate::job::import::clear_unless_claimed;
+use crate::job::{Budget, Cx, Nodes, Output};
+use crate::store::StoreError;
+use crate::store::disk::{Kind, Open};
+
+impl Mirror {
+    /// Whether the entry is one of those asked for.
+    fn is_chosen(&self, path: &Path) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| path.starts_with(only))
+    }
+
+    /// Works on one difference; `true` when done with it. May be called again after any error.
+    pub(super) fn plan(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        item: &Item,
+    ) -> Result<bool, StoreError> {
+        budget.calls(2);
+        match &item.change {
+            Change::Malformed { seq } => {
+                self.refuse(&format!("entry {seq}"), "the entry cannot be read");
+                Ok(true)
+            }
+            Change::Delete { name, old } => match path::check(name) {
+                Ok(path) if self.is_chosen(&path) => {
+                    self.plan_delete(cx, budget, name, &path, *old)
+                }
+                _ => Ok(true),
+            },
+            Change::Put { node, old } => match path::check(&node.name) {
+                Ok(path) if !self.is_chosen(&path) => Ok(true),
+                Ok(path) => self.plan_put(cx, budget, node, &path, *old),
+                Err(why) => {
+                    self.refuse(&node.name, &why.to_string());
+                    Ok(true)
+                }
+            },
+        }
+    }
+
+    fn plan_put(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        node: &TreeNode,
+        path: &Path,
+        old: Option<u64>,
+    ) -> Result<bool, StoreError> {
+        self.journal.met(&node.name);
+        let Some(stat) = node.value.as_deref().and_then(|value| Stat::decode(value).ok()) else {
+            self.refuse(&node.name, "what the entry says of the file cannot be read");
+            return Ok(true);
+        };
+        if stat.is_dir() {
+            self.make_dirs(cx, path, &node.name)?;
+            return Ok(true);
+        }
+        let seq = u32::try_from(node.seq).unwrap_or(u32::MAX);
+        if !stat.is_file() || !stat.is_consistent() || seq == u32::MAX {
+            let why = if stat.is_file() {
+                "the entry's size and blocks contradict each other"
+            } else {
+                "it is neither a file nor a directory"
+            };
+            self.refuse(&node.name, why);
+            return Ok(true);
+        }
+        let old = match old.and_then(|old| u32::try_from(old).ok()) {
+            Some(old) => entry(&mut self.nodes(cx), old)?.map(|(_, stat)| (old, stat)),
+            None => None,
+        };
+        let old = old.filter(|(_, stat)| !stat.is_dir());
+        let superseded = old.and_then(|(old, _)| self.pending.get(&old).copied());
+        let standing = self
+            .journal
+            .get(&node.name)
+            .or(superseded)
+            .unwrap_or_else(|| old.map_or(0, |(old, _)| old));
+
+        let meta = cx.disk.stat(cx.dir, path, false).ok().filter(|meta| meta.kind == Kind::File);
+        let same_size = meta.is_some_and(|meta| meta.size == stat.size);
+        let is_same = same_size && meta.is_some_and(|meta| stat.same_mtime(meta.mtime_ns));
+        if is_same && self.is_stored(cx, &stat) {
+            if meta.is_some_and(|meta| meta.mode & 0o777 != stat.permissions()) {
+                self.set_meta(cx, path, &stat)?;
+            }
+            self.count_planned(&stat, old.map(|(_, stat)| stat));
+            self.files.insert(seq, &stat, false);
+            self.journal.note(&node.name, seq);
+            self.retire(cx, old, superseded.is_some())?;
+            return Ok(true);
+        }
+        let same_blocks = old.filter(|(_, old)| {
+            let range = |stat: &Stat| (stat.offset, stat.blocks, stat.byte_offset, stat.size);
+            range(old) == range(&stat) && stat.blocks > 0
+        });
+        if let (Some((old_seq, old_stat)), None) = (same_blocks, superseded) {
+            // Only time or mode changed: the file that stands there gets them.
+            let Some(present) = self.present(cx, budget, path, &[standing])? else {
+                return Ok(false);
+            };
+            if present == Present::Ours && self.is_stored(cx, &stat) {
+                self.set_meta(cx, path, &stat)?;
+                self.count_planned(&stat, Some(old_stat));
+                self.files.remove(old_seq, &old_stat);
+                self.files.insert(seq, &stat, false);
+                self.journal.note(&node.name, seq);
+                self.tell_put(path, seq, stat.size);
+                return Ok(true);
+            }
+        }
+        if let (Some((old_seq, _)), Some(_)) = (same_blocks, superseded) {
+            self.files.close(cx.disk, old_seq);
+            match cx.disk.rename(cx.dir, &temp_path(old_seq), &temp_path(seq), false) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => drop(self.temps.insert(seq)),
+            }
+        }
+        if self.pending.insert(seq, standing).is_none() {
+            self.count_planned(&stat, old.map(|(_, stat)| stat));
+            self.pending_bytes += stat.size;
+        }
+        self.files.insert(seq, &stat, true);
+        if let Some((old_seq, _)) = old
+            && (superseded.is_some() || old_seq != standing)
+        {
+            self.retire(cx, old, superseded.is_some())?;
+        }
+        let known = known_blocks(cx, &stat);
+        if known && (self.has_any(cx, &stat) || same_size || self.temps.contains(&seq)) {
+            self.adopt.insert(seq);
+        } else {
+            self.want(&stat);
+            self.touched.push(seq);
+        }
+        Ok(true)
+    }
+
+    fn plan_delete(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        name: &str,
+        path: &Path,
+        old: u64,
+    ) -> Result<bool, StoreError> {
+        self.journal.met(name);
+        let Ok(old) = u32::try_from(old) else { return Ok(true) };
+        let Some((_, stat)) = entry(&mut self.nodes(cx), old)? else { return Ok(true) };
+        if stat.is_dir() {
+            let _ = cx.disk.remove_dir(cx.dir, path);
+            return Ok(true);
+        }
+        let superseded = self.pending.get(&old).copied();
+        let standing = self.journal.get(name).or(superseded).unwrap_or(old);
+        if standing != 0 {
+            let Some(present) = self.present(cx, budget, path, &[standing])? else {
+                return Ok(false);
+            };
+            match present {
+                Present::Ours => {
+                    self.files.close(cx.disk, standing);
+                    match cx.disk.remove(cx.dir, path) {
+                        Err(error) if error.kind() != ErrorKind::NotFound => {
+                            self.refuse(name, &format!("it cannot be removed: {error}"));
+                        }
+                        _ => {
+                            let path = path.to_string_lossy().into_owned();
+                            let seq = u64::from(standing);
+                            self.outputs.push_back(Output::Deleted { path, seq });
+                        }
+                    }
+                    self.prune(cx, path);
+                }
+                Present::Foreign => {
+                    let path = path.to_string_lossy().into_owned();
+                    self.outputs.push_back(Output::Kept { kept_as: path.clone(), path });
+                }
+                Present::Nothing | Present::Dir | Present::Unreachable => {}
+            }
+        }
+        self.journal.note(name, 0);
+        self.figures.files = self.figures.files.saturating_sub(1);
+        self.figures.bytes = self.figures.bytes.saturating_sub(stat.size);
+        if standing != old && standing != 0 {
+            let standing = entry(&mut self.nodes(cx), standing)?.map(|(_, stat)| (standing, stat));
+            self.retire(cx, standing, false)?;
+        }
+        self.retire(cx, Some((old, stat)), superseded.is_some())?;
+        Ok(true)
+    }
+
+    /// Removes the directories above a removed file that are empty now.
+    fn prune(&mut self, cx: &mut Cx<'_>, path: &Path) {
+        self.made = PathBuf::new();
+        for dir in path.ancestors().skip(1) {
+            if dir.as_os_str().is_empty() || cx.disk.remove_dir(cx.dir, dir).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// An entry stands no more: its content is forgotten, and its temporary file if it has one.
+    pub(super) fn retire(
+        &mut self,
+        cx: &mut Cx<'_>,
+        old: Option<(u32, Stat)>,
+        pending: bool,
+    ) -> Result<(), StoreError> {
+        let Some((seq, stat)) = old else { return Ok(()) };
+        self.files.remove(seq, &stat);
+        if pending {
+            self.drop_pending(cx, seq, &stat);
+        }
+        clear_unless_claimed(cx, &self.files, stat.offset, stat.blocks, &mut self.outputs)
+    }
+
+    /// The entry is not worked on any more.
+    pub(super) fn drop_pending(&mut self, cx: &mut Cx<'_>, seq: u32, stat: &Stat) {
+        if self.pending.remove(&seq).is_none() {
+            return;
+        }
+        self.pending_bytes = self.pending_bytes.saturating_sub(stat.size);
+        self.adopt.remove(&seq);
+        if self.adopting.as_ref().is_some_and(|adopting| adopting.seq == seq)
+            && let Some(adopting) = self.adopting.take()
+        {
+            adopting.close(cx);
+        }
+        self.ready.retain(|&ready| ready != seq);
+        self.files.remove(seq, stat);
+        self.files.close(cx.disk, seq);
+        let _ = cx.disk.remove(cx.dir, &temp_path(seq));
+        self.temps.remove(&seq);
+        self.rebuild = true;
+    }
+
+    fn count_planned(&mut self, stat: &Stat, old: Option<Stat>) {
+        if let Some(old) = old {
+            self.figures.files = self.figures.files.saturating_sub(1);
+            self.figures.bytes = self.figures.bytes.saturating_sub(old.size);
+        }
+        self.figures.files += 1;
+        self.figures.bytes += stat.size;
+    }
+
+    /// One entry of the version that the folder is known to be: is the file still there?
+    pub(super) fn plan_base(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        item: &Item,
+    ) -> Result<bool, StoreError> {
+        let Change::Put { node, .. } = &item.change else { return Ok(true) };
+        let Ok(path) = path::check(&node.name) else { return Ok(true) };
+        let stat = node.value.as_deref().and_then(|value| Stat::decode(value).ok());
+        let Some(stat) = stat.filter(|stat| stat.is_file() && stat.is_consistent()) else {
+            return Ok(true);
+        };
+        if !self.is_chosen(&path) {
+            return Ok(true);
+        }
+        if self.journal.get(&node.name).is_some() {
+            // A newer entry's file stands there; the plan will come to it.
+            self.count_planned(&stat, None);
+            return Ok(true);
+        }
+        budget.calls(1);
+        match cx.disk.stat(cx.dir, &path, false) {
+            Ok(meta) if meta.kind == Kind::File && meta.size == stat.size => {
+                self.count_planned(&stat, None);
+                let seq = u32::try_from(node.seq).unwrap_or(u32::MAX);
+                self.files.insert(seq, &stat, false);
+                Ok(true)
+            }
+            Ok(_) => {
+                let path = path.to_string_lossy().into_owned();
+                self.outputs.push_back(Output::Kept { kept_as: path.clone(), path });
+                clear_unless_claimed(cx, &self.files, stat.offset, stat.blocks, &mut self.outputs)?;
+                Ok(true)
+            }
+            // What is missing comes again.
+            Err(_) => self.plan_put(cx, budget, node, &path, None),
+        }
+    }
+
+    /// A file that an earlier run put in place and that the plan has not met: the version planned
+    /// has another entry under its name, or none.
+    pub(super) fn orphan(&mut self, cx: &mut Cx<'_>, seq: u32) -> Result<Option<Item>, StoreError> {
+        if !cx.metadata.feed().has(u64::from(seq)) {
+            return Ok(None);
+        }
+        let version = self.planned;
+        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+        let Some((name, _)) = entry(&mut nodes, seq)? else { return Ok(None) };
+        let old = u64::from(seq);
+        let change = match tree::get(&mut nodes, version, &name)? {
+            Some(node) => Change::Put { node, old: Some(old) },
+            None => Change::Delete { name, old },
+        };
+        Ok(Some(Item { change }))
+    }
+
+    pub(super) fn is_stored(&self, cx: &mut Cx<'_>, stat: &Stat) -> bool {
+        stat.blocks == 0 || stored(cx, stat) == stat.blocks
+    }
+
+    fn has_any(&self, cx: &mut Cx<'_>, stat: &Stat) -> bool {
+        stat.blocks > 0 && stored(cx, stat) > 0
+    }
+
+    /// Gives a file that stands in the folder its mode and time.
+    pub(super) fn set_meta(
+        &mut self,
+        cx: &mut Cx<'_>,
+        path: &Path,
+        stat: &Stat,
+    ) -> Result<(), StoreError> {
+        let file = match cx.disk.open(cx.dir, path, Open::Read) {
+            Ok(file) => file,
+            Err(error) => return later(error),
+        };
+        let set = cx.disk.set_meta(file, Some(stat.permissions()), Some(stat.mtime_ns()));
+        cx.disk.close(file);
+        set.or_else(later)
+    }
+}
+
+/// Only errors that pass are errors here; a file whose mode cannot be set is left as it is.
+fn later<E: From<std::io::Error>>(error: std::io::Error) -> Result<(), E> {
+    if crate::job::files::waits(&error) { Err(error.into()) } else { Ok(()) }
+}
+
+/// Blocks of the file whose bits are set.
+fn stored(cx: &mut Cx<'_>, stat: &Stat) -> u64 {
+    cx.content.as_ref().map_or(0, |c| c.feed().have().count_range(stat.offset, stat.blocks))
+}
+
+/// Whether the hash of any of its blocks is known.
+fn known_blocks(cx: &mut Cx<'_>, stat: &Stat) -> bool {
+    let first = cx.content.as_ref().and_then(|c| c.feed().nodes().next_set(2 * stat.offset));
+    first.is_some_and(|node| node < 2 * (stat.offset + stat.blocks))
+}
