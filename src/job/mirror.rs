@@ -503,6 +503,9 @@ impl Mirror {
         }
     }
 
+    /// The metadata feed grew or got blocks. (The next step sees that by itself.)
+    pub fn metadata_changed(&mut self) {}
+
     pub fn next_deadline(&self) -> Option<Instant> {
         self.ready_since.map(|since| since + MIRROR_BATCH_WAIT)
     }
