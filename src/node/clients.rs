@@ -1,18 +1,27 @@
 //! Programs that ask over the control socket.
 
-use crate::ids::ConnId;
+use crate::ids::{ConnId, FeedId};
+use crate::store::StoreError;
 use crate::store::disk::Disk;
+use crate::sync::Input;
 use crate::time::Instant;
 
 use super::Node;
-use super::control::{self, What};
+use super::control::{self, Request, What};
+use super::event::Event;
 use super::io::{Consumed, Output};
+use super::topic;
 
 /// A connection to the control socket.
 #[derive(Default)]
 pub struct Client {
     /// Not yet handed to the socket.
     pub answer: Vec<u8>,
+    /// Its request waits for the disk; meanwhile it is not read.
+    pub waiting: bool,
+    /// Blocks of its request that are appended and not durable yet: the feed, the lengths before
+    /// and after.
+    appended: Option<(FeedId, u64, u64)>,
 }
 
 impl Node {
@@ -32,9 +41,12 @@ impl Node {
             match control::decode(&buf[done.bytes..]) {
                 Ok(None) => break,
                 Ok(Some((request, len))) => {
+                    let Some(answer) = self.client_answer(now, conn, &request, disk) else {
+                        done.hold = true;
+                        break;
+                    };
                     done.bytes += len;
                     done.frames += 1;
-                    let answer = control::answer(&request, &self.status(now, disk));
                     self.reply(conn, answer);
                     if request.what == What::Stop {
                         self.stop(now, 0);
@@ -44,12 +56,80 @@ impl Node {
                     done.bytes = buf.len();
                     self.reply(conn, control::refuse(&why));
                     self.out.push_back(Output::Close { conn, flush: true });
-                    self.clients.remove(&conn);
                     break;
                 }
             }
         }
         done
+    }
+
+    /// `None`: the disk is fetching what is needed; the request is looked at again.
+    fn client_answer(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        request: &Request,
+        disk: &mut dyn Disk,
+    ) -> Option<Vec<u8>> {
+        if request.what != What::Append {
+            return Some(control::answer(request, &self.status(now, disk)));
+        }
+        let result = self.client_append(now, conn, request, disk);
+        let client = self.clients.get_mut(&conn)?;
+        client.waiting = matches!(result, Err(StoreError::NotYet));
+        match result {
+            Ok(length) => Some(control::appended(length)),
+            Err(StoreError::NotYet) => {
+                self.work_due = true;
+                None
+            }
+            Err(error) => {
+                client.appended = None;
+                Some(control::refuse(&error))
+            }
+        }
+    }
+
+    /// Appends to the bare feed served here; announced once it is durable.
+    fn client_append(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        request: &Request,
+        disk: &mut dyn Disk,
+    ) -> Result<u64, StoreError> {
+        let client = self.clients.get_mut(&conn).ok_or(StoreError::Absent)?;
+        let core = self.topics.values().find(|t| matches!(t.what, topic::What::Core(_)));
+        let feed = core.map(|t| t.first).ok_or(StoreError::Missing)?;
+        let open = self.feeds.get_mut(feed).ok_or(StoreError::Missing)?;
+        let (from, to) = match client.appended {
+            Some((_, from, to)) => (from, to),
+            None => {
+                let blocks: Vec<&[u8]> = request.blocks.iter().map(|b| b.0.as_slice()).collect();
+                let from = open.store.feed().length();
+                let to = open.store.append(disk, &blocks)?;
+                client.appended = Some((feed, from, to));
+                (from, to)
+            }
+        };
+        open.store.commit(disk, now)?;
+        client.appended = None;
+        let key = (*open.store.feed().key()).into();
+        self.sync.handle(now, Input::Grew { feed, from, to }, &self.feeds);
+        self.publish(&Event::Appended { key, from, to });
+        Ok(to)
+    }
+
+    /// Lets clients whose request waits for the disk be read again. `true`: there were some.
+    pub(super) fn retry_clients(&mut self) -> bool {
+        let mut any = false;
+        for (conn, client) in &self.clients {
+            if client.waiting {
+                any = true;
+                self.out.push_back(Output::Resume { conn: *conn });
+            }
+        }
+        any
     }
 
     fn reply(&mut self, conn: ConnId, answer: Vec<u8>) {

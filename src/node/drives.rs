@@ -308,7 +308,8 @@ impl Node {
             return Work::Idle;
         }
         self.work_due = false;
-        let mut settled = self.retry_peers(now, disk);
+        let mut settled = !self.retry_clients();
+        settled &= self.retry_peers(now, disk);
         settled &= self.find_content(now, disk);
         settled &= self.write_back(now, disk);
         self.say_complete(now);
