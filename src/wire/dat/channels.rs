@@ -71,20 +71,25 @@ impl Channels {
         Ok(self.opened - 1)
     }
 
-    /// The peer opened `channel`.
-    pub fn opened_by_peer(&mut self, channel: u64, discovery_key: &[u8; 32]) -> Result<(), Fault> {
+    /// The peer opened `channel`; whether that feed is new from its side. A JavaScript peer that
+    /// closes a feed and opens it again says nothing of the first and takes a new channel for the
+    /// second, so one feed may have several channels.
+    pub fn opened_by_peer(
+        &mut self,
+        channel: u64,
+        discovery_key: &[u8; 32],
+    ) -> Result<bool, Fault> {
         let number = usize::try_from(channel).ok().filter(|&n| n < DAT_CHANNELS);
         let number = number.ok_or(Fault::TooManyChannels { channel })?;
         if self.theirs.len() <= number {
             self.theirs.resize(number + 1, None);
         }
-        let at = self.find_or_add(discovery_key);
-        if self.theirs[number].is_some() || self.feeds[at].theirs {
-            return Err(Fault::FeedAgain);
+        if self.theirs[number].is_some() {
+            return Err(Fault::ChannelAgain);
         }
+        let at = self.find_or_add(discovery_key);
         self.theirs[number] = Some(at);
-        self.feeds[at].theirs = true;
-        Ok(())
+        Ok(!std::mem::replace(&mut self.feeds[at].theirs, true))
     }
 
     /// The feed that the peer's `channel` is, and whether we have opened it too.

@@ -21,8 +21,8 @@ pub enum Fault {
     DiscoveryKey,
     #[error("first feed is not the one that we opened first")]
     OtherFirstFeed,
-    #[error("channel or feed was opened twice")]
-    FeedAgain,
+    #[error("channel was opened twice")]
+    ChannelAgain,
     #[error("message on a channel that was never opened")]
     NoSuchChannel,
     #[error("too many messages on a channel that we have not opened")]

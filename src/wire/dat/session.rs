@@ -305,8 +305,8 @@ impl Session {
         let (channel, kind, body) = split_header(payload)?;
         if kind == body::FEED {
             let discovery_key = *Feed::decode(body)?.discovery_key;
-            self.channels.opened_by_peer(channel, &discovery_key)?;
-            return Ok(What::Feed { discovery_key });
+            let new = self.channels.opened_by_peer(channel, &discovery_key)?;
+            return Ok(if new { What::Feed { discovery_key } } else { What::Ignored });
         }
         let (at, discovery_key, open) = self.channels.feed(channel)?;
         if kind == body::HANDSHAKE {

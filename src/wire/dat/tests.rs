@@ -210,13 +210,19 @@ fn f07_channels_up_to_the_limit() {
 }
 
 #[test]
-fn a_channel_or_feed_is_opened_once() {
+fn a_channel_is_opened_once_and_a_feed_may_come_again_on_another() {
     let dk = hash::discovery_key(&KEY);
-    assert_eq!(Rig::new().message(0, 0, &feed_body(&[1; 32], None)), Err(Fault::FeedAgain));
-    assert_eq!(Rig::new().message(1, 0, &feed_body(&dk, None)), Err(Fault::FeedAgain));
+    assert_eq!(Rig::new().message(0, 0, &feed_body(&[1; 32], None)), Err(Fault::ChannelAgain));
     assert_eq!(Rig::new().message(1, 0, &feed_body(&[1; 31], None)), Err(Fault::DiscoveryKey));
     let again = Rig::new().session.open(&dk, &NONCE, &mut Vec::new());
     assert_eq!(again, Err(Unsendable::OpenAlready));
+
+    let mut rig = Rig::new();
+    assert_eq!(rig.message(1, 0, &feed_body(&dk, None)), Ok(What::Ignored));
+    for channel in [0, 1] {
+        let what = What::Message { discovery_key: dk, message: have(7) };
+        assert_eq!(rig.message(channel, 3, &[8, 7]), Ok(what));
+    }
 }
 
 #[test]
