@@ -150,7 +150,8 @@ pub const ANNOUNCE_SIFT: u64 = 4096;
 pub const SEND_LOW_BYTES: usize = 16 * 1024;
 /// Unsent bytes of all connections together; above it only empty connections pull, in turn.
 pub const SEND_MEMORY_BYTES: usize = 8 * 1024 * 1024;
-/// Receive buffers of all connections together: two frames of the largest size.
+/// Receive buffers of all connections together, two frames of the largest size; above it frames
+/// larger than `LARGE_FRAME_BYTES` take turns.
 pub const RECEIVE_MEMORY_BYTES: usize = 2 * FRAME_BYTES;
 /// Bytes of one received frame with its length prefix.
 pub const FRAME_BYTES: usize = DAT_MESSAGE_BYTES + DAT_LENGTH_VARINT_BYTES;
@@ -180,6 +181,10 @@ pub const WORK_RETRY_MIN: Duration = Duration::from_micros(200);
 pub const WORK_RETRY_MAX: Duration = Duration::from_millis(5);
 /// A timer's delay in ticks of 1 ms; the wheel fires early near 2^32.
 pub const TIMER_TICKS: u64 = 1 << 31;
+/// Bytes of a frame that is received whatever others do: a common block with its proof, twice over.
+pub const LARGE_FRAME_BYTES: usize = 128 * 1024;
+/// How long a large frame may take while others wait for the memory it holds: 8 MiB at 280 KB/s.
+pub const LARGE_FRAME_TURN: Duration = Duration::from_secs(30);
 /// Bytes of an incomplete frame that are copied in front of the next read rather than read behind in
 /// a buffer of the connection's own.
 pub const SMALL_PARTIAL_BYTES: usize = 4 * 1024;

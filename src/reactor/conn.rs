@@ -28,9 +28,10 @@ pub(super) struct Conn {
     pub gated: bool,
     /// The receive buffer may hold a whole frame, left over when the quantum was used up.
     pub more: bool,
-    /// What the receive buffer is charged with, and since when the frame at its front is awaited.
+    /// What the receive buffer is charged with.
     pub charged: usize,
-    pub partial_since: Instant,
+    /// A large frame waits for its turn: receive memory is full.
+    pub crowded: bool,
     /// The length of the frame at the front of the receive buffer, if the engine knows it.
     pub need: usize,
     /// When bytes were last taken by the socket, or there first was something to send.
@@ -72,7 +73,7 @@ impl Conn {
             gated: false,
             more: false,
             charged: 0,
-            partial_since: now,
+            crowded: false,
             need: 0,
             progress: now,
             stalling: false,
@@ -86,7 +87,7 @@ impl Conn {
     pub fn runnable(&self, send_low: usize) -> bool {
         let reads = match self.state {
             State::Open if self.broken.is_some() => true,
-            State::Open => !self.held && (self.readable || self.more),
+            State::Open => !self.held && ((self.readable && !self.crowded) || self.more),
             State::Flushing { ended } => self.readable && !ended,
             State::Draining => self.readable,
         };

@@ -72,7 +72,7 @@ pub struct Stats {
     pub datagrams_sent: u64,
     /// Datagrams that the socket would not take.
     pub datagrams_dropped: u64,
-    /// Connections closed because receive buffers were full.
+    /// Connections closed because receive buffers were full and their frame took too long.
     pub evicted: u64,
 }
 
@@ -110,6 +110,10 @@ pub struct Reactor<S: Sys, E: Engine> {
     datagram: Vec<u8>,
     /// What all receive buffers are charged with.
     inbox_bytes: usize,
+    /// Grows beyond the bound on them, for now.
+    large_turn: Option<ConnId>,
+    /// Wait to be next.
+    crowded: VecDeque<ConnId>,
     inboxes: Spare,
     outboxes: Spare,
 }
@@ -138,6 +142,8 @@ enum Due {
     Accept(Tag),
     /// The turn at the gate of send memory is over.
     Gate,
+    /// The turn for a large frame took too long.
+    Large,
 }
 
 struct Dial {
@@ -198,6 +204,8 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             scratch: vec![0; limits::SMALL_PARTIAL_BYTES + tuning.read_quantum],
             datagram: Vec::new(),
             inbox_bytes: 0,
+            large_turn: None,
+            crowded: VecDeque::new(),
             inboxes: Spare::default(),
             outboxes: Spare::default(),
             sys,
@@ -434,6 +442,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                         *paused = false;
                     }
                 }
+                Due::Large => self.evict(),
                 Due::Gate => {
                     self.gate.end_turn();
                     self.call_waiting();

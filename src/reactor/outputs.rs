@@ -103,6 +103,9 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             conn.more = conn.inbox.len() > 0;
         }
         conn.held = held;
+        if held {
+            self.end_large_turn(id);
+        }
         self.enqueue(Source::Conn(id));
     }
 

@@ -57,7 +57,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             if conn.state != State::Open {
                 return;
             }
-            if conn.held || conn.more || bytes == 0 || !conn.readable {
+            if conn.held || conn.more || conn.crowded || bytes == 0 || !conn.readable {
                 break;
             }
             let read = if conn.inbox.len() <= limits::SMALL_PARTIAL_BYTES {
@@ -74,7 +74,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         }
         let Some(conn) = self.conns.get(id) else { return };
         // Writing failed before: all that the peer sent is read now, or nobody wants it.
-        if (conn.held || !conn.readable)
+        if (conn.held || conn.crowded || !conn.readable)
             && let Some(e) = conn.broken.take()
         {
             self.fail(id, e);
@@ -113,6 +113,11 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             0 => (max, self.tuning.frame_bytes),
             rest => (max.min(rest + limits::SMALL_PARTIAL_BYTES), conn.need),
         };
+        let bytes = conn.inbox.len() + want;
+        if !self.may_grow(id, bytes) {
+            return Read::Dry;
+        }
+        let Some(conn) = self.conns.get(id) else { return Read::Dry };
         let mut inbox = std::mem::take(&mut conn.inbox);
         let most = most + limits::SMALL_PARTIAL_BYTES;
         inbox.space(want, most, &mut self.inboxes);
@@ -129,13 +134,10 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         read
     }
 
-    /// After handing over: what is left, why, and since when; and the bounds on memory.
+    /// After handing over: what is left and why; and the bounds on memory.
     fn settle(&mut self, id: ConnId, consumed: usize, stop: Stop) {
         let Some(conn) = self.conns.get(id) else { return };
         conn.more = stop != Stop::Starved && conn.inbox.len() > 0;
-        if consumed > 0 || conn.inbox.capacity() == 0 {
-            conn.partial_since = self.now;
-        }
         let charge = conn.inbox.capacity();
         self.inbox_bytes = self.inbox_bytes - conn.charged + charge;
         conn.charged = charge;
@@ -144,22 +146,56 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         let most = self.tuning.frame_bytes;
         if stop == Stop::Starved && conn.inbox.len() > 0 && conn.need.max(conn.inbox.len()) > most {
             self.fail(id, io::Error::new(ErrorKind::InvalidData, "a frame is too large"));
-        } else {
-            self.evict();
+        } else if consumed > 0 || conn.held {
+            // One that is held may be so until another one, which waits for this turn, reads.
+            self.end_large_turn(id);
         }
     }
 
-    /// Keeps the receive buffers of all connections together within bounds: the one that has waited
-    /// longest for the rest of a frame goes. Honest peers finish theirs.
-    fn evict(&mut self) {
-        while self.inbox_bytes > self.tuning.receive_memory {
-            let partial = self.conns.iter().filter(|(_, conn)| conn.charged > 0);
-            let oldest =
-                partial.min_by_key(|(id, conn)| (conn.partial_since, *id)).map(|(id, _)| id);
-            let Some(id) = oldest else { return };
-            self.stats.evicted += 1;
-            self.fail(id, io::Error::new(ErrorKind::OutOfMemory, "receive buffers are full"));
+    /// True if `id` may have a receive buffer of `bytes`. Above the mark those with large frames take
+    /// turns, so that many of them, or one that never ends, cost no more memory; small frames always
+    /// have room.
+    fn may_grow(&mut self, id: ConnId, bytes: usize) -> bool {
+        let small = bytes <= limits::LARGE_FRAME_BYTES.max(self.tuning.read_quantum);
+        if small || self.inbox_bytes < self.tuning.receive_memory || self.large_turn == Some(id) {
+            return true;
         }
+        if self.large_turn.is_none() {
+            self.large_turn = Some(id);
+            self.timers.set(self.now, Due::Large, self.now + limits::LARGE_FRAME_TURN);
+            return true;
+        }
+        if let Some(conn) = self.conns.get(id) {
+            conn.crowded = true;
+            self.crowded.push_back(id);
+        }
+        false
+    }
+
+    /// `id` has no large frame any more: the next one's turn.
+    pub(super) fn end_large_turn(&mut self, id: ConnId) {
+        if self.large_turn == Some(id) {
+            self.large_turn = None;
+            self.timers.cancel(Due::Large);
+        }
+        while self.large_turn.is_none() || self.inbox_bytes < self.tuning.receive_memory {
+            let Some(id) = self.crowded.pop_front() else { return };
+            if let Some(conn) = self.conns.get(id)
+                && std::mem::take(&mut conn.crowded)
+            {
+                self.enqueue(Source::Conn(id));
+                if self.inbox_bytes >= self.tuning.receive_memory {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The turn for a large frame took too long.
+    pub(super) fn evict(&mut self) {
+        let Some(id) = self.large_turn else { return };
+        self.stats.evicted += 1;
+        self.fail(id, io::Error::new(ErrorKind::OutOfMemory, "receive buffers are full"));
     }
 
     fn read(&mut self, id: ConnId, buf: &mut [u8]) -> Read {
@@ -461,6 +497,8 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         conn.more = false;
         conn.inbox = Default::default();
         self.inbox_bytes -= std::mem::take(&mut conn.charged);
+        conn.crowded = false;
+        self.end_large_turn(id);
         self.timers.cancel(Due::Stall(id));
         self.timers.set(self.now, Due::Linger(id), self.now + self.tuning.linger);
         self.enqueue(Source::Conn(id));
@@ -488,5 +526,6 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         let lost = conn.outbox.clear();
         self.gate.released(id, lost, 0);
         self.call_waiting();
+        self.end_large_turn(id);
     }
 }

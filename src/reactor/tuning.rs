@@ -21,8 +21,7 @@ pub struct Tuning {
     pub send_memory: usize,
     /// Bytes of one frame that is being received; a connection that needs more is closed.
     pub frame_bytes: usize,
-    /// Receive buffers of all connections together; above it the one that has worked longest at a
-    /// large frame is closed.
+    /// Receive buffers of all connections together; above it large frames take turns.
     pub receive_memory: usize,
     /// Connections, dials included, above which nothing is accepted.
     pub connections: usize,

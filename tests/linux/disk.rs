@@ -1,6 +1,5 @@
 //! The disk of Linux against real files: paths that never lead out, with and without `openat2`;
 //! listings in pieces; renames that keep; locks; cold reads.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};

@@ -1,0 +1,191 @@
+//! Sockets of the kinds that the loop's tests do not meet.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
+
+use gannet::sys::linux::{LinuxSys, Signals};
+use gannet::sys::{Bind, Endpoint, Handle, Interface, Sys};
+
+fn linux() -> LinuxSys {
+    LinuxSys::new(Signals::Leave).unwrap()
+}
+
+#[test]
+fn unix_sockets_are_private_and_stale_ones_replaced() {
+    let mut sys = linux();
+    let dir = tempfile::tempdir().unwrap();
+    // Longer than an address can be, and short.
+    for name in ["s".to_owned(), format!("{}/s", "deep".repeat(30))] {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let at = Endpoint::Unix(path.clone());
+        let (first, _) = sys.listen(&at).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(sys.listen(&at).unwrap_err().kind(), ErrorKind::AddrInUse);
+        let stream = sys.connect(&at).unwrap();
+        assert!(sys.connected(stream).unwrap());
+        let (_, from) = sys.accept(first).unwrap();
+        assert_eq!(from, at);
+        sys.close(first);
+        assert!(!path.exists());
+        // What a killed process leaves behind.
+        std::mem::forget(std::os::unix::net::UnixListener::bind(dir.path().join("t")));
+        std::fs::remove_file(dir.path().join("t")).unwrap();
+        if path.as_os_str().len() < 100 {
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let (again, _) = sys.listen(&at).unwrap();
+            sys.close(again);
+        }
+        std::fs::write(&path, "a file of the user's").unwrap();
+        assert_eq!(sys.listen(&at).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert!(path.exists());
+    }
+}
+
+#[test]
+fn both_families_on_one_port() {
+    let mut sys = linux();
+    let (_, at) = sys.listen(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+    let Endpoint::Tcp(v4) = at else { panic!() };
+    match sys.listen(&Endpoint::Tcp(SocketAddr::new("::".parse().unwrap(), v4.port()))) {
+        Ok((_, Endpoint::Tcp(v6))) => assert_eq!(v4.port(), v6.port()),
+        Ok(other) => panic!("{other:?}"),
+        Err(e) => assert_ne!(e.kind(), ErrorKind::AddrInUse, "the listener took IPv4 as well"),
+    }
+    let taken = sys.listen(&Endpoint::Tcp(v4)).unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+}
+
+fn bind(sys: &mut LinuxSys, at: SocketAddr, shared: bool) -> (Handle, SocketAddr) {
+    sys.bind(&Bind { at, shared, multicast_ttl: 1 }).unwrap()
+}
+
+/// Waits until a datagram comes; `None`: it did not.
+fn datagram(sys: &mut LinuxSys, socket: Handle) -> Option<Vec<u8>> {
+    let mut buf = [0; 2000];
+    for _ in 0..20 {
+        match sys.receive_from(socket, &mut buf) {
+            Ok((n, _)) => return Some(buf[..n].to_vec()),
+            Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+        }
+        sys.wait(Some(Duration::from_millis(10)), &mut Vec::new()).unwrap();
+    }
+    None
+}
+
+#[test]
+fn datagrams_go_to_and_fro() {
+    let mut sys = linux();
+    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let (a, at_a) = bind(&mut sys, here, false);
+    let (b, _) = bind(&mut sys, here, false);
+    sys.send_to(b, at_a, None, b"hello").unwrap();
+    assert_eq!(datagram(&mut sys, a).as_deref(), Some(&b"hello"[..]));
+    assert_eq!(datagram(&mut sys, b), None);
+}
+
+const CHILD: &str = "GANNET_TEST_CHILD";
+
+/// Multicast needs a network of its own to play in.
+#[test]
+fn multicast_in_a_private_network() {
+    let me = std::env::current_exe().unwrap();
+    let run = |unshare: &[&str]| {
+        let script =
+            "ip link set lo up multicast on 2>/dev/null || ifconfig lo up; exec \"$0\" \"$@\"";
+        Command::new("unshare")
+            .args(unshare)
+            .args(["sh", "-c", script])
+            .arg(&me)
+            .args(["--exact", "net::child_multicast", "--nocapture", "--test-threads=1"])
+            .env(CHILD, "1")
+            .output()
+    };
+    let works = |flags: &[&str]| {
+        Command::new("unshare").args(flags).arg("true").output().is_ok_and(|o| o.status.success())
+    };
+    let flags: &[&str] = if works(&["-n"]) {
+        &["-n"]
+    } else if works(&["-n", "-r"]) {
+        &["-n", "-r"]
+    } else {
+        eprintln!("no private network can be made here: multicast is not tested");
+        return;
+    };
+    let output = run(flags).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn child_multicast() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let mut sys = linux();
+    let all = sys.interfaces().unwrap();
+    let Some(lo) = all.iter().find(|i| i.address == IpAddr::V4(Ipv4Addr::LOCALHOST)) else {
+        eprintln!("lo is not up");
+        return;
+    };
+    assert!(lo.loopback);
+    let changes = sys.watch_interfaces().unwrap();
+
+    let group = Ipv4Addr::new(224, 0, 0, 251);
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5353));
+    let (a, _) = bind(&mut sys, any, true);
+    let (b, _) = bind(&mut sys, any, true);
+    let (stranger, _) = bind(&mut sys, any, true);
+    for socket in [a, b] {
+        sys.join(socket, group.into(), lo).unwrap();
+        sys.join(socket, group.into(), lo).unwrap();
+    }
+    sys.send_to(a, (group, 5353).into(), Some(lo), b"who is there").unwrap();
+    assert_eq!(datagram(&mut sys, b).as_deref(), Some(&b"who is there"[..]));
+    assert_eq!(datagram(&mut sys, a).as_deref(), Some(&b"who is there"[..]), "our own loops back");
+    assert_eq!(datagram(&mut sys, stranger), None, "it joined nothing");
+    sys.leave(b, group.into(), lo).unwrap();
+    sys.send_to(a, (group, 5353).into(), Some(lo), b"again").unwrap();
+    assert_eq!(datagram(&mut sys, b), None);
+
+    multicast_v6(&mut sys, &all);
+    interfaces_change(&mut sys, changes);
+}
+
+fn multicast_v6(sys: &mut LinuxSys, all: &[Interface]) {
+    let Some(lo) = all.iter().find(|i| i.loopback && i.address.is_ipv6()) else { return };
+    let group: std::net::Ipv6Addr = "ff02::fb".parse().unwrap();
+    let any: SocketAddr = "[::]:5353".parse().unwrap();
+    let (a, _) = bind(sys, any, true);
+    let (b, _) = bind(sys, any, true);
+    sys.join(b, group.into(), lo).unwrap();
+    match sys.send_to(a, (group, 5353).into(), Some(lo), b"six") {
+        Ok(_) => assert_eq!(datagram(sys, b).as_deref(), Some(&b"six"[..])),
+        // No route for multicast on lo.
+        Err(e) => eprintln!("ff02::fb on lo: {e}"),
+    }
+}
+
+fn interfaces_change(sys: &mut LinuxSys, changes: Handle) {
+    let ip =
+        |args: &str| Command::new("ip").args(args.split(' ')).status().is_ok_and(|s| s.success());
+    if !ip("addr add 127.0.0.9/8 dev lo") {
+        eprintln!("no ip command: changes of interfaces are not tested");
+        return;
+    }
+    let mut events = Vec::new();
+    sys.wait(Some(Duration::from_secs(2)), &mut events).unwrap();
+    assert!(events.iter().any(|e| e.handle == changes && e.readable));
+    let has = |sys: &mut LinuxSys| {
+        let nine = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+        sys.interfaces().unwrap().iter().any(|i| i.address == nine)
+    };
+    assert!(has(sys));
+    assert!(ip("addr del 127.0.0.9/8 dev lo"));
+    let mut events = Vec::new();
+    sys.wait(Some(Duration::from_secs(2)), &mut events).unwrap();
+    assert!(events.iter().any(|e| e.handle == changes), "the second change was not told");
+    assert!(!has(sys));
+}
