@@ -1,6 +1,9 @@
 //! Pages of the `bitfield` file (dat/SPEC §8): 1024 bytes of block bits, 2048 of node bits, then an
 //! accelerator over the block bits that spans all pages as one flat tree.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bits::Bitfield;

@@ -50,6 +50,8 @@ pub(super) struct Appends {
 const NODE_COST: usize = 40;
 /// Cost of a signature, in bytes hashed in the same time.
 const SIGNATURE_COST: usize = 32 * 1024;
+/// Blocks whose leaves share a page of the tree's cache.
+const BLOCKS_A_PAGE: u64 = ENTRIES / 2;
 
 impl FeedStore {
     /// Whether the last stop was not in order and `recover` has not run to its end yet. The feed can
@@ -211,64 +213,115 @@ impl FeedStore {
     fn recover_block(
         &mut self,
         disk: &mut dyn Disk,
-        from: u64,
+        block: u64,
         reader: Option<&mut Reader<'_>>,
     ) -> Result<usize, StoreError> {
-        let block = self.feed.have().next_clear(from);
-        if block >= self.feed.length() {
+        let Some(root) = self.root_over(block) else {
             self.recovery = None;
             return Ok(1);
-        }
-        let Some(leaf) = self.raw(disk, 2 * block)? else {
-            let blank = self.tree.is_blank(disk, &self.place, 2 * block)?;
-            let step = ENTRIES / 2;
-            let next = if blank { (block / step + 1) * step } else { block + 1 };
-            self.recovery = Some(Recovery::Blocks(next));
-            return Ok(NODE_COST);
         };
+        if self.is_complete(root) {
+            self.recovery = Some(Recovery::Blocks(flat::right_span(root) / 2 + 1));
+            return Ok(NODE_COST);
+        }
+        let mut next = block + 1;
         let mut cost = 2 * NODE_COST;
-        if let Some(nodes) = self.way_up(disk, leaf)? {
-            for node in nodes.iter().filter(|node| !self.feed.holds(node.index)).collect::<Vec<_>>()
-            {
-                self.hold(node.index);
-            }
-            let (offset, size) = self.extent(disk, block)?;
-            let mut bytes = Vec::new();
-            let there = match (self.content, reader) {
-                (Content::File, _) => {
-                    self.data.read(disk, &self.place, offset, size, &mut bytes)?
+        if !self.feed.has(block) || !self.holds_way(2 * block, root) {
+            match self.raw(disk, 2 * block)? {
+                None if self.tree.is_blank(disk, &self.place, 2 * block)?
+                    && !self.feed.has(block) =>
+                {
+                    let held = self.feed.have().next_set(block).unwrap_or(u64::MAX);
+                    next = ((block / BLOCKS_A_PAGE + 1) * BLOCKS_A_PAGE).min(held);
                 }
-                (Content::External, Some(read)) => read(disk, block, offset, size, &mut bytes)?,
-                (Content::External, None) => false,
-            };
-            cost += bytes.len();
-            if there && matches(&leaf, &bytes) {
-                self.have(block);
+                Some(leaf) if self.recover_way(disk, leaf, root)? => {
+                    if !self.feed.has(block) {
+                        cost += self.recover_bytes(disk, block, leaf, reader)?;
+                    }
+                }
+                // A block without a hash above it is of no use.
+                _ => self.drop_block(block),
             }
         }
-        self.recovery = Some(Recovery::Blocks(block + 1));
+        self.recovery = Some(Recovery::Blocks(next));
         Ok(cost)
     }
 
-    /// The nodes on the way from a leaf in the file up to a held node that agrees, siblings included.
-    fn way_up(&mut self, disk: &mut dyn Disk, leaf: Node) -> Result<Option<Vec<Node>>, StoreError> {
+    /// The full root of the feed's tree over a block.
+    fn root_over(&self, block: u64) -> Option<u64> {
+        flat::full_roots(self.feed.length()).find(|&root| flat::right_span(root) >= 2 * block)
+    }
+
+    /// Whether all blocks and nodes below a root are here.
+    fn is_complete(&self, root: u64) -> bool {
+        let (start, count) = flat::blocks(root);
+        self.feed.have().next_clear(start) >= start + count
+            && self.feed.nodes().next_clear(2 * start) > flat::right_span(root)
+    }
+
+    /// Whether a node and all that leads from it up to the root are held.
+    fn holds_way(&self, mut node: u64, root: u64) -> bool {
+        while node != root {
+            if !self.feed.holds(node) || !self.feed.holds(flat::sibling(node)) {
+                return false;
+            }
+            node = flat::parent(node);
+        }
+        self.feed.holds(root)
+    }
+
+    /// Holds the nodes between a leaf in the file and the root, if they are there and agree.
+    fn recover_way(
+        &mut self,
+        disk: &mut dyn Disk,
+        leaf: Node,
+        root: u64,
+    ) -> Result<bool, StoreError> {
         let mut way = Vec::new();
         let mut top = leaf;
-        while flat::depth(top.index) < limits::FEED_DEPTH {
-            let stored = self.raw(disk, top.index)?;
-            if stored != Some(top) {
-                return Ok(None);
+        while top.index != root {
+            let Some(other) = self.raw(disk, flat::sibling(top.index))? else { return Ok(false) };
+            way.extend([top.index, other.index]);
+            let Some(parent) = hash::parent(&top, &other) else { return Ok(false) };
+            if self.raw(disk, parent.index)? != Some(parent) {
+                return Ok(false);
             }
-            if self.feed.holds(top.index) {
-                return Ok(Some(way));
-            }
-            let Some(other) = self.raw(disk, flat::sibling(top.index))? else { return Ok(None) };
-            way.extend([top, other]);
-            match hash::parent(&top, &other) {
-                Some(parent) => top = parent,
-                None => return Ok(None),
-            }
+            top = parent;
         }
-        Ok(None)
+        let proven = self.feed.holds(root);
+        if proven {
+            way.into_iter().for_each(|node| self.hold(node));
+        }
+        Ok(proven)
+    }
+
+    /// Looks whether a block's bytes are there. Returns how many were read.
+    fn recover_bytes(
+        &mut self,
+        disk: &mut dyn Disk,
+        block: u64,
+        leaf: Node,
+        reader: Option<&mut Reader<'_>>,
+    ) -> Result<usize, StoreError> {
+        let offset = self.offset(disk, block)?;
+        let mut bytes = Vec::new();
+        let there = match (self.content, reader) {
+            (Content::File, _) => {
+                self.data.read(disk, &self.place, offset, leaf.size, &mut bytes)?
+            }
+            (Content::External, Some(read)) => read(disk, block, offset, leaf.size, &mut bytes)?,
+            (Content::External, None) => false,
+        };
+        if there && matches(&leaf, &bytes) {
+            self.have(block);
+        }
+        Ok(bytes.len())
+    }
+
+    fn drop_block(&mut self, block: u64) {
+        if self.feed.has(block) {
+            self.feed.set_have(block, 1, false);
+            self.shape.touch_blocks(block, 1);
+        }
     }
 }

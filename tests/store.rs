@@ -1,0 +1,16 @@
+//! The feed store on the simulated disk: bytes on disk, reopening, faults, power cuts at every
+//! write, damage and its repair.
+
+#[path = "store/crash.rs"]
+mod crash;
+#[allow(unused_imports)]
+#[path = "sim/disk.rs"]
+mod disk;
+#[path = "store/files.rs"]
+mod files;
+#[path = "store/help.rs"]
+mod help;
+#[path = "store/repair.rs"]
+mod repair;
+#[path = "store/speed.rs"]
+mod speed;
