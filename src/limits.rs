@@ -203,6 +203,9 @@ pub const SUBSCRIBERS: usize = 8;
 pub const CONTROL_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of blocks that go into one request together.
 pub const CONTROL_BATCH_BYTES: usize = 256 * 1024;
+/// What a block costs in a request beside its bytes: quotes, comma, and the room base64 takes for
+/// an empty one, so that a batch of empty lines is bounded too.
+pub const CONTROL_BLOCK_OVERHEAD: usize = 8;
 /// Bytes of a single block that can be appended through the control socket.
 pub const CONTROL_BLOCK_BYTES: usize = 1024 * 1024;
 /// Bytes of an answer that the client takes: a status of thousands of peers fits.

@@ -30,17 +30,24 @@ pub fn ask(inside: &Path, request: &Request) -> Result<Option<Value>, Failure> {
     }
 }
 
-fn converse(inside: &Path, request: &Request) -> io::Result<Option<Vec<u8>>> {
-    let mut stream = match Address::new(inside).and_then(|at| UnixStream::connect(at.path())) {
-        Ok(stream) => stream,
+/// Whether somebody runs on the stores in `inside`.
+pub fn is_there(inside: &Path) -> Result<bool, Failure> {
+    connect(inside)
+        .map(|stream| stream.is_some())
+        .map_err(|e| Failure::io(format!("the gannet running on {}", inside.display()), &e))
+}
+
+fn connect(inside: &Path) -> io::Result<Option<UnixStream>> {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    match Address::new(inside).and_then(|at| UnixStream::connect(at.path())) {
         // No socket, or one that a killed process left behind.
-        Err(e)
-            if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
+        Err(e) if matches!(e.kind(), NotFound | ConnectionRefused) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn converse(inside: &Path, request: &Request) -> io::Result<Option<Vec<u8>>> {
+    let Some(mut stream) = connect(inside)? else { return Ok(None) };
     stream.set_read_timeout(Some(limits::CONTROL_TIMEOUT))?;
     stream.set_write_timeout(Some(limits::CONTROL_TIMEOUT))?;
     stream.write_all(&encode(request))?;

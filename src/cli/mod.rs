@@ -2,17 +2,26 @@
 //! is in the library.
 
 mod ask;
+mod calendar;
+mod cat;
 mod clone;
 mod completions;
 mod core;
+mod drive;
+mod key;
+mod log;
+mod ls;
 mod man;
 mod network;
+mod offline;
 mod panic;
+mod peek;
 mod peers;
 mod place;
 mod seed;
 mod share;
 mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -80,6 +89,11 @@ enum Command {
     Seed(seed::Arguments),
     Status(status::Arguments),
     Peers(peers::Arguments),
+    Log(log::Arguments),
+    Ls(ls::Arguments),
+    Cat(cat::Arguments),
+    Verify(verify::Arguments),
+    Key(key::Arguments),
     Core(core::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -104,7 +118,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> i32 {
         }
         Err(error) => return tell(&usage(&error), false),
     };
-    log(&cli.global);
+    logging(&cli.global);
     match run(cli.command, &cli.global) {
         Ok(code) => code,
         Err(failure) => tell(&failure, cli.global.json),
@@ -118,6 +132,11 @@ fn run(command: Command, global: &Global) -> Outcome {
         Command::Seed(args) => args.run(global),
         Command::Status(args) => args.run(global),
         Command::Peers(args) => args.run(global),
+        Command::Log(args) => args.run(global),
+        Command::Ls(args) => args.run(global),
+        Command::Cat(args) => args.run(global),
+        Command::Verify(args) => args.run(global),
+        Command::Key(args) => args.run(global),
         Command::Core(args) => args.run(global),
         Command::Completions(args) => args.run(),
         Command::Man(args) => args.run(),
@@ -160,7 +179,7 @@ fn tell(failure: &Failure, json: bool) -> i32 {
 }
 
 /// Log lines go to standard error; `RUST_LOG` decides, else `-v`.
-fn log(global: &Global) {
+fn logging(global: &Global) {
     let level = match global.verbose {
         _ if global.quiet => "error",
         0 => "warn",

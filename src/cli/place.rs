@@ -64,14 +64,22 @@ pub fn store(dir: &Path) -> Result<Holds, Failure> {
 }
 
 fn holds_seeds(dir: &Path) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|entries| {
-        entries.flatten().any(|entry| {
-            entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.len() == 64 && hex::decode(name).is_ok())
+    !seeds_in(dir).is_empty()
+}
+
+/// The directories of the seeds kept in `dir`, sorted.
+pub fn seeds_in(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut seeds: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name();
+            name.to_str().is_some_and(|name| name.len() == 64 && hex::decode(name).is_ok())
         })
-    })
+        .map(|entry| entry.path())
+        .collect();
+    seeds.sort();
+    seeds
 }
 
 /// The directory with the stores (and the control socket) of what `dir` holds.

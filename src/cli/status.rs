@@ -1,12 +1,20 @@
 //! `gannet status`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::ask::ask;
-use super::{Global, Outcome, place, put_answer};
+use super::drive::Drive;
+use super::offline::{At, Offline, Opened};
+use super::place::{self, Holds};
+use super::{Global, Outcome, put, put_answer};
+use crate::failure::Failure;
+use crate::feed::Feed;
+use crate::link::Key;
 use crate::node::control::{Request, What};
+use crate::node::event::Role;
+use crate::node::status::{DriveStatus, FeedStatus, Status};
 
 /// What is in a folder, and what the process running on it is doing
 ///
@@ -20,11 +28,91 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
-        let inside = place::inside(&self.dir, place::store(&self.dir)?);
+        let holds = place::store(&self.dir)?;
         let request = Request::ask(What::Status, !global.json);
-        match ask(&inside, &request)? {
-            Some(answer) => put_answer(&answer),
-            None => todo!(),
+        if let Some(answer) = ask(&place::inside(&self.dir, holds), &request)? {
+            return put_answer(&answer);
         }
+        let status = stored(&self.dir, holds)?;
+        if global.json {
+            put(format!("{}\n", serde_json::json!(status)).as_bytes())
+        } else {
+            put(status.text().as_bytes())
+        }
+    }
+}
+
+/// The status of what lies in `dir`, while nobody works on it.
+fn stored(dir: &Path, holds: Holds) -> Result<Status, Failure> {
+    let mut status =
+        Status { version: env!("CARGO_PKG_VERSION").to_owned(), ..Status::default() };
+    match holds {
+        Holds::Drive => drive(dir, &mut status)?,
+        Holds::Core => core(dir, &mut status)?,
+        Holds::Seeds => {
+            for seed in place::seeds_in(dir) {
+                core(&seed, &mut status)?;
+            }
+        }
+    }
+    let mut off = Offline::looking();
+    let root = off.root(dir, false)?;
+    status.disk.free = off.disk.space(root).unwrap_or(0);
+    Ok(status)
+}
+
+fn core(dir: &Path, status: &mut Status) -> Result<(), Failure> {
+    place::core(dir)?;
+    let opened = Opened::open(Offline::looking(), At::core(dir), None, None)?;
+    status.feeds.push(feed(opened.feed(), Role::Core, dir.join("secret_key").exists()));
+    Ok(())
+}
+
+fn drive(dir: &Path, status: &mut Status) -> Result<(), Failure> {
+    let mut drive = Drive::open(Offline::looking(), dir)?;
+    let writable = dir.join(".dat/metadata.ogd").exists();
+    let key = Key(*drive.metadata.feed().key());
+    let version = drive.newest();
+    let (mut files, mut bytes) = (0, 0);
+    // A copy that has only begun lacks entries; what is known of it is told all the same.
+    let whole = drive.entries(version, "", |entry| {
+        files += u64::from(entry.stat.is_file());
+        bytes += entry.stat.size;
+    });
+    let state = if whole.is_ok() { String::new() } else { "not everything is here yet".into() };
+    status.drives.push(DriveStatus {
+        link: format!("dat://{key}"),
+        key,
+        folder: dir.display().to_string(),
+        writable,
+        version,
+        shown: if writable { version } else { shown(dir).unwrap_or(version) },
+        files,
+        bytes,
+        state,
+    });
+    status.feeds.push(feed(drive.metadata.feed(), Role::Metadata, writable));
+    if let Some(content) = &drive.content {
+        status.feeds.push(feed(content.feed(), Role::Content, writable));
+    }
+    Ok(())
+}
+
+/// The version whose deletions were applied to a copy (dat/SPEC §10).
+fn shown(dir: &Path) -> Option<u64> {
+    let bytes = std::fs::read(dir.join(".dat/metadata.latest")).ok()?;
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn feed(feed: &Feed, role: Role, writable: bool) -> FeedStatus {
+    FeedStatus {
+        key: Key(*feed.key()),
+        role,
+        writable,
+        length: feed.length(),
+        have: feed.have().count(),
+        wanted: 0,
+        in_flight: 0,
+        bytes: feed.byte_length(),
     }
 }

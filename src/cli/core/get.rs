@@ -1,12 +1,101 @@
+//! `gannet core get`.
+
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
-use crate::cli::{Global, Outcome};
+use super::source::{Range, Source, kept};
+use crate::cli::network::Network;
+use crate::cli::offline::{At, Offline, Opened};
+use crate::cli::{Global, Outcome, put};
+use crate::daemon::config::{Blocks, Run, Show};
+use crate::daemon;
+use crate::failure::{Failure, Kind};
 
+/// Print blocks of a feed, each followed by a line end
+///
+/// From a directory: what is there. From a link: what is not here yet is fetched from peers first,
+/// and kept for the next time.
 #[derive(Args)]
-pub struct Arguments {}
+#[command(after_help = "\
+Examples:
+  gannet core get ./clock 0
+  gannet core get ./backup .. --raw > disk.img
+  gannet core get dat://<key> 10..20 --peer nas.local:3282")]
+pub struct Arguments {
+    /// The feed's directory, or its link
+    #[arg(value_parser = Source::parse, value_name = "DIR|LINK")]
+    source: Source,
+    /// Block numbers: 7, 2..5 (without 5), 2.. or ..
+    #[arg(value_parser = Range::parse)]
+    blocks: Range,
+    /// The bytes of the blocks and nothing between them
+    #[arg(long)]
+    raw: bool,
+    /// Where the blocks of a link are kept [default: among the seeds]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    network: Network,
+}
 
 impl Arguments {
-    pub fn run(self, _global: &Global) -> Outcome {
-        todo!()
+    pub fn run(self, global: &Global) -> Outcome {
+        let after = after(self.raw);
+        let (link, dir) = match self.source {
+            Source::Dir(dir) => {
+                crate::cli::place::core(&dir)?;
+                return print(&dir, self.blocks, &after);
+            }
+            Source::Link(link) => {
+                let dir = kept(&link, self.dir)?;
+                (link, dir)
+            }
+        };
+        let Range { from, to } = self.blocks;
+        if let Some(to) = to
+            && here(&dir, link.key.0, from, to)
+        {
+            return print(&dir, self.blocks, &after);
+        }
+        let blocks = to.map_or(Blocks::From { from }, |to| Blocks::Range { from, to });
+        let run = Run::CoreFetch { link, dir, blocks, show: Some(Show { after }) };
+        daemon::run(self.network.config(run, global))
     }
+}
+
+/// What follows each printed block.
+pub fn after(raw: bool) -> Vec<u8> {
+    if raw { Vec::new() } else { b"\n".to_vec() }
+}
+
+/// Whether no peer is needed.
+fn here(dir: &Path, key: [u8; 32], from: u64, to: u64) -> bool {
+    dir.join("key").exists()
+        && Opened::open(Offline::looking(), At::core(dir), Some(key), None)
+            .is_ok_and(|opened| opened.feed().have().count_range(from, to - from) == to - from)
+}
+
+/// Prints what lies in `dir`; nothing, if any of it is missing.
+fn print(dir: &Path, range: Range, after: &[u8]) -> Outcome {
+    let mut opened = Opened::open(Offline::looking(), At::core(dir), None, None)?;
+    let length = opened.feed().length();
+    let to = range.to.unwrap_or(length);
+    if to > length || (range.from >= length && range.from > 0) {
+        let what = format!("{}: the feed has {length} blocks", dir.display());
+        return Err(Failure::new(Kind::NotFound, what).hint("blocks are counted from 0"));
+    }
+    show(&mut opened, range.from, to, after)
+}
+
+/// Prints blocks `from..to`.
+pub fn show(opened: &mut Opened, from: u64, to: u64, after: &[u8]) -> Outcome {
+    let mut block = Vec::new();
+    for index in from..to {
+        block.clear();
+        opened.read(index, &mut block)?;
+        block.extend_from_slice(after);
+        put(&block)?;
+    }
+    Ok(0)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::place;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::link::{BadLink, Link};
 
 /// A feed named on the command line.
@@ -68,11 +68,6 @@ impl Range {
             to => Ok(Range { from, to }),
         }
     }
-}
-
-/// The failure of a command that wants a block which does not exist or is not here.
-pub fn missing(what: impl Into<String>, hint: impl Into<String>) -> Failure {
-    Failure::new(Kind::NotFound, what).hint(hint)
 }
 
 #[cfg(test)]

@@ -1,0 +1,256 @@
+//! A drive on disk, read by a command: its two feeds, its entries, its files' bytes.
+
+use std::path::{Path, PathBuf};
+
+use super::offline::{At, Offline, Opened, failure, open_beside};
+use super::place::{self, Holds};
+use crate::drive::stat::{Index, Stat};
+use crate::drive::tree::{self, NodeSource, TreeError, TreeNode};
+use crate::drive::walk::{Change, Diff};
+use crate::failure::{Failure, Kind};
+use crate::store::disk::{Disk, File, Open};
+use crate::store::{Content, FeedStore, StoreError};
+
+pub struct Drive {
+    /// The metadata feed.
+    pub metadata: Opened,
+    /// `None`: nothing of it has come yet.
+    pub content: Option<FeedStore>,
+    /// The folder with the files; `None` where the content feed keeps its blocks itself.
+    pub folder: Option<PathBuf>,
+    path: PathBuf,
+}
+
+/// An entry that stands in a version.
+pub struct Entry {
+    /// Without the leading slash.
+    pub path: String,
+    /// The entry of the metadata feed that put it.
+    pub seq: u64,
+    pub stat: Stat,
+}
+
+impl Drive {
+    /// Opens what is in `dir`: a folder with a `.dat`, or a kept seed of a drive.
+    pub fn open(off: Offline, dir: &Path) -> Result<Drive, Failure> {
+        let (inside, prefix, content) = match place::store(dir)? {
+            Holds::Drive => (dir.join(".dat"), ["metadata.", "content."], Content::External),
+            Holds::Core => (dir.to_owned(), ["", "content."], Content::File),
+            Holds::Seeds => {
+                let what = format!("{}: many feeds are kept here", dir.display());
+                return Err(Failure::new(Kind::NotFound, what).hint("name one of its directories"));
+            }
+        };
+        let at = At { path: &inside, prefix: prefix[0], content: Content::File };
+        let metadata = Opened::open(off, at, None, None)?;
+        let folder = (content == Content::External).then(|| dir.to_owned());
+        let mut drive = Drive { metadata, content: None, folder, path: dir.to_owned() };
+        if let Some(index) = drive.index()?
+            && inside.join(format!("{}key", prefix[1])).exists()
+        {
+            let at = At { path: &inside, prefix: prefix[1], content };
+            drive.content = Some(open_beside(&mut drive.metadata, at, index.content)?);
+        }
+        Ok(drive)
+    }
+
+    fn index(&mut self) -> Result<Option<Index>, Failure> {
+        if !self.metadata.feed().has(0) {
+            return Ok(None);
+        }
+        let mut block = Vec::new();
+        self.metadata.read(0, &mut block)?;
+        Index::decode(&block).map(Some).map_err(|e| {
+            Failure::new(Kind::NotFound, format!("{}: {e}", self.path.display()))
+                .hint("bare feeds are read with gannet core get")
+        })
+    }
+
+    /// The newest version.
+    pub fn newest(&self) -> u64 {
+        self.metadata.feed().length().saturating_sub(1)
+    }
+
+    /// `asked`, if it exists; else the newest.
+    pub fn version(&self, asked: Option<u64>) -> Result<u64, Failure> {
+        let newest = self.newest();
+        match asked {
+            Some(version) if version > newest => Err(Failure::new(
+                Kind::NotFound,
+                format!("{}: there is no version {version}", self.path.display()),
+            )
+            .hint(format!("the newest is {newest}"))),
+            asked => Ok(asked.unwrap_or(newest)),
+        }
+    }
+
+    /// Tells `see` of every entry below `path` (`""`: of all) in a version, in the tree's order.
+    pub fn entries(
+        &mut self,
+        version: u64,
+        path: &str,
+        mut see: impl FnMut(Entry),
+    ) -> Result<(), Failure> {
+        let below = if path.is_empty() { String::new() } else { format!("/{path}") };
+        let mut diff = Diff::below(0, version, &below);
+        let mut nodes = Nodes(&mut self.metadata);
+        loop {
+            match diff.next(&mut nodes).map_err(|e| tree_failure(&self.path, e))? {
+                None => return Ok(()),
+                Some(Change::Put { node, .. }) => see(entry(&self.path, node)?),
+                Some(Change::Malformed { seq }) => {
+                    log::warn!("{}: entry {seq} is malformed", self.path.display());
+                }
+                Some(Change::Delete { .. }) => {}
+            }
+        }
+    }
+
+    /// The entry of one file.
+    pub fn entry(&mut self, version: u64, path: &str) -> Result<Entry, Failure> {
+        let mut nodes = Nodes(&mut self.metadata);
+        let found = tree::get(&mut nodes, version, &format!("/{path}"))
+            .map_err(|e| tree_failure(&self.path, e))?;
+        match found {
+            Some(node) => entry(&self.path, node),
+            None => Err(Failure::new(
+                Kind::NotFound,
+                format!("{}: there is no {path} in version {version}", self.path.display()),
+            )
+            .hint("gannet ls lists what is there")),
+        }
+    }
+
+    /// Entry `seq` of the history.
+    pub fn node(&mut self, seq: u64) -> Result<TreeNode, Failure> {
+        tree::node(&mut Nodes(&mut self.metadata), seq).map_err(|e| tree_failure(&self.path, e))
+    }
+
+    /// Gives the verified bytes of an entry's file to `out`, block by block.
+    pub fn bytes(
+        &mut self,
+        entry: &Entry,
+        mut out: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if entry.stat.size == 0 {
+            return Ok(());
+        }
+        let not_here = |path: &Path| {
+            let what = format!("{}: the content of {} is not here", path.display(), entry.path);
+            Failure::new(Kind::NotFound, what).hint("fetch it with gannet clone")
+        };
+        let Drive { metadata, content, folder, path } = self;
+        let content = content.as_mut().ok_or_else(|| not_here(path))?;
+        let off = &mut metadata.off;
+        let file = match folder {
+            Some(folder) => Some(open_file(off, folder, &entry.path)?),
+            None => None,
+        };
+        let mut block = Vec::new();
+        for index in entry.stat.offset..entry.stat.offset + entry.stat.blocks {
+            block.clear();
+            let read = off.wait(|disk| match file {
+                None => content.read(disk, index, &mut block).map(|()| true),
+                Some(file) => read_in_file(disk, content, file, &entry.stat, index, &mut block),
+            });
+            match read {
+                Ok(true) => out(&block)?,
+                Ok(false) => return Err(changed(path, &entry.path)),
+                Err(StoreError::Absent) => return Err(not_here(path)),
+                Err(error) => return Err(failure(path, error)),
+            }
+        }
+        if let Some(file) = file {
+            off.disk.close(file);
+        }
+        Ok(())
+    }
+}
+
+fn changed(path: &Path, name: &str) -> Failure {
+    let what = format!("{}: {name} does not hold what the drive says", path.display());
+    Failure::new(Kind::Damaged, what)
+        .hint("it was edited, belongs to another version, or gannet verify --repair is due")
+}
+
+fn entry(path: &Path, node: TreeNode) -> Result<Entry, Failure> {
+    let seq = node.seq;
+    let stat = node.value.as_deref().and_then(|value| Stat::decode(value).ok());
+    let Some(stat) = stat.filter(|stat| stat.is_dir() || stat.is_consistent()) else {
+        let what = format!("{}: entry {seq} makes no sense", path.display());
+        return Err(Failure::new(Kind::Damaged, what));
+    };
+    Ok(Entry { path: node.name.trim_start_matches('/').to_owned(), seq, stat })
+}
+
+fn open_file(off: &mut Offline, folder: &Path, name: &str) -> Result<File, Failure> {
+    let place = crate::drive::path::check(name)
+        .map_err(|e| Failure::new(Kind::NotFound, format!("{name}: {e}")))?;
+    let dir = off.root(folder, false)?;
+    let file = off.wait_io(|disk| disk.open(dir, &place, Open::ReadFollow));
+    off.disk.close_dir(dir);
+    file.map_err(|e| Failure::io(folder.join(place).display(), &e))
+}
+
+/// Content block `index` from the file that holds it; `false` if the bytes there are others.
+fn read_in_file(
+    disk: &mut dyn Disk,
+    content: &mut FeedStore,
+    file: File,
+    stat: &Stat,
+    index: u64,
+    out: &mut Vec<u8>,
+) -> Result<bool, StoreError> {
+    let (start, size) = content.extent(disk, index)?;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let Some(offset) = start.checked_sub(stat.byte_offset) else { return Ok(false) };
+    if size > crate::limits::BLOCK_BYTES {
+        return Ok(false);
+    }
+    out.clear();
+    Ok(read_at(disk, file, offset, size, out)? && content.check_leaf(disk, index, out)?)
+}
+
+/// Appends `size` bytes of a file to `out`; `false` (and nothing appended) where it is shorter.
+pub fn read_at(
+    disk: &mut dyn Disk,
+    file: File,
+    offset: u64,
+    size: usize,
+    out: &mut Vec<u8>,
+) -> Result<bool, StoreError> {
+    let before = out.len();
+    out.resize(before + size, 0);
+    let mut done = 0;
+    while done < size {
+        match disk.read_at(file, offset + done as u64, &mut out[before + done..]) {
+            Ok(n) if n > 0 => done += n,
+            other => {
+                out.truncate(before);
+                return other.map(|_| false).map_err(StoreError::from);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The metadata feed as the tree's source.
+struct Nodes<'a>(&'a mut Opened);
+
+impl NodeSource for Nodes<'_> {
+    type Error = Failure;
+
+    fn block(&mut self, seq: u64, out: &mut Vec<u8>) -> Result<(), Failure> {
+        self.0.read(seq, out)
+    }
+}
+
+fn tree_failure(path: &Path, error: TreeError<Failure>) -> Failure {
+    match error {
+        TreeError::Source(failure) => failure,
+        TreeError::Malformed(seq) => Failure::new(
+            Kind::Damaged,
+            format!("{}: entry {seq} of the drive is malformed", path.display()),
+        ),
+    }
+}
