@@ -15,13 +15,16 @@ use crate::link::Link;
 /// Every block is verified before it touches the disk. Interrupted, it goes on where it was. Files
 /// that you change in the copy are kept beside, under another name, when a newer version arrives.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   gannet clone dat://<key>                      into ./<key>
   gannet clone dat://<key> ./copy --once        until everything is here
   gannet clone dat://<key>+12 ./old             the state of version 12
   gannet clone dat://<key> ./some --only 2024 --only index.html
-  gannet clone dat://<key> ./copy --peer nas.local:3282 --no-discovery")]
+  gannet clone dat://<key> ./copy --peer nas.local:3282 --no-discovery"
+)]
 pub struct Arguments {
     /// dat://<64 hex digits>, with +VERSION or /PATH behind it if you like
     link: Link,

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::offline::{At, Offline, Opened, failure, open_beside};
 use super::place::{self, Holds};
 use crate::drive::stat::{Index, Stat};
-use crate::drive::tree::{self, NodeSource, TreeError, TreeNode};
-use crate::drive::walk::{Change, Diff};
 use crate::failure::{Failure, Kind};
+use crate::job::Nodes;
+use crate::job::history::{self, Listing};
 use crate::store::disk::{Disk, File, Open};
 use crate::store::{Content, FeedStore, StoreError};
 
@@ -92,27 +92,18 @@ impl Drive {
         mut see: impl FnMut(Entry),
     ) -> Result<(), Failure> {
         let below = if path.is_empty() { String::new() } else { format!("/{path}") };
-        let mut diff = Diff::below(0, version, &below);
-        let mut nodes = Nodes(&mut self.metadata);
-        loop {
-            match diff.next(&mut nodes).map_err(|e| tree_failure(&self.path, e))? {
-                None => return Ok(()),
-                Some(Change::Put { node, .. }) => see(entry(&self.path, node)?),
-                Some(Change::Malformed { seq }) => {
-                    log::warn!("{}: entry {seq} is malformed", self.path.display());
-                }
-                Some(Change::Delete { .. }) => {}
-            }
+        let mut listing = Listing::new(version, &below);
+        while let Some(found) = self.nodes(|nodes| listing.next(nodes))? {
+            see(self.sensible(found)?);
         }
+        Ok(())
     }
 
     /// The entry of one file.
     pub fn entry(&mut self, version: u64, path: &str) -> Result<Entry, Failure> {
-        let mut nodes = Nodes(&mut self.metadata);
-        let found = tree::get(&mut nodes, version, &format!("/{path}"))
-            .map_err(|e| tree_failure(&self.path, e))?;
-        match found {
-            Some(node) => entry(&self.path, node),
+        let name = format!("/{path}");
+        match self.nodes(|nodes| history::find(nodes, version, &name))? {
+            Some(found) => self.sensible(found),
             None => Err(Failure::new(
                 Kind::NotFound,
                 format!("{}: there is no {path} in version {version}", self.path.display()),
@@ -121,9 +112,35 @@ impl Drive {
         }
     }
 
-    /// Entry `seq` of the history.
-    pub fn node(&mut self, seq: u64) -> Result<TreeNode, Failure> {
-        tree::node(&mut Nodes(&mut self.metadata), seq).map_err(|e| tree_failure(&self.path, e))
+    /// Entry `seq` of the history; `None` if it is malformed.
+    pub fn logged(&mut self, seq: u64) -> Result<Option<history::Entry>, Failure> {
+        self.nodes(|nodes| history::entry(nodes, seq))
+    }
+
+    /// Asks the metadata feed until its disk has answered.
+    fn nodes<T>(
+        &mut self,
+        mut ask: impl FnMut(&mut Nodes<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, Failure> {
+        let Opened { off, store, .. } = &mut self.metadata;
+        off.wait(|disk| ask(&mut Nodes { disk, metadata: store })).map_err(|e| match e {
+            StoreError::Absent => {
+                let what = format!("{}: not all entries are here", self.path.display());
+                Failure::new(Kind::NotFound, what).hint("gannet clone fetches the rest")
+            }
+            other => failure(&self.path, other),
+        })
+    }
+
+    fn sensible(&self, found: history::Entry) -> Result<Entry, Failure> {
+        let history::Entry { seq, name, stat } = found;
+        match stat.filter(|stat| stat.is_dir() || stat.is_consistent()) {
+            Some(stat) => Ok(Entry { path: name.trim_start_matches('/').to_owned(), seq, stat }),
+            None => {
+                let what = format!("{}: entry {seq} makes no sense", self.path.display());
+                Err(Failure::new(Kind::Damaged, what).hint("its writer has to put the file again"))
+            }
+        }
     }
 
     /// Gives the verified bytes of an entry's file to `out`, block by block.
@@ -171,16 +188,6 @@ fn changed(path: &Path, name: &str) -> Failure {
     let what = format!("{}: {name} does not hold what the drive says", path.display());
     Failure::new(Kind::Damaged, what)
         .hint("it was edited, belongs to another version, or gannet verify --repair is due")
-}
-
-fn entry(path: &Path, node: TreeNode) -> Result<Entry, Failure> {
-    let seq = node.seq;
-    let stat = node.value.as_deref().and_then(|value| Stat::decode(value).ok());
-    let Some(stat) = stat.filter(|stat| stat.is_dir() || stat.is_consistent()) else {
-        let what = format!("{}: entry {seq} makes no sense", path.display());
-        return Err(Failure::new(Kind::Damaged, what));
-    };
-    Ok(Entry { path: node.name.trim_start_matches('/').to_owned(), seq, stat })
 }
 
 fn open_file(off: &mut Offline, folder: &Path, name: &str) -> Result<File, Failure> {
@@ -232,25 +239,4 @@ pub fn read_at(
         }
     }
     Ok(true)
-}
-
-/// The metadata feed as the tree's source.
-struct Nodes<'a>(&'a mut Opened);
-
-impl NodeSource for Nodes<'_> {
-    type Error = Failure;
-
-    fn block(&mut self, seq: u64, out: &mut Vec<u8>) -> Result<(), Failure> {
-        self.0.read(seq, out)
-    }
-}
-
-fn tree_failure(path: &Path, error: TreeError<Failure>) -> Failure {
-    match error {
-        TreeError::Source(failure) => failure,
-        TreeError::Malformed(seq) => Failure::new(
-            Kind::Damaged,
-            format!("{}: entry {seq} of the drive is malformed", path.display()),
-        ),
-    }
 }

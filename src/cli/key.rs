@@ -22,11 +22,15 @@ use crate::store::secret;
 /// Whoever has the secret key can write. Dat programs keep it in ~/.dat/secret_keys; a bare feed
 /// has it in its own directory.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    arg_required_else_help = true,
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   gannet key show ./photos
   gannet key export ./photos > photos.secret
-  gannet key import ./copy < photos.secret     now the copy can be shared from here")]
+  gannet key import ./copy < photos.secret     now the copy can be shared from here"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -158,8 +162,11 @@ fn import(feed: &Owned) -> Outcome {
     let pair = read_secret()?;
     if pair.public() != feed.public {
         let what = format!("this is the secret key of dat://{}", Key(pair.public()));
-        return Err(Failure::new(Kind::Usage, what)
-            .hint(format!("{} needs that of dat://{}", feed.dir.display(), Key(feed.public))));
+        return Err(Failure::new(Kind::Usage, what).hint(format!(
+            "{} needs that of dat://{}",
+            feed.dir.display(),
+            Key(feed.public)
+        )));
     }
     let (keys, path) = feed.place()?;
     let mut off = Offline::writing();

@@ -8,8 +8,7 @@ use serde_json::json;
 use super::drive::Drive;
 use super::offline::Offline;
 use super::{Global, Outcome, calendar, put};
-use crate::drive::stat::Stat;
-use crate::drive::tree::TreeNode;
+use crate::job::history::Entry;
 use crate::text::{Plain, Size};
 
 /// The whole history of a drive, oldest first
@@ -28,9 +27,12 @@ impl Arguments {
                 missing(&self.dir, version, global)?;
                 continue;
             }
-            let node = drive.node(version)?;
-            let stat = node.value.as_deref().map(|value| Stat::decode(value).ok());
-            let line = if global.json { figures(&node, stat) } else { text(&node, stat) };
+            let line = match (drive.logged(version)?, global.json) {
+                (Some(entry), true) => figures(&entry),
+                (Some(entry), false) => text(&entry),
+                (None, true) => format!("{}\n", json!({"version": version, "what": "malformed"})),
+                (None, false) => format!("{version}\t(malformed)\n"),
+            };
             put(line.as_bytes())?;
         }
         Ok(0)
@@ -47,26 +49,23 @@ fn missing(dir: &Path, version: u64, global: &Global) -> Outcome {
     .as_bytes())
 }
 
-fn text(node: &TreeNode, stat: Option<Option<Stat>>) -> String {
-    let (seq, name) = (node.seq, node.name.trim_start_matches('/'));
-    let name = Plain(name);
-    match stat {
+fn text(entry: &Entry) -> String {
+    let (seq, name) = (entry.seq, Plain(entry.name.trim_start_matches('/')));
+    match &entry.stat {
         None => format!("{seq}\tdelete\t{name}\n"),
-        Some(None) => format!("{seq}\tput\t{name}\t(makes no sense)\n"),
-        Some(Some(stat)) if stat.is_dir() => format!("{seq}\tmkdir\t{name}\n"),
-        Some(Some(stat)) => {
+        Some(stat) if stat.is_dir() => format!("{seq}\tmkdir\t{name}\n"),
+        Some(stat) => {
             let (size, time) = (Size(stat.size), calendar::utc(stat.mtime_ms));
             format!("{seq}\tput\t{name}\t{size}\t{time}\n")
         }
     }
 }
 
-fn figures(node: &TreeNode, stat: Option<Option<Stat>>) -> String {
-    let (seq, name) = (node.seq, node.name.trim_start_matches('/'));
-    let value = match stat {
+fn figures(entry: &Entry) -> String {
+    let (seq, name) = (entry.seq, entry.name.trim_start_matches('/'));
+    let value = match &entry.stat {
         None => json!({"version": seq, "what": "delete", "path": name}),
-        Some(None) => json!({"version": seq, "what": "malformed", "path": name}),
-        Some(Some(stat)) => json!({
+        Some(stat) => json!({
             "version": seq, "what": if stat.is_dir() { "mkdir" } else { "put" }, "path": name,
             "size": stat.size, "mode": stat.mode & 0o7777, "mtime_ms": stat.mtime_ms,
             "blocks": stat.blocks, "offset": stat.offset,

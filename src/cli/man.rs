@@ -32,7 +32,10 @@ fn page() -> io::Result<Vec<u8>> {
     for sub in command.get_subcommands() {
         section(sub, sub.get_name(), &mut out)?;
     }
-    man.render_extra_section(&mut out)?;
+    let mut extra = Vec::new();
+    man.render_extra_section(&mut extra)?;
+    out.extend(b".SH EXAMPLES AND EXIT CODES\n");
+    out.extend(as_typed(&extra));
     man.render_version_section(&mut out)?;
     Ok(out)
 }
@@ -52,7 +55,7 @@ fn section(command: &Command, name: &str, out: &mut Vec<u8>) -> io::Result<()> {
     out.extend(without_heading(&options));
     let mut extra = Vec::new();
     man.render_extra_section(&mut extra)?;
-    out.extend(without_heading(&extra));
+    out.extend(as_typed(&extra));
     for sub in command.get_subcommands() {
         section(sub, &format!("{name} {}", sub.get_name()), out)?;
     }
@@ -68,4 +71,9 @@ fn without_heading(text: &[u8]) -> Vec<u8> {
         })
         .for_each(|line| out.extend_from_slice(line));
     out
+}
+
+/// Examples keep their line breaks.
+fn as_typed(text: &[u8]) -> Vec<u8> {
+    [b".nf\n", &without_heading(text)[..], b".fi\n"].concat()
 }

@@ -12,13 +12,13 @@ pub struct Network {
     /// A peer to connect to (may be given several times)
     #[arg(long, value_name = "HOST:PORT", value_parser = peer)]
     peer: Vec<String>,
-    /// Listen here only [default: port 3282 everywhere, any free port if it is taken]
+    /// Listen here only [default: port 3282, or any if it is taken]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen)]
     listen: Option<SocketAddr>,
     /// Do not look for peers on the local network
     #[arg(long)]
     no_discovery: bool,
-    /// Run a shell command on every notable event, with GANNET_EVENT and its facts in the environment
+    /// Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
 }

@@ -177,11 +177,7 @@ fn open(
 }
 
 /// Opens a second feed of the same directory.
-pub fn open_beside(
-    opened: &mut Opened,
-    at: At<'_>,
-    key: PublicKey,
-) -> Result<FeedStore, Failure> {
+pub fn open_beside(opened: &mut Opened, at: At<'_>, key: PublicKey) -> Result<FeedStore, Failure> {
     open(&mut opened.off, opened.dir, at, Some(key), None)
 }
 

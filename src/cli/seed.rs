@@ -19,7 +19,7 @@ pub struct Arguments {
     /// What to keep
     #[arg(required = true)]
     links: Vec<Link>,
-    /// Where it is kept, a directory for each key [default: ~/.local/share/gannet/seeds]
+    /// Where it is kept [default: ~/.local/share/gannet/seeds]
     #[arg(long)]
     dir: Option<PathBuf>,
     #[command(flatten)]

@@ -14,11 +14,14 @@ use crate::daemon::{self, config::Run};
 /// new, changed and deleted files are published as they become complete. Files that .datignore
 /// names and hidden files are left out.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   gannet share ./photos
   gannet share ./photos --json --listen 127.0.0.1
-  gannet share ./site --exec 'logger \"$GANNET_EVENT $GANNET_PATH\"'")]
+  gannet share ./site --exec 'logger \"$GANNET_EVENT $GANNET_PATH\"'"
+)]
 pub struct Arguments {
     /// The folder
     dir: PathBuf,

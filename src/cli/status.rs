@@ -20,6 +20,7 @@ use crate::node::status::{DriveStatus, FeedStatus, Status};
 ///
 /// Asks the running share, clone, seed or core serve; where none runs, reads the store.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The folder
     #[arg(default_value = ".")]
@@ -44,8 +45,7 @@ impl Arguments {
 
 /// The status of what lies in `dir`, while nobody works on it.
 fn stored(dir: &Path, holds: Holds) -> Result<Status, Failure> {
-    let mut status =
-        Status { version: env!("CARGO_PKG_VERSION").to_owned(), ..Status::default() };
+    let mut status = Status { version: env!("CARGO_PKG_VERSION").to_owned(), ..Status::default() };
     match holds {
         Holds::Drive => drive(dir, &mut status)?,
         Holds::Core => core(dir, &mut status)?,

@@ -22,10 +22,13 @@ use crate::text::{Count, Plain};
 ///
 /// Exit code 5 if anything is damaged. With --repair what is bad is fetched from peers again.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   gannet verify ./copy
-  gannet verify ./copy --repair --peer nas.local:3282")]
+  gannet verify ./copy --repair --peer nas.local:3282"
+)]
 pub struct Arguments {
     /// The folder, or a feed's directory
     #[arg(default_value = ".")]
@@ -90,7 +93,9 @@ impl Report {
                 .hint("gannet verify --repair fetches what is damaged again"));
         }
         match (global.json, global.quiet) {
-            (true, _) => put(format!("{}\n", json!({"event": "verified", "blocks": blocks})).as_bytes()),
+            (true, _) => {
+                put(format!("{}\n", json!({"event": "verified", "blocks": blocks})).as_bytes())
+            }
             (false, true) => Ok(0),
             (false, false) => put(format!("{checked} checked, all well\n").as_bytes()),
         }

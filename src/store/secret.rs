@@ -70,7 +70,7 @@ pub fn save_at(disk: &mut dyn Disk, dir: Dir, path: &Path, pair: &KeyPair) -> io
     if let Some(parent) = parent {
         match disk.make_dir(dir, parent) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => disk.sync_dir(dir, Path::new("."))?,
+            _ => disk.sync_dir(dir, Path::new(""))?,
         }
     }
     let beside = path.with_extension("new");
@@ -83,7 +83,7 @@ pub fn save_at(disk: &mut dyn Disk, dir: Dir, path: &Path, pair: &KeyPair) -> io
     disk.close(file);
     written?;
     disk.rename(dir, &beside, path, false)?;
-    disk.sync_dir(dir, parent.unwrap_or(Path::new(".")))
+    disk.sync_dir(dir, parent.unwrap_or(Path::new("")))
 }
 
 fn write_private(disk: &mut dyn Disk, file: File, pair: &KeyPair) -> io::Result<()> {

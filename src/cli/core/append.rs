@@ -17,10 +17,13 @@ use crate::node::control::{Block, Request};
 /// Line ends are not part of the blocks. Each time the input pauses, what has come is signed and
 /// made durable. While `gannet core serve DIR` runs, the blocks go to that process.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   date | gannet core append ./clock
-  gannet core append ./backup --block 64K < disk.img")]
+  gannet core append ./backup --block 64K < disk.img"
+)]
 pub struct Arguments {
     /// The feed's directory
     dir: PathBuf,

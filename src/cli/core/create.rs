@@ -17,6 +17,7 @@ use crate::store::Keys;
 /// The files are those of JavaScript's hypercore (key, secret_key, tree, …). Keep secret_key to
 /// yourself: who has it can write.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The directory; made when missing
     dir: PathBuf,

@@ -8,8 +8,8 @@ use super::source::{Range, Source, kept};
 use crate::cli::network::Network;
 use crate::cli::offline::{At, Offline, Opened};
 use crate::cli::{Global, Outcome, put};
-use crate::daemon::config::{Blocks, Run, Show};
 use crate::daemon;
+use crate::daemon::config::{Blocks, Run, Show};
 use crate::failure::{Failure, Kind};
 
 /// Print blocks of a feed, each followed by a line end
@@ -17,11 +17,14 @@ use crate::failure::{Failure, Kind};
 /// From a directory: what is there. From a link: what is not here yet is fetched from peers first,
 /// and kept for the next time.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   gannet core get ./clock 0
   gannet core get ./backup .. --raw > disk.img
-  gannet core get dat://<key> 10..20 --peer nas.local:3282")]
+  gannet core get dat://<key> 10..20 --peer nas.local:3282"
+)]
 pub struct Arguments {
     /// The feed's directory, or its link
     #[arg(value_parser = Source::parse, value_name = "DIR|LINK")]
@@ -58,7 +61,11 @@ impl Arguments {
         {
             return print(&dir, self.blocks, &after);
         }
-        let blocks = to.map_or(Blocks::From { from }, |to| Blocks::Range { from, to });
+        let blocks = match (from, to) {
+            (from, Some(to)) => Blocks::Range { from, to },
+            (0, None) => Blocks::All,
+            (from, None) => Blocks::From { from },
+        };
         let run = Run::CoreFetch { link, dir, blocks, show: Some(Show { after }) };
         daemon::run(self.network.config(run, global))
     }

@@ -14,13 +14,16 @@ use super::{Global, Outcome};
 
 /// Bare feeds: append-only logs without a folder of files
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
 Examples:
   gannet core create ./clock
   date | gannet core append ./clock
   gannet core serve ./clock                     let others fetch it
   gannet core get dat://<key> 0..10 --peer nas.local:3282
-  gannet core tail dat://<key> -f")]
+  gannet core tail dat://<key> -f"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,

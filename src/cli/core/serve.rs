@@ -12,6 +12,7 @@ use crate::daemon::{self, config::Run};
 ///
 /// Meanwhile `gannet core append DIR` hands its blocks to this process, and peers get them at once.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The feed's directory
     dir: PathBuf,

@@ -61,7 +61,7 @@ impl Arguments {
             }
         };
         let count = self.count;
-        let blocks = if self.follow { Blocks::Follow { count } } else { Blocks::Last { count } };
+        let blocks = if self.follow { Blocks::Tail { count } } else { Blocks::Last { count } };
         let show = Some(Show { after: after(self.raw) });
         let run = Run::CoreFetch { link, dir, blocks, show };
         daemon::run(self.network.config(run, global))

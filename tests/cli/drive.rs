@@ -1,0 +1,1 @@
+//! Drives on the command line.

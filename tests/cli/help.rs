@@ -1,0 +1,96 @@
+//! Help, manual page and completions.
+
+use crate::support::Home;
+
+const COMMANDS: &[&str] = &[
+    "share",
+    "clone",
+    "seed",
+    "status",
+    "peers",
+    "log",
+    "ls",
+    "cat",
+    "verify",
+    "key",
+    "core",
+    "completions",
+    "man",
+];
+
+#[test]
+fn help_names_every_command_and_gives_examples() {
+    let home = Home::new();
+    let help = home.run(&["--help"]);
+    for command in COMMANDS {
+        assert!(help.ok().contains(&format!("\n  {command} ")), "{command}");
+    }
+    assert!(help.ok().contains("Examples:\n") && help.ok().contains("Exit codes:"));
+    for words in [
+        &["share", "--help"][..],
+        &["clone", "--help"],
+        &["seed", "--help"],
+        &["ls", "--help"],
+        &["cat", "--help"],
+        &["verify", "--help"],
+        &["key", "--help"],
+        &["core", "--help"],
+        &["core", "append", "--help"],
+        &["core", "get", "--help"],
+        &["core", "tail", "--help"],
+    ] {
+        assert!(home.run(words).ok().contains("Examples:\n  "), "{words:?}");
+    }
+    for command in COMMANDS {
+        assert!(home.run(&[command, "-h"]).ok().contains("Usage: gannet"), "{command}");
+    }
+}
+
+#[test]
+fn no_line_of_help_is_wider_than_a_page() {
+    let home = Home::new();
+    for command in COMMANDS {
+        for line in home.run(&[command, "--help"]).ok().lines() {
+            assert!(line.chars().count() <= 100, "{command}: {line}");
+        }
+    }
+}
+
+#[test]
+fn no_words_at_all_is_a_question_for_help() {
+    let home = Home::new();
+    let done = home.run::<&str>(&[]);
+    assert_eq!(done.code, 2);
+    assert!(done.err.contains("Usage: gannet"));
+}
+
+#[test]
+fn version() {
+    let home = Home::new();
+    assert_eq!(home.run(&["--version"]).ok(), concat!("gannet ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn completions_and_manual_page_know_every_command() {
+    let home = Home::new();
+    for shell in ["bash", "fish", "zsh"] {
+        let script = home.run(&["completions", shell]);
+        for command in COMMANDS {
+            assert!(script.ok().contains(command), "{shell}: {command}");
+        }
+    }
+    let page = home.run(&["man"]);
+    for command in COMMANDS {
+        assert!(page.ok().contains(&format!(".SH \"GANNET {}\"", command.to_uppercase())));
+    }
+    assert!(page.ok().contains("GANNET CORE APPEND") && page.ok().contains("Exit codes"));
+}
+
+#[test]
+fn a_reader_that_left_is_no_failure() {
+    use std::process::Stdio;
+    let home = Home::new();
+    let mut child = home.command(&["man"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(crate::support::end(&mut child), 0);
+}

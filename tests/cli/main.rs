@@ -1,0 +1,9 @@
+//! The real binary, as a user runs it: what it prints, what it leaves behind, its exit codes.
+//! Every test has a home directory of its own.
+
+mod bad_input;
+mod core;
+mod drive;
+mod help;
+mod key;
+mod support;
