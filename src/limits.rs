@@ -143,6 +143,30 @@ pub const BLOCK_ESTIMATE_BYTES: u64 = 64 * 1024;
 /// Announced ranges up to this length are sifted for blocks that the peer holds already.
 pub const ANNOUNCE_SIFT: u64 = 4096;
 
+// ── Swarm ───────────────────────────────────────────────────────────────────────────────────────
+
+/// Addresses remembered for one drive or feed.
+pub const CANDIDATES: usize = 4096;
+/// Dials under way at a time.
+pub const DIALS_AT_ONCE: usize = 4;
+/// Connections that we dialed; as many again may come in.
+pub const OUTGOING_CONNECTIONS: usize = 64;
+/// Wait after the first failure of an address, doubled after each further one.
+pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+pub const BACKOFF_MAX: Duration = Duration::from_secs(600);
+/// 1 s × 2^10 is beyond `BACKOFF_MAX`.
+pub const BACKOFF_DOUBLINGS: u32 = 10;
+/// A wait is longer or shorter by up to this, so that a network that comes back is not stormed.
+pub const BACKOFF_JITTER_PERCENT: u32 = 25;
+/// A useful connection of this age makes its address good again.
+pub const USEFUL_UPTIME: Duration = Duration::from_secs(15);
+/// Banned ids, and banned addresses.
+pub const BANS: usize = 1024;
+/// Banned peers of one host after which the host is banned.
+pub const BANS_OF_HOST: u32 = 3;
+/// Bytes of a peer's id.
+pub const PEER_ID_BYTES: usize = DAT_ID_BYTES;
+
 // ── Poll loop ───────────────────────────────────────────────────────────────────────────────────
 
 /// Unsent bytes of a connection below which more frames are pulled: little enough that a Cancel

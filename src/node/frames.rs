@@ -286,6 +286,7 @@ impl Node {
             self.sync.handle(now, Input::Unavailable { peer: conn, feed, index }, &self.feeds);
             return Served::Never;
         }
+        peer.useful = true;
         let bytes = (out.len() - before) as u64;
         self.sync.handle(now, Input::Uploaded { peer: conn, feed, index, bytes }, &self.feeds);
         Served::Sent

@@ -1,6 +1,7 @@
 //! Connections: accepted, dialled, greeted, met, joined to feeds, ended.
 
 use std::io;
+use std::time::Duration;
 
 use crate::conn::{Direction, Due, Reason};
 use crate::ids::ConnId;
@@ -131,6 +132,9 @@ impl Node {
         let topic = peer.topic?;
         let id = handshake.id.clone();
         peer.handshake = Some(handshake);
+        if let Some(swarm) = self.swarms.get_mut(&topic) {
+            swarm.connected(peer.dialed, &id);
+        }
         if id == self.config.id {
             if let (Some(addr), Some(swarm)) = (peer.dialed, self.swarms.get_mut(&topic)) {
                 swarm.mark_self(addr);
@@ -147,22 +151,18 @@ impl Node {
                 && other.handshake.as_ref().is_some_and(|h| !id.is_empty() && h.id == id)
         });
         if let Some((&old, other)) = twin {
-            let keep_old = swarm::old_survives(
-                &self.config.id,
-                &id,
-                other.life.direction == Direction::Out,
-                peer.life.direction == Direction::Out,
-            );
-            if let (Some(addr), Some(swarm)) = (peer.dialed, self.swarms.get_mut(&topic)) {
-                swarm.connected(now, addr, &id);
+            let opened = |direction| match direction {
+                Direction::Out => swarm::Opened::ByUs,
+                Direction::In => swarm::Opened::ByPeer,
+            };
+            let (older, newer) = (opened(other.life.direction), opened(peer.life.direction));
+            match swarm::verdict(&self.config.id, &id, older, newer) {
+                swarm::Verdict::Keep(swarm::Survivor::Old) => return Some(Reason::Duplicate),
+                swarm::Verdict::Keep(swarm::Survivor::New) => {
+                    self.close(now, old, Reason::Duplicate);
+                }
+                swarm::Verdict::Wait => {}
             }
-            if keep_old {
-                return Some(Reason::Duplicate);
-            }
-            self.close(now, old, Reason::Duplicate);
-        }
-        if let (Some(addr), Some(swarm)) = (peer.dialed, self.swarms.get_mut(&topic)) {
-            swarm.connected(now, addr, &id);
         }
         if let Some(addr) = peer.address() {
             let inbound = peer.life.direction == Direction::In;
@@ -266,10 +266,10 @@ impl Node {
         let inbound = peer.life.direction == Direction::In;
         *self.ends.entry((why, inbound)).or_default() += 1;
         log::debug!("{} ended: {why}", peer.name());
-        if let Some(swarm) = peer.topic.and_then(|t| self.swarms.get_mut(&t))
-            && let Some(addr) = peer.dialed
-        {
-            swarm.closed(now, addr, now.since(peer.life.started), why_closed(why));
+        if let Some(swarm) = peer.topic.and_then(|t| self.swarms.get_mut(&t)) {
+            let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };
+            let id = peer.handshake.as_ref().map(|h| h.id.as_slice());
+            swarm.closed(now, peer.dialed, id, useful, why_closed(why));
         }
         if peer.handshake.is_some()
             && let Some(addr) = peer.address()

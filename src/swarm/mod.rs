@@ -1,11 +1,29 @@
-//! Addresses that may be peers: which are dialled, when, and which are not talked to any more.
+//! Where peers might be, which of them to dial and when, which to leave alone. Addresses come from
+//! the user, from discovery and from the last run; every failure makes an address wait longer.
+//!
+//! A pure table for one drive or feed: it is told what happened ([`Swarm::found`],
+//! [`Swarm::connected`], [`Swarm::closed`] …), and [`Swarm::poll_dial`] says what to dial now. It
+//! opens no socket and knows no message.
+
+mod bans;
+mod candidate;
+mod duplicate;
+mod kept;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use duplicate::{Opened, Survivor, Verdict, survives, verdict};
+pub use kept::Corrupt;
+
+use crate::limits;
 use crate::rng::Rng;
 use crate::time::Instant;
+use bans::Bans;
+use candidate::{Entry, State};
 
 /// Who told of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +31,28 @@ pub enum Source {
     Multicast,
 }
 
-/// How a connection that we dialled ended.
+/// How many at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    /// Dials under way.
+    pub dialing: usize,
+    /// Connections that we dialed, dials included.
+    pub outgoing: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Caps {
+        Caps { dialing: limits::DIALS_AT_ONCE, outgoing: limits::OUTGOING_CONNECTIONS }
+    }
+}
+
+/// How a connection ended, as far as dialing again is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
+    /// In good order.
     Good,
     Bad,
+    /// It lost against another connection to the same peer.
     Duplicate,
 }
 
@@ -25,83 +60,275 @@ pub enum End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub addr: SocketAddr,
+    /// Failures in a row.
     pub failures: u32,
+    /// Until it may be dialed again.
     pub retry_in: Duration,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    busy: bool,
-    failures: u32,
-    retry_at: Instant,
-    ourselves: bool,
 }
 
 pub struct Swarm {
     rng: Rng,
+    caps: Caps,
     entries: BTreeMap<SocketAddr, Entry>,
-}
-
-/// Whether the old of two connections with the same peer survives (dat/SPEC §11.5).
-pub fn old_survives(own: &[u8], other: &[u8], old_out: bool, new_out: bool) -> bool {
-    let initiator_larger = if new_out { own > other } else { other > own };
-    let _ = old_out;
-    initiator_larger
+    /// Connections past their handshake by peer id, whoever opened them.
+    sessions: BTreeMap<Vec<u8>, u32>,
+    bans: Bans,
+    /// Serial of the latest use of an entry.
+    used: u64,
+    dialing: usize,
+    connected: usize,
+    /// When an entry may be ready to be dialed; too early is harmless.
+    next: Option<Instant>,
+    /// When discovery was last asked for more.
+    refreshed: Option<Instant>,
+    changed: bool,
 }
 
 impl Swarm {
     pub fn new(rng: Rng) -> Swarm {
-        Swarm { rng, entries: BTreeMap::new() }
+        Swarm::with_caps(rng, Caps::default())
     }
-    pub fn found(&mut self, _now: Instant, addr: SocketAddr, _source: Source) {
-        self.entries.entry(addr).or_default();
-    }
-    pub fn configured(&mut self, addr: SocketAddr) {
-        self.entries.entry(addr).or_default();
-    }
-    pub fn poll_dial(&mut self, now: Instant) -> Option<SocketAddr> {
-        let (addr, entry) =
-            self.entries.iter_mut().find(|(_, e)| !e.busy && !e.ourselves && e.retry_at <= now)?;
-        entry.busy = true;
-        Some(*addr)
-    }
-    pub fn dial_failed(&mut self, now: Instant, addr: SocketAddr) {
-        self.closed(now, addr, Duration::ZERO, End::Bad);
-    }
-    pub fn mark_self(&mut self, addr: SocketAddr) {
-        self.entries.entry(addr).or_default().ourselves = true;
-    }
-    pub fn is_banned(&mut self, _: Instant, _: Option<SocketAddr>, _: Option<&[u8]>) -> bool {
-        false
-    }
-    pub fn connected(&mut self, _now: Instant, addr: SocketAddr, _id: &[u8]) {
-        self.entries.entry(addr).or_default().busy = true;
-    }
-    pub fn closed(&mut self, now: Instant, addr: SocketAddr, uptime: Duration, _end: End) {
-        let entry = self.entries.entry(addr).or_default();
-        entry.busy = false;
-        entry.failures = if uptime > Duration::from_secs(15) { 0 } else { entry.failures + 1 };
-        let wait = Duration::from_secs(1 << entry.failures.min(9));
-        entry.retry_at = now + self.rng.jitter(wait, 25);
-    }
-    pub fn ban(&mut self, _: Instant, addr: Option<SocketAddr>, _: Option<&[u8]>) {
-        if let Some(addr) = addr {
-            self.entries.entry(addr).or_default().ourselves = true;
+
+    pub fn with_caps(rng: Rng, caps: Caps) -> Swarm {
+        Swarm {
+            rng,
+            caps,
+            entries: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            bans: Bans::default(),
+            used: 0,
+            dialing: 0,
+            connected: 0,
+            next: None,
+            refreshed: None,
+            changed: false,
         }
     }
+
+    /// Discovery found an address. Known ones keep their back-off (P04).
+    pub fn found(&mut self, now: Instant, addr: SocketAddr, _source: Source) {
+        self.enter(now, addr, false);
+    }
+
+    /// The user named an address: never forgotten, never banned, dialed before all others.
+    pub fn configured(&mut self, addr: SocketAddr) {
+        self.enter(Instant::default(), addr, true);
+    }
+
+    fn enter(&mut self, ready: Instant, addr: SocketAddr, configured: bool) {
+        self.used += 1;
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            entry.used = self.used;
+            entry.configured |= configured;
+            return;
+        }
+        if addr.port() == 0 || addr.ip().is_unspecified() || !self.make_room() {
+            return;
+        }
+        self.entries.insert(addr, Entry::new(ready, configured, self.used));
+        self.next_at(ready);
+        self.changed = true;
+    }
+
+    /// Makes room for one more entry: the one longest not used goes, but none that the user named
+    /// and none in use.
+    fn make_room(&mut self) -> bool {
+        if self.entries.len() < limits::CANDIDATES {
+            return true;
+        }
+        let idle = self.entries.iter().filter(|(_, entry)| entry.may_be_forgotten());
+        let oldest = idle.min_by_key(|(_, entry)| entry.used).map(|(addr, _)| *addr);
+        oldest.is_some_and(|oldest| self.entries.remove(&oldest).is_some())
+    }
+
+    /// What to dial now, if anything. Answer with `dial_failed`,
+    /// `connected` or `closed`.
+    pub fn poll_dial(&mut self, now: Instant) -> Option<SocketAddr> {
+        if self.full() || self.next.is_none_or(|next| next > now) {
+            return None;
+        }
+        let mut best: Option<(SocketAddr, (bool, bool, u32))> = None;
+        let (mut next, mut equals) = (None, 0);
+        for (addr, entry) in &self.entries {
+            let Some(ready) = self.ready_at(addr, entry, now) else { continue };
+            if ready > now {
+                next = earlier(next, ready);
+                continue;
+            }
+            let rank = (!entry.configured, !entry.proven, entry.failures());
+            let better = match best.map(|(_, of_best)| rank.cmp(&of_best)) {
+                Some(std::cmp::Ordering::Greater) => false,
+                // A fair choice among equals, so that nobody can steer it by addresses.
+                Some(std::cmp::Ordering::Equal) => {
+                    equals += 1;
+                    self.rng.one_in(equals)
+                }
+                Some(std::cmp::Ordering::Less) | None => {
+                    equals = 1;
+                    true
+                }
+            };
+            if better {
+                best = Some((*addr, rank));
+            }
+        }
+        let Some((addr, _)) = best else {
+            self.next = next;
+            return None;
+        };
+        self.used += 1;
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            entry.used = self.used;
+            entry.set_state(State::Dialing);
+            self.dialing += 1;
+        }
+        Some(addr)
+    }
+
+    /// When an address may be dialed; `None`: not as things stand.
+    fn ready_at(&self, addr: &SocketAddr, entry: &Entry, now: Instant) -> Option<Instant> {
+        let State::Idle { until } = entry.state() else { return None };
+        let id = entry.id.as_deref();
+        if entry.ourselves || id.is_some_and(|id| self.sessions.contains_key(id)) {
+            return None;
+        }
+        if entry.configured {
+            return Some(until);
+        }
+        let ban = self.bans.until(Some(*addr), id).filter(|ban| *ban > now);
+        Some(ban.map_or(until, |ban| ban.max(until)))
+    }
+
+    fn full(&self) -> bool {
+        self.dialing >= self.caps.dialing || self.dialing + self.connected >= self.caps.outgoing
+    }
+
+    fn next_at(&mut self, at: Instant) {
+        self.next = earlier(self.next, at);
+    }
+
+    /// When `poll_dial` may have something, should nothing else happen. May be early.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.entries.values().filter(|e| !e.busy && !e.ourselves).map(|e| e.retry_at).min()
+        self.next.filter(|_| !self.full())
     }
-    pub fn banned(&self, _: Instant) -> usize {
-        0
+
+    /// A dial brought no connection.
+    pub fn dial_failed(&mut self, now: Instant, addr: SocketAddr) {
+        self.closed(now, Some(addr), None, Duration::ZERO, End::Bad);
     }
+
+    /// A connection is past its handshake with the peer `id`. `dialed`: where we found it.
+    pub fn connected(&mut self, dialed: Option<SocketAddr>, id: &[u8]) {
+        *self.sessions.entry(id.to_vec()).or_default() += 1;
+        let entry = dialed.and_then(|addr| self.entries.get_mut(&addr));
+        if let Some(entry) = entry.filter(|entry| entry.state() == State::Dialing) {
+            self.dialing -= 1;
+            self.connected += 1;
+            entry.set_state(State::Connected);
+            entry.id = Some(id.to_vec());
+            self.changed = true;
+        }
+    }
+
+    /// A connection ended. `id`: as `connected` was told, `None` if it did not come so far.
+    /// `useful`: for how long it has been up, if blocks moved on it at all, else zero.
+    pub fn closed(
+        &mut self,
+        now: Instant,
+        dialed: Option<SocketAddr>,
+        id: Option<&[u8]>,
+        useful: Duration,
+        end: End,
+    ) {
+        if let Some(id) = id
+            && let Some(count) = self.sessions.get_mut(id)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.sessions.remove(id);
+            }
+        }
+        // Whoever it was can be dialed again, at whatever address.
+        self.next_at(now);
+        let Some(entry) = dialed.and_then(|addr| self.entries.get_mut(&addr)) else { return };
+        match entry.state() {
+            State::Idle { .. } => return,
+            State::Dialing => self.dialing -= 1,
+            State::Connected => self.connected -= 1,
+        }
+        entry.closed(now, useful, end, &mut self.rng);
+        self.changed = true;
+    }
+
+    /// Connections to a peer that are past their handshake.
+    pub fn sessions(&self, id: &[u8]) -> u32 {
+        self.sessions.get(id).copied().unwrap_or(0)
+    }
+
+    /// The address turned out to be this very process: not dialed again in this run (F03).
+    pub fn mark_self(&mut self, addr: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            entry.ourselves = true;
+        }
+    }
+
+    /// Nobody talks to this peer for `limits::BAN`. An address that the user named only waits as
+    /// long as after many failures.
+    pub fn ban(&mut self, now: Instant, addr: Option<SocketAddr>, id: Option<&[u8]>) {
+        self.changed = true;
+        let entry = addr.and_then(|addr| self.entries.get_mut(&addr));
+        match entry.filter(|entry| entry.configured) {
+            Some(entry) => entry.punish(now),
+            None => self.bans.add(now, addr, id),
+        }
+    }
+
+    /// Whether an address or a peer is banned now. `id`: once known.
+    pub fn is_banned(&self, now: Instant, addr: Option<SocketAddr>, id: Option<&[u8]>) -> bool {
+        let named = addr.and_then(|addr| self.entries.get(&addr)).is_some_and(|e| e.configured);
+        !named && self.bans.until(addr, id).is_some_and(|until| until > now)
+    }
+
+    /// Bans that stand.
+    pub fn banned(&self, now: Instant) -> usize {
+        self.bans.count(now)
+    }
+
+    /// Peers are needed: whether to ask discovery again. Not while a candidate is at hand, and at
+    /// most every `limits::NEED_PEERS_EVERY` (P07).
+    pub fn refresh(&mut self, now: Instant) -> bool {
+        let at_hand = self.entries.iter().any(|(addr, entry)| {
+            let ready = self.ready_at(addr, entry, now).is_some_and(|at| at <= now);
+            ready || entry.state() == State::Dialing
+        });
+        let lately = |at| now.since(at) < limits::NEED_PEERS_EVERY;
+        if at_hand || self.refreshed.is_some_and(lately) {
+            return false;
+        }
+        self.refreshed = Some(now);
+        true
+    }
+
+    /// The addresses that wait to be dialed, for status.
     pub fn candidates(&self, now: Instant) -> Vec<Candidate> {
-        let all = self.entries.iter().filter(|(_, e)| !e.busy);
-        all.map(|(addr, e)| Candidate {
-            addr: *addr,
-            failures: e.failures,
-            retry_in: e.retry_at.since(now),
+        let idle = self.entries.iter().filter_map(|(addr, entry)| match entry.state() {
+            State::Idle { until } if !entry.ourselves => Some((*addr, entry, until)),
+            _ => None,
+        });
+        idle.map(|(addr, entry, until)| Candidate {
+            addr,
+            failures: entry.failures(),
+            retry_in: until.since(now),
         })
         .collect()
     }
+
+    /// Whether anything worth keeping changed since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Instant) -> Option<Instant> {
+    Some(a.map_or(b, |a| a.min(b)))
 }

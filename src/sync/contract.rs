@@ -178,7 +178,7 @@ pub enum Output {
         peer: PeerId,
         why: Why,
     },
-    /// Do not talk to it for `limits::BAN`; a `Drop` goes before.
+    /// Do not talk to it for `limits::BAN`; the `Drop` follows.
     Ban {
         peer: PeerId,
         why: Why,

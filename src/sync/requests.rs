@@ -190,10 +190,10 @@ impl Sync {
         let Some(peer) = self.peers.get_mut(&id).filter(|p| !p.leaving) else { return };
         peer.leaving = true;
         self.return_all(now, id, None);
-        self.out.push_back(Output::Drop { peer: id, why });
         if ban {
             self.out.push_back(Output::Ban { peer: id, why });
         }
+        self.out.push_back(Output::Drop { peer: id, why });
     }
 
     /// Asks hungry peers for blocks, those with the fewest requests out first, one at a time (R09).

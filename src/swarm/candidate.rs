@@ -1,0 +1,112 @@
+//! What is known of one address, and how long it waits after a failure.
+
+use std::time::Duration;
+
+use super::End;
+use crate::limits;
+use crate::rng::Rng;
+use crate::time::Instant;
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    state: State,
+    pub(super) configured: bool,
+    /// A session there was useful once.
+    pub(super) proven: bool,
+    /// It is an address of this process.
+    pub(super) ourselves: bool,
+    failures: u32,
+    /// The peer that answered there last. Entries with the same id are aliases of one peer (P06).
+    pub(super) id: Option<Vec<u8>>,
+    /// Serial of its latest use.
+    pub(super) used: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not dialed before `until`.
+    Idle {
+        until: Instant,
+    },
+    Dialing,
+    Connected {
+        since: Instant,
+        useful: bool,
+    },
+}
+
+impl Entry {
+    pub(super) fn new(now: Instant, configured: bool, used: u64) -> Entry {
+        Entry {
+            state: State::Idle { until: now },
+            configured,
+            proven: false,
+            ourselves: false,
+            failures: 0,
+            id: None,
+            used,
+        }
+    }
+
+    pub(super) fn kept(until: Instant, proven: bool, failures: u32, id: Option<Vec<u8>>) -> Entry {
+        let failures = failures.min(limits::BACKOFF_DOUBLINGS);
+        Entry { state: State::Idle { until }, proven, failures, id, ..Entry::new(until, false, 0) }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    pub(super) fn set_state(&mut self, next: State) {
+        debug_assert!(
+            matches!(
+                (self.state, next),
+                (State::Idle { .. }, State::Dialing | State::Idle { .. })
+                    | (State::Dialing, State::Connected | State::Idle { .. })
+                    | (State::Connected, State::Idle { .. })
+            ),
+            "{:?} -> {next:?}",
+            self.state
+        );
+        self.state = next;
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(super) fn may_be_forgotten(&self) -> bool {
+        !self.configured && !self.ourselves && matches!(self.state, State::Idle { .. })
+    }
+
+    /// A dial or a connection ended: how long it waits now (P04). `useful`: how long a connection
+    /// on which blocks moved was up.
+    pub(super) fn closed(&mut self, now: Instant, useful: Duration, end: End, rng: &mut Rng) {
+        self.proven |= useful > Duration::ZERO;
+        let served = useful >= limits::USEFUL_UPTIME;
+        if served {
+            self.failures = 0;
+        }
+        let doublings = self.failures.min(limits::BACKOFF_DOUBLINGS);
+        // A short session that ended in good order counts as well: what it shows is a peer that
+        // leaves at once whenever it is dialed.
+        if !served && end != End::Duplicate {
+            self.failures = (self.failures + 1).min(limits::BACKOFF_DOUBLINGS);
+        }
+        let wait = if end == End::Duplicate {
+            limits::BACKOFF_FIRST
+        } else {
+            (limits::BACKOFF_FIRST * (1 << doublings)).min(limits::BACKOFF_MAX)
+        };
+        let until = now + rng.jitter(wait, limits::BACKOFF_JITTER_PERCENT);
+        self.set_state(State::Idle { until });
+    }
+
+    /// It did wrong and cannot be banned: it waits as long as any.
+    pub(super) fn punish(&mut self, now: Instant) {
+        self.failures = limits::BACKOFF_DOUBLINGS;
+        if let State::Idle { .. } = self.state {
+            self.set_state(State::Idle { until: now + limits::BACKOFF_MAX });
+        }
+    }
+}
