@@ -277,7 +277,8 @@ mod tests {
             let (mut held, mut model) = (Holdings::default(), BTreeSet::new());
             for _ in 0..30 {
                 let start = rng.below(3 * PAGE);
-                let end = start + rng.below(if rng.one_in(2) { 2 * PAGE } else { 40 });
+                let wide = rng.one_in(2);
+                let end = start + rng.below(if wide { 2 * PAGE } else { 40 });
                 match rng.below(4) {
                     0 => {
                         assert!(held.clear(start, end, ROOM));
