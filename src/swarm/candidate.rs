@@ -29,10 +29,7 @@ pub(super) enum State {
         until: Instant,
     },
     Dialing,
-    Connected {
-        since: Instant,
-        useful: bool,
-    },
+    Connected,
 }
 
 impl Entry {

@@ -14,8 +14,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
-use super::candidate::{Entry, State};
 use super::Swarm;
+use super::candidate::{Entry, State};
 use crate::limits;
 use crate::time::{Instant, Wall};
 

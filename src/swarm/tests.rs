@@ -3,9 +3,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Caps, Corrupt, End, Source, Swarm};
-use crate::swarm::candidate::State;
 use crate::limits;
 use crate::rng::Rng;
+use crate::swarm::candidate::State;
 use crate::time::{Instant, Wall};
 
 const T0: Instant = Instant(1_000_000);

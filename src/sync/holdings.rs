@@ -282,7 +282,9 @@ mod tests {
                 match rng.below(4) {
                     0 => {
                         assert!(held.clear(start, end, ROOM));
-                        (start..end).for_each(|b| drop(model.remove(&b)));
+                        (start..end).for_each(|b| {
+                            model.remove(&b);
+                        });
                     }
                     1 => {
                         let start = start / 8 * 8;
