@@ -367,6 +367,8 @@ impl Mirror {
         }
         self.told = Some(self.planned);
         let Figures { files, bytes, .. } = self.figures;
+        // What was wanted for this version is here: nothing is wanted now.
+        self.rebuild = true;
         self.outputs.push_back(Output::Complete { version: self.planned, files, bytes });
         Ok(Step::More)
     }

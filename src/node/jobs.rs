@@ -445,7 +445,8 @@ impl Node {
         let Some(feed) = content else { return };
         let Some(status) = self.sync.feed_status(feed, &self.feeds) else { return };
         let Some(open) = self.feeds.get(feed) else { return };
-        if status.missing == 0 || status.peers == 0 {
+        let moving = status.in_flight > 0 || status.arriving > 0;
+        if status.missing == 0 || status.peers == 0 || !moving {
             return;
         }
         let done = status.wanted.saturating_sub(status.missing);

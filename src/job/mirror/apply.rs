@@ -181,7 +181,7 @@ impl Mirror {
             self.drop_pending(cx, seq, &stat);
             return Ok(true);
         }
-        let Some(present) = self.present(cx, budget, &path, &[seq, standing])? else {
+        let Some(present) = self.present(cx, budget, &path, Some(seq), standing)? else {
             return Ok(false);
         };
         let in_the_way = match present {
@@ -302,14 +302,17 @@ impl Mirror {
         Err(std::io::Error::from(ErrorKind::AlreadyExists).into())
     }
 
-    /// What stands at a path: `Ours` if its size and time, or its content, is that of one of these
-    /// entries (0: none). `None`: the budget is spent before that is known.
+    /// What stands at a path: `Ours` if its size and time are those of the entry `written` there by
+    /// us (0: none), or its content is that of this or the `other` entry. Size and time alone say
+    /// nothing of an entry that we have not written: a user may save a file of the same size in the
+    /// same millisecond. `None`: the budget is spent before that is known.
     pub(super) fn present(
         &mut self,
         cx: &mut Cx<'_>,
         budget: &mut Budget,
         path: &Path,
-        entries: &[u32],
+        other: Option<u32>,
+        written: u32,
     ) -> Result<Option<Present>, StoreError> {
         if self.comparing.as_ref().is_none_or(|comparing| comparing.path != path) {
             if let Some(other) = self.comparing.take() {
@@ -331,9 +334,11 @@ impl Mirror {
                 Kind::Symlink | Kind::Other => return Ok(Some(Present::Foreign)),
             }
             let mut candidates = Vec::new();
-            for &seq in entries.iter().filter(|&&seq| seq != 0) {
+            let entries = other.into_iter().chain([written]);
+            for seq in entries.filter(|&seq| seq != 0) {
                 let Some((_, stat)) = entry(&mut self.nodes(cx), seq)? else { continue };
-                if stat.size == meta.size && stat.same_mtime(meta.mtime_ns) {
+                let same = stat.size == meta.size && stat.same_mtime(meta.mtime_ns);
+                if same && seq == written {
                     return Ok(Some(Present::Ours));
                 }
                 if stat.size == meta.size {

@@ -108,7 +108,7 @@ impl Mirror {
         });
         if let (Some((old_seq, old_stat)), None) = (same_blocks, superseded) {
             // Only time or mode changed: the file that stands there gets them.
-            let Some(present) = self.present(cx, budget, path, &[standing])? else {
+            let Some(present) = self.present(cx, budget, path, None, standing)? else {
                 return Ok(false);
             };
             if present == Present::Ours && self.is_stored(cx, &stat) {
@@ -166,7 +166,7 @@ impl Mirror {
         let superseded = self.pending.get(&old).copied();
         let standing = self.journal.get(name).or(superseded).unwrap_or(old);
         if standing != 0 {
-            let Some(present) = self.present(cx, budget, path, &[standing])? else {
+            let Some(present) = self.present(cx, budget, path, None, standing)? else {
                 return Ok(false);
             };
             match present {
