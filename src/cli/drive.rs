@@ -35,7 +35,11 @@ impl Drive {
     pub fn open(off: Offline, dir: &Path) -> Result<Drive, Failure> {
         let (inside, prefix, content) = match place::store(dir)? {
             Holds::Drive => (dir.join(".dat"), ["metadata.", "content."], Content::External),
-            Holds::Core => (dir.to_owned(), ["", "content."], Content::File),
+            Holds::Seed => (dir.to_owned(), ["metadata.", "content."], Content::File),
+            Holds::Core => {
+                let what = format!("{}: a bare feed, not a drive", dir.display());
+                return Err(Failure::new(Kind::NotFound, what).hint("use gannet core get or info"));
+            }
             Holds::Seeds => {
                 let what = format!("{}: many feeds are kept here", dir.display());
                 return Err(Failure::new(Kind::NotFound, what).hint("name one of its directories"));

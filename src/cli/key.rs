@@ -69,6 +69,7 @@ impl Owned {
         let file = match holds {
             Holds::Drive => dir.join(".dat/metadata.key"),
             Holds::Core => dir.join("key"),
+            Holds::Seed => dir.join("metadata.key"),
             Holds::Seeds => {
                 let what = format!("{}: many feeds are kept here", dir.display());
                 return Err(Failure::new(Kind::NotFound, what).hint("name one of its directories"));
@@ -85,7 +86,7 @@ impl Owned {
     /// The directory of secret keys, and the path in it.
     fn place(&self) -> Result<(PathBuf, PathBuf), Failure> {
         match self.holds {
-            Holds::Drive => {
+            Holds::Drive | Holds::Seed => {
                 let keys = place::secret_keys().ok_or_else(place::homeless)?;
                 Ok((keys, secret::place(&self.public)))
             }
@@ -97,7 +98,9 @@ impl Owned {
         let (keys, path) = self.place()?;
         let mut off = Offline::looking();
         let found = match self.holds {
-            Holds::Drive => off.wait_io(|disk| secret::load(disk, &keys, &self.public)),
+            Holds::Drive | Holds::Seed => {
+                off.wait_io(|disk| secret::load(disk, &keys, &self.public))
+            }
             Holds::Core | Holds::Seeds => {
                 let dir = off.root(&keys, false)?;
                 off.wait_io(|disk| secret::load_from(disk, dir, &path, &self.public))
@@ -171,7 +174,7 @@ fn import(feed: &Owned) -> Outcome {
     let (keys, path) = feed.place()?;
     let mut off = Offline::writing();
     let saved = match feed.holds {
-        Holds::Drive => secret::save(&mut *off.disk, &keys, &pair),
+        Holds::Drive | Holds::Seed => secret::save(&mut *off.disk, &keys, &pair),
         Holds::Core | Holds::Seeds => {
             let dir = off.root(&keys, false)?;
             secret::save_at(&mut *off.disk, dir, &path, &pair)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::peek::Peek;
+use super::place;
 use crate::crypto::sign::{KeyPair, PublicKey};
 use crate::failure::{Failure, Kind};
 use crate::feed::Feed;
@@ -92,8 +93,14 @@ pub struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    pub fn core(path: &'a Path) -> At<'a> {
+    /// A new bare feed.
+    pub fn new_core(path: &'a Path) -> At<'a> {
         At { path, prefix: "", content: Content::File }
+    }
+
+    /// The bare feed that is there.
+    pub fn core(path: &'a Path) -> Result<At<'a>, Failure> {
+        Ok(At { path, prefix: place::core(path)?, content: Content::File })
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Holds {
     Drive,
     /// A bare feed: `DIR/key`.
     Core,
+    /// What `seed` keeps, a drive or a feed: `DIR/metadata.key`.
+    Seed,
     /// Seeds: folders named by their keys.
     Seeds,
 }
@@ -22,11 +24,20 @@ pub fn secret_keys() -> Option<PathBuf> {
 
 /// Where `seed` keeps what it serves.
 pub fn seeds() -> Option<PathBuf> {
+    data().map(|data| data.join("seeds"))
+}
+
+/// Where `core get` and `core tail` keep what they fetched.
+pub fn feeds() -> Option<PathBuf> {
+    data().map(|data| data.join("feeds"))
+}
+
+fn data() -> Option<PathBuf> {
     std::env::var_os("XDG_DATA_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .or_else(|| home().map(|home| home.join(".local/share")))
-        .map(|data| data.join("gannet/seeds"))
+        .map(|data| data.join("gannet"))
 }
 
 fn home() -> Option<PathBuf> {
@@ -55,6 +66,8 @@ pub fn store(dir: &Path) -> Result<Holds, Failure> {
         Ok(Holds::Drive)
     } else if dir.join("key").exists() {
         Ok(Holds::Core)
+    } else if dir.join("metadata.key").exists() {
+        Ok(Holds::Seed)
     } else if holds_seeds(dir) {
         Ok(Holds::Seeds)
     } else {
@@ -86,15 +99,17 @@ pub fn seeds_in(dir: &Path) -> Vec<PathBuf> {
 pub fn inside(dir: &Path, holds: Holds) -> PathBuf {
     match holds {
         Holds::Drive => dir.join(".dat"),
-        Holds::Core | Holds::Seeds => dir.to_owned(),
+        Holds::Core | Holds::Seed | Holds::Seeds => dir.to_owned(),
     }
 }
 
-/// Checks that `dir` holds a bare feed.
-pub fn core(dir: &Path) -> Result<(), Failure> {
+/// What stands before the names of the files of the bare feed in `dir`, made here or seeded.
+pub fn core(dir: &Path) -> Result<&'static str, Failure> {
     directory(dir)?;
-    if dir.join("key").exists() {
-        return Ok(());
+    for prefix in ["", "metadata."] {
+        if dir.join(format!("{prefix}key")).exists() {
+            return Ok(prefix);
+        }
     }
     let drive = dir.join(".dat/metadata.key").exists();
     Err(Failure::new(Kind::NotFound, format!("{}: no feed here", dir.display())).hint(if drive {

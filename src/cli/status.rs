@@ -49,9 +49,10 @@ fn stored(dir: &Path, holds: Holds) -> Result<Status, Failure> {
     match holds {
         Holds::Drive => drive(dir, &mut status)?,
         Holds::Core => core(dir, &mut status)?,
+        Holds::Seed => seed(dir, &mut status)?,
         Holds::Seeds => {
-            for seed in place::seeds_in(dir) {
-                core(&seed, &mut status)?;
+            for dir in place::seeds_in(dir) {
+                seed(&dir, &mut status)?;
             }
         }
     }
@@ -62,10 +63,14 @@ fn stored(dir: &Path, holds: Holds) -> Result<Status, Failure> {
 }
 
 fn core(dir: &Path, status: &mut Status) -> Result<(), Failure> {
-    place::core(dir)?;
-    let opened = Opened::open(Offline::looking(), At::core(dir), None, None)?;
+    let opened = Opened::open(Offline::looking(), At::core(dir)?, None, None)?;
     status.feeds.push(feed(opened.feed(), Role::Core, dir.join("secret_key").exists()));
     Ok(())
+}
+
+fn seed(dir: &Path, status: &mut Status) -> Result<(), Failure> {
+    // A bare feed has no entries to count.
+    if dir.join("content.key").exists() { drive(dir, status) } else { core(dir, status) }
 }
 
 fn drive(dir: &Path, status: &mut Status) -> Result<(), Failure> {

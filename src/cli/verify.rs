@@ -50,7 +50,8 @@ impl Arguments {
         let mut report = Report { json: global.json, bad: 0 };
         let blocks = match holds {
             Holds::Core => core(&self.dir, &mut report)?,
-            Holds::Drive | Holds::Seeds => drive(&self.dir, &mut report)?,
+            Holds::Seed if !self.dir.join("content.key").exists() => core(&self.dir, &mut report)?,
+            Holds::Drive | Holds::Seed | Holds::Seeds => drive(&self.dir, &mut report)?,
         };
         report.end(&self.dir, blocks, global)
     }
@@ -103,7 +104,7 @@ impl Report {
 }
 
 fn core(dir: &Path, report: &mut Report) -> Result<u64, Failure> {
-    let mut opened = Opened::open(Offline::looking(), At::core(dir), None, None)?;
+    let mut opened = Opened::open(Offline::looking(), At::core(dir)?, None, None)?;
     let Opened { off, store, .. } = &mut opened;
     verify(off, store, dir, None, |damage| report.bad("core", damage, None))
 }

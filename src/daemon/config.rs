@@ -42,8 +42,8 @@ pub enum Run {
         only: Vec<String>,
     },
     /// Keep and serve drives or bare feeds whole, without a folder of files. Each in
-    /// `dir/<64 hex>/`: SLEEP files of the linked feed without prefix (so that it is a bare feed
-    /// for `core get`), those of a drive's content feed as `content.*`.
+    /// `dir/<64 hex>/`: SLEEP files of the linked feed as `metadata.*`, those of a drive's content
+    /// feed as `content.*`.
     Seed { links: Vec<Link>, dir: PathBuf },
     /// Serve the bare feed in `dir` (SLEEP files without prefix), whoever wrote it. Blocks of our
     /// own feed come in through the control socket (`node::control::What::Append`).

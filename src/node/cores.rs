@@ -47,9 +47,9 @@ pub struct Core {
 impl Core {
     fn new(options: CoreOptions) -> Core {
         let cursor = match options.blocks {
-            Blocks::Range { from, .. } | Blocks::From { from } => Some(from),
+            Blocks::Range { from, .. } => Some(from),
             Blocks::All | Blocks::Follow => Some(0),
-            Blocks::Tail { .. } | Blocks::Last { .. } => None,
+            Blocks::From { .. } | Blocks::Last { .. } | Blocks::Tail { .. } => None,
         };
         Core { blocks: options.blocks, show: options.show, cursor, over: false }
     }
@@ -64,12 +64,23 @@ impl Core {
         match (self.blocks, self.cursor) {
             (Blocks::Range { from, to }, _) => range(from, to),
             (Blocks::All | Blocks::Follow, _) => Wanted::All,
-            (Blocks::Tail { .. } | Blocks::Last { .. }, None) => Wanted::Nothing,
-            (Blocks::From { from }, _)
-            | (Blocks::Tail { .. } | Blocks::Last { .. }, Some(from)) => {
-                range(from, crate::limits::MAX_SAFE_INTEGER)
-            }
+            // With the first block comes the proof of the feed's length.
+            (_, None) => range(0, 1),
+            (_, Some(from)) => range(from, crate::limits::MAX_SAFE_INTEGER),
         }
+    }
+
+    /// Takes what is counted from the end of a feed of `length` blocks as block numbers.
+    fn settle(&mut self, length: u64) {
+        let from = match self.blocks {
+            Blocks::From { from } => from,
+            Blocks::Last { count } | Blocks::Tail { count } => length.saturating_sub(count),
+            Blocks::Range { .. } | Blocks::All | Blocks::Follow => return,
+        };
+        if self.ends() {
+            self.blocks = Blocks::Range { from, to: length.max(from) };
+        }
+        self.cursor = Some(from);
     }
 
     /// Whether a block is to be handed out.
@@ -77,7 +88,8 @@ impl Core {
         !matches!(self.blocks, Blocks::Range { to, .. } if block >= to)
     }
 
-    fn ends(&self) -> bool {
+    /// Whether the run ends when everything wanted is here.
+    pub(super) fn ends(&self) -> bool {
         !matches!(self.blocks, Blocks::Tail { .. } | Blocks::Follow)
     }
 }
@@ -93,7 +105,10 @@ impl Node {
         options: CoreOptions,
     ) -> TopicId {
         let writable = store.is_writable();
-        let core = Core::new(options);
+        let mut core = Core::new(options);
+        if writable {
+            core.settle(store.feed().length());
+        }
         let wanted = if writable { Wanted::Nothing } else { core.wanted() };
         let follow = !core.ends();
         let id = self.add_topic(now, dir, folder, store, Role::Core, What::Core(core));
@@ -105,22 +120,20 @@ impl Node {
         core.wanted()
     }
 
-    /// Once a second: a tail that learned how long the feed is knows where it begins.
-    pub(super) fn tick_core(&mut self, now: Instant, topic: TopicId) {
-        let Some(entry) = self.topics.get_mut(&topic) else { return };
+    /// Whether the run waited for the feed's length, which is proven now: block 0 is here, and a
+    /// peer has said what it has. What is counted from the end becomes block numbers.
+    pub(super) fn core_settles(&mut self, now: Instant, topic: TopicId) -> bool {
+        let Some(entry) = self.topics.get_mut(&topic) else { return false };
         let feed = entry.first;
-        let What::Core(core) = &mut entry.what else { return };
-        let (Blocks::Tail { count } | Blocks::Last { count }, None) = (core.blocks, core.cursor)
-        else {
-            return;
-        };
-        let reach = self.sync.reach(feed);
-        if reach == 0 {
-            return;
+        let What::Core(core) = &mut entry.what else { return false };
+        if core.cursor.is_some() {
+            return false;
         }
-        core.cursor = Some(reach.saturating_sub(count));
+        let known = self.feeds.get(feed).map_or(0, |open| open.store.feed().length());
+        core.settle(known.max(self.sync.reach(feed)));
         let wanted = core.wanted();
         self.sync.handle(now, Input::SetWanted { feed, wanted }, &self.feeds);
+        true
     }
 
     /// Everything wanted of a bare feed is here and durable.

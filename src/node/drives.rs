@@ -269,6 +269,10 @@ impl Node {
             let (key, bytes) = (Key(*open.store.feed().key()), open.store.feed().byte_length());
             let role = open.role;
             let Some(topic) = self.topics.get_mut(&id) else { continue };
+            if matches!(topic.what, What::Core(_)) && self.core_settles(now, id) {
+                continue;
+            }
+            let Some(topic) = self.topics.get_mut(&id) else { continue };
             if matches!(topic.what, What::Core(_)) || role == Role::Core {
                 if topic.complete_at != Some(length) {
                     topic.complete_at = Some(length);

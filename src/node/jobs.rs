@@ -48,7 +48,7 @@ pub struct Share {
 /// A folder that follows a drive.
 pub struct Clone {
     mirror: Mirror,
-    once: bool,
+    pub(super) once: bool,
     version: Option<u64>,
     /// The metadata feed is whole, as far as a peer that is connected knows.
     heard: bool,
@@ -426,10 +426,9 @@ impl Node {
     }
 
     /// Once a second.
-    pub(super) fn tick_drives(&mut self, now: Instant) {
+    pub(super) fn tick_drives(&mut self) {
         let all: Vec<TopicId> = self.topics.keys().copied().collect();
         for topic in all {
-            self.tick_core(now, topic);
             self.progress(topic);
         }
     }

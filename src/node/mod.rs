@@ -271,7 +271,11 @@ impl Node {
 
     fn signal(&mut self, now: Instant, signal: Signal) {
         match signal {
-            Signal::Stop => self.stop(now, crate::failure::Kind::Interrupted.code()),
+            Signal::Stop => {
+                let interrupted = self.topics.values().any(|topic| topic.what.ends());
+                let code = if interrupted { crate::failure::Kind::Interrupted.code() } else { 0 };
+                self.stop(now, code);
+            }
             Signal::Status => self.status_wanted = true,
             Signal::Reload => self.rescan(now),
             Signal::Child => {}
@@ -290,7 +294,7 @@ impl Node {
         self.sync.handle(now, sync::Input::Tick, &self.feeds);
         self.tick_peers(now);
         self.tick_feeds(now, disk);
-        self.tick_drives(now);
+        self.tick_drives();
     }
 
     /// The tick is needed while anybody is connected or anything is asked or written; an idle

@@ -75,6 +75,17 @@ impl Topic {
     }
 }
 
+impl What {
+    /// Whether the run is meant to end by itself: being stopped then is being interrupted.
+    pub fn ends(&self) -> bool {
+        match self {
+            What::Core(core) => core.ends(),
+            What::Clone(clone) => clone.once,
+            What::Share(_) | What::Keep => false,
+        }
+    }
+}
+
 /// What is done with a topic beyond keeping its feeds.
 pub enum What {
     /// A bare feed.

@@ -3,7 +3,7 @@
 
 mod bad_input;
 mod core;
-mod drive;
 mod help;
 mod key;
+mod running;
 mod support;

@@ -1,9 +1,10 @@
 //! Running the binary in a home of its own.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// A command that takes longer hangs.
@@ -39,9 +40,75 @@ impl Home {
         self.feed(words, b"")
     }
 
+    /// Starts a command that stays, talking JSON and to this machine only.
+    pub fn start<S: AsRef<OsStr>>(&self, words: &[S]) -> Running {
+        let mut command = self.command(words);
+        command.args(["--json", "--listen", "127.0.0.1", "--no-discovery"]);
+        Running::start(command)
+    }
+
     /// Runs with this standard input.
     pub fn feed<S: AsRef<OsStr>>(&self, words: &[S], input: &[u8]) -> Done {
         finish(self.command(words), input)
+    }
+}
+
+/// A long-running command whose lines are read as they come. Killed when dropped.
+pub struct Running {
+    pub child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines() {
+                let Ok(line) = line else { return };
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Running { child, lines }
+    }
+
+    /// The next line.
+    #[track_caller]
+    pub fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line on standard output")
+    }
+
+    /// The next event of this name, whatever comes before.
+    #[track_caller]
+    pub fn event(&self, name: &str) -> serde_json::Value {
+        loop {
+            let event: serde_json::Value = serde_json::from_str(&self.line()).unwrap();
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Stops it in order; the exit code.
+    pub fn stop(mut self) -> i32 {
+        self.signal(rustix::process::Signal::TERM);
+        end(&mut self.child)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

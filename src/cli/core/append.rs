@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::ask::{self, ask};
 use crate::cli::offline::{At, Offline, Opened};
-use crate::cli::{Global, Outcome, place, put};
+use crate::cli::{Global, Outcome, put};
 use crate::failure::{Failure, Kind};
 use crate::limits;
 use crate::node::control::{Block, Request};
@@ -34,7 +34,6 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
-        place::core(&self.dir)?;
         let mut to = Target::find(&self.dir)?;
         let mut cutter = Cutter::new(self.block);
         let mut piece = vec![0; limits::CONTROL_BATCH_BYTES];
@@ -71,10 +70,11 @@ enum Target {
 
 impl Target {
     fn find(dir: &Path) -> Result<Target, Failure> {
+        let at = At::core(dir)?;
         if ask::is_there(dir)? {
             return Ok(Target::Process(dir.to_owned()));
         }
-        let mut opened = Opened::open(Offline::writing(), At::core(dir), None, None)?;
+        let mut opened = Opened::open(Offline::writing(), at, None, None)?;
         if !opened.store.is_writable() {
             let what = format!("{}: the feed's secret key is not here", dir.display());
             return Err(Failure::new(Kind::Permission, what)

@@ -35,7 +35,7 @@ impl Arguments {
         let pair = KeyPair::from_seed(*seed);
         let public = pair.public();
         let keys = Keys { public, secret: Some(pair), keep_secret: true };
-        Opened::create(Offline::writing(), At::core(&self.dir), &keys)?.close()?;
+        Opened::create(Offline::writing(), At::new_core(&self.dir), &keys)?.close()?;
         let link = Link { key: Key(public), version: None, path: String::new() };
         put(match global.json {
             true => format!("{}\n", serde_json::json!({"link": link.to_string(), "key": link.key})),

@@ -35,7 +35,7 @@ pub struct Arguments {
     /// The bytes of the blocks and nothing between them
     #[arg(long)]
     raw: bool,
-    /// Where the blocks of a link are kept [default: among the seeds]
+    /// Where a link's blocks are kept [default: ~/.local/share/gannet/feeds]
     #[arg(long)]
     dir: Option<PathBuf>,
     #[command(flatten)]
@@ -46,10 +46,7 @@ impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
         let after = after(self.raw);
         let (link, dir) = match self.source {
-            Source::Dir(dir) => {
-                crate::cli::place::core(&dir)?;
-                return print(&dir, self.blocks, &after);
-            }
+            Source::Dir(dir) => return print(&dir, self.blocks, &after),
             Source::Link(link) => {
                 let dir = kept(&link, self.dir)?;
                 (link, dir)
@@ -78,14 +75,14 @@ pub fn after(raw: bool) -> Vec<u8> {
 
 /// Whether no peer is needed.
 fn here(dir: &Path, key: [u8; 32], from: u64, to: u64) -> bool {
-    dir.join("key").exists()
-        && Opened::open(Offline::looking(), At::core(dir), Some(key), None)
-            .is_ok_and(|opened| opened.feed().have().count_range(from, to - from) == to - from)
+    At::core(dir)
+        .and_then(|at| Opened::open(Offline::looking(), at, Some(key), None))
+        .is_ok_and(|opened| opened.feed().have().count_range(from, to - from) == to - from)
 }
 
 /// Prints what lies in `dir`; nothing, if any of it is missing.
 fn print(dir: &Path, range: Range, after: &[u8]) -> Outcome {
-    let mut opened = Opened::open(Offline::looking(), At::core(dir), None, None)?;
+    let mut opened = Opened::open(Offline::looking(), At::core(dir)?, None, None)?;
     let length = opened.feed().length();
     let to = range.to.unwrap_or(length);
     if to > length || (range.from >= length && range.from > 0) {

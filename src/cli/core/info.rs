@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::source::{Source, kept};
 use crate::cli::offline::{At, Offline, Opened};
-use crate::cli::{Global, Outcome, place, put};
+use crate::cli::{Global, Outcome, put};
 use crate::link::Key;
 use crate::text::Size;
 
 /// Key, length and blocks of a feed that is here
 #[derive(Args)]
 pub struct Arguments {
-    /// The feed's directory, or the link of one kept among the seeds
+    /// The feed's directory, or the link of one fetched before
     #[arg(value_parser = Source::parse, value_name = "DIR|LINK")]
     source: Source,
 }
@@ -25,8 +25,7 @@ impl Arguments {
             Source::Dir(dir) => dir,
             Source::Link(link) => kept(&link, None)?,
         };
-        place::core(&dir)?;
-        let opened = Opened::open(Offline::looking(), At::core(&dir), None, None)?;
+        let opened = Opened::open(Offline::looking(), At::core(&dir)?, None, None)?;
         let feed = opened.feed();
         let (key, discovery) = (Key(*feed.key()), Key(*feed.discovery_key()));
         let (length, have, bytes) = (feed.length(), feed.have().count(), feed.byte_length());

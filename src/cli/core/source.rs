@@ -34,11 +34,11 @@ fn looks_like_a_link(text: &str) -> bool {
         || (text.len() > 32 && text.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Where the blocks of a linked feed are kept: `dir`, or among the seeds.
+/// Where the blocks of a linked feed are kept: `dir`, or our own place for them.
 pub fn kept(link: &Link, dir: Option<PathBuf>) -> Result<PathBuf, Failure> {
     match dir {
         Some(dir) => Ok(dir),
-        None => Ok(place::seeds().ok_or_else(place::homeless)?.join(link.key.to_string())),
+        None => Ok(place::feeds().ok_or_else(place::homeless)?.join(link.key.to_string())),
     }
 }
 

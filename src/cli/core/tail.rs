@@ -8,11 +8,12 @@ use super::get::{after, show};
 use super::source::{Source, kept};
 use crate::cli::network::Network;
 use crate::cli::offline::{At, Offline, Opened};
-use crate::cli::{Global, Outcome, place};
+use crate::cli::{Global, Outcome};
 use crate::daemon::{
     self,
     config::{Blocks, Run, Show},
 };
+use crate::failure::{Failure, Kind};
 use crate::link::{Key, Link};
 
 /// Print the last blocks of a feed, and with -f those that follow
@@ -34,7 +35,7 @@ pub struct Arguments {
     /// The bytes of the blocks and nothing between them
     #[arg(long)]
     raw: bool,
-    /// Where the blocks of a link are kept [default: among the seeds]
+    /// Where a link's blocks are kept [default: ~/.local/share/gannet/feeds]
     #[arg(long)]
     dir: Option<PathBuf>,
     #[command(flatten)]
@@ -49,14 +50,18 @@ impl Arguments {
                 (link, dir)
             }
             Source::Dir(dir) => {
-                place::core(&dir)?;
-                let mut opened = Opened::open(Offline::looking(), At::core(&dir), None, None)?;
+                let mut opened = Opened::open(Offline::looking(), At::core(&dir)?, None, None)?;
                 if !self.follow {
                     let length = opened.feed().length();
                     let from = length.saturating_sub(self.count);
                     return show(&mut opened, from, length, &after(self.raw));
                 }
                 let key = Key(*opened.feed().key());
+                if !dir.join("key").exists() {
+                    let what = format!("{}: kept by gannet seed", dir.display());
+                    return Err(Failure::new(Kind::Usage, what)
+                        .hint(format!("follow its link: dat://{key}")));
+                }
                 (Link { key, version: None, path: String::new() }, dir)
             }
         };

@@ -1,1 +1,0 @@
-//! Drives on the command line.
