@@ -6,8 +6,12 @@
 //! `fuzz/targets` and its `[[bin]]` in `fuzz/Cargo.toml`. The smoke test says what was forgotten.
 
 pub mod codec;
+pub mod control;
 pub mod dat;
 pub mod discovery;
+mod disk;
+pub mod drive;
+pub mod store;
 
 pub struct Target {
     /// Also the name of its file in `fuzz/targets`.
@@ -26,4 +30,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dat_message", run: dat::message, seeds: dat::message_seeds },
     Target { name: "multicast", run: discovery::multicast, seeds: discovery::multicast_seeds },
     Target { name: "resolve", run: discovery::resolve, seeds: discovery::resolve_seeds },
+    Target { name: "drive_node", run: drive::node, seeds: drive::node_seeds },
+    Target { name: "drive_walk", run: drive::walk, seeds: drive::walk_seeds },
+    Target { name: "drive_ignore", run: drive::ignore, seeds: drive::ignore_seeds },
+    Target { name: "control_line", run: control::line, seeds: control::line_seeds },
+    Target { name: "store_feed", run: store::feed, seeds: store::feed_seeds },
 ];
