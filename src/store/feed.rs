@@ -16,6 +16,7 @@ use crate::crypto::hash::{self, Node};
 use crate::crypto::sign::{KeyPair, PublicKey, Signature};
 use crate::feed::proof::{self, Accepted, Nodes, Proof, Verdict};
 use crate::feed::{Feed, Fork, Refusal, flat};
+use crate::limits;
 use crate::time::Instant;
 
 /// Where the blocks' bytes are.
@@ -123,7 +124,9 @@ pub(super) fn raw_node(
         return Ok(None);
     };
     let size = u64::from_be_bytes(size);
-    Ok((hash != [0; 32] || size != 0).then_some(Node { index, size, hash }))
+    // A damaged entry is as good as none, and sizes that can be added up need no checks further on.
+    let there = (hash != [0; 32] || size != 0) && size <= limits::MAX_SAFE_INTEGER;
+    Ok(there.then_some(Node { index, size, hash }))
 }
 
 pub(super) fn raw_signature(
