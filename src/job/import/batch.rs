@@ -159,10 +159,13 @@ impl Batch {
                     self.stage = Stage::CommitContent;
                 }
                 Stage::CommitContent => {
-                    let (from, now) = (self.announced, cx.now);
+                    let (from, now, dir) = (self.announced, cx.now, cx.dir);
                     let (disk, content) = cx.content()?;
                     let to = content.feed().length();
                     if to > from {
+                        // What is signed must not be lost by a power cut while its size and time
+                        // are kept: nobody would look at the file again.
+                        disk.sync_fs(dir)?;
                         content.commit(disk, now)?;
                         tree.outputs.push_back(Output::Grew { which: Which::Content, from, to });
                         self.announced = to;
