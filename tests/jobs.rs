@@ -18,7 +18,7 @@ use gannet::job::mirror::{Mirror, Options};
 use gannet::job::{Budget, Cx, Nodes, Output, Step, Which};
 use gannet::rng::Rng;
 use gannet::store::disk::{Dir, Disk};
-use gannet::store::{Content, FeedStore, Keys, StoreError};
+use gannet::store::{Content, FeedStore, Keys, Opening, StoreError};
 use gannet::sys::Change;
 use gannet::time::{Instant, Wall};
 use std::time::Duration;
@@ -39,6 +39,23 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> T {
 
 fn keys() -> KeyPair {
     KeyPair::from_seed([7; 32])
+}
+
+/// Opens a feed, however long the disk takes.
+fn open(
+    disk: &mut SimDisk,
+    dir: Dir,
+    prefix: &str,
+    (key, secret): (Option<[u8; 32]>, Option<KeyPair>),
+    content: Content,
+) -> Result<FeedStore, StoreError> {
+    let mut opening = Opening::new(dir, prefix, key, secret, content);
+    loop {
+        match opening.step(disk) {
+            Err(StoreError::NotYet) => {}
+            opened => return opened,
+        }
+    }
 }
 
 /// A folder that is published.
@@ -80,13 +97,10 @@ impl Share {
         let dir = disk.open_root(Path::new("/share"), false).unwrap();
         let stores = disk.open_dir(dir, Path::new(".dat")).unwrap();
         let inner = keys().content_pair();
-        let metadata = retry(|| {
-            FeedStore::open(&mut disk, stores, "metadata.", None, Some(keys()), Content::File)
-        });
-        let content = retry(|| {
-            let inner = inner.clone();
-            FeedStore::open(&mut disk, stores, "content.", None, Some(inner), Content::External)
-        });
+        let keys = (None, Some(keys()));
+        let metadata = open(&mut disk, stores, "metadata.", keys, Content::File).unwrap();
+        let keys = (None, Some(inner));
+        let content = open(&mut disk, stores, "content.", keys, Content::External).unwrap();
         Share::with(device, disk, dir, metadata, content)
     }
 
@@ -241,15 +255,11 @@ impl Copy {
         let dir = disk.open_root(Path::new(root), false).unwrap();
         let stores = disk.open_dir(dir, Path::new(".dat")).unwrap();
         let key = Some(keys().public());
-        let opened = FeedStore::open(&mut disk, stores, "metadata.", key, None, Content::File);
-        let metadata = match opened {
+        let metadata = match open(&mut disk, stores, "metadata.", (key, None), Content::File) {
             Err(StoreError::Missing) => {
                 let keys = Keys { public: keys().public(), secret: None, keep_secret: false };
                 let file = Content::File;
                 FeedStore::create(&mut disk, stores, "metadata.", keys, file).unwrap()
-            }
-            Err(StoreError::NotYet) => {
-                retry(|| FeedStore::open(&mut disk, stores, "metadata.", key, None, Content::File))
             }
             opened => opened.unwrap(),
         };
@@ -277,12 +287,7 @@ impl Copy {
         retry(|| self.metadata.read(&mut self.disk, 0, &mut block));
         let public = Index::decode(&block).unwrap().content;
         let (key, external) = (Some(public), Content::External);
-        let opened = loop {
-            match FeedStore::open(&mut self.disk, self.stores, "content.", key, None, external) {
-                Err(StoreError::NotYet) => {}
-                opened => break opened,
-            }
-        };
+        let opened = open(&mut self.disk, self.stores, "content.", (key, None), external);
         self.content = Some(match opened {
             Err(StoreError::Missing) => {
                 let keys = Keys { public, secret: None, keep_secret: false };
