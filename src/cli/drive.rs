@@ -1,5 +1,6 @@
 //! A drive on disk, read by a command: its two feeds, its entries, its files' bytes.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::offline::{At, Offline, Opened, failure, open_beside};
@@ -9,7 +10,7 @@ use crate::failure::{Failure, Kind};
 use crate::job::Nodes;
 use crate::job::history::{self, Listing};
 use crate::store::disk::{Disk, File, Open};
-use crate::store::{Content, FeedStore, StoreError};
+use crate::store::{Content, Damage, FeedStore, StoreError};
 
 pub struct Drive {
     /// The metadata feed.
@@ -145,6 +146,56 @@ impl Drive {
                 Err(Failure::new(Kind::Damaged, what).hint("its writer has to put the file again"))
             }
         }
+    }
+
+    /// Whether its secret key is ours: JavaScript and we leave this mark (dat/SPEC §10).
+    pub fn is_ours(&self) -> bool {
+        self.folder.as_ref().is_some_and(|folder| folder.join(".dat/metadata.ogd").exists())
+    }
+
+    /// Forgets what is damaged in the content feed.
+    pub fn forget(&mut self, bad: Damage) -> Result<(), Failure> {
+        let (off, path) = (&mut self.metadata.off, &self.path);
+        let Some(content) = &mut self.content else { return Ok(()) };
+        off.wait(|disk| content.forget(disk, bad)).map_err(|e| failure(path, e))
+    }
+
+    /// Renames a file that is not what the drive says, which may be its user's work, and forgets
+    /// its blocks.
+    pub fn set_aside(&mut self, entry: &Entry) -> Result<(), Failure> {
+        let Drive { metadata: Opened { off, .. }, content, folder, path } = self;
+        let (Some(content), Some(folder)) = (content, folder) else { return Ok(()) };
+        let Stat { offset, blocks, .. } = entry.stat;
+        off.wait(|disk| content.clear(disk, offset, blocks)).map_err(|e| failure(path, e))?;
+        let place = crate::drive::path::check(&entry.path)
+            .map_err(|e| Failure::new(Kind::NotFound, format!("{}: {e}", entry.path)))?;
+        let root = off.root(folder, false)?;
+        let mut renamed = Err(io::ErrorKind::AlreadyExists.into());
+        for number in 1..=crate::limits::SET_ASIDE_NAMES {
+            let beside = format!("{} (damaged {number})", place.display());
+            renamed = off.wait_io(|disk| disk.rename(root, &place, Path::new(&beside), true));
+            if !matches!(&renamed, Err(e) if e.kind() == io::ErrorKind::AlreadyExists) {
+                break;
+            }
+        }
+        off.disk.close_dir(root);
+        match renamed {
+            // Gone already, or was never there: it is fetched all the same.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::io(folder.join(place).display(), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes durable what was forgotten, and closes.
+    pub fn close(self) -> Result<(), Failure> {
+        let Drive { mut metadata, content, path, .. } = self;
+        let now = metadata.off.now();
+        if let Some(content) = content {
+            content.close(&mut *metadata.off.disk, now).map_err(|e| failure(&path, e))?;
+        }
+        metadata.close()
     }
 
     /// Gives the verified bytes of an entry's file to `out`, block by block.

@@ -12,7 +12,9 @@ use crate::failure::{Failure, Kind};
 use crate::feed::Feed;
 use crate::limits;
 use crate::store::disk::{Dir, Disk};
-use crate::store::{Content, FeedStore, Keys, Opening, Progress, Reader, StoreError};
+use crate::store::{
+    Content, Cursor, Damage, FeedStore, Keys, Opening, Progress, Reader, StoreError,
+};
 use crate::sys::linux::disk::LinuxDisk;
 use crate::time::Instant;
 
@@ -142,6 +144,14 @@ impl Opened {
         Ok(())
     }
 
+    /// Forgets what is damaged, so that it is fetched again.
+    pub fn forget(&mut self, bad: &[Damage]) -> Result<(), Failure> {
+        let Opened { off, store, path, .. } = self;
+        bad.iter()
+            .try_for_each(|bad| off.wait(|disk| store.forget(disk, *bad)))
+            .map_err(|e| failure(path, e))
+    }
+
     /// Appends block `index` to `out`.
     pub fn read(&mut self, index: u64, out: &mut Vec<u8>) -> Result<(), Failure> {
         let Opened { off, store, path, .. } = self;
@@ -195,9 +205,9 @@ pub fn verify(
     store: &mut FeedStore,
     path: &Path,
     mut reader: Option<&mut Reader<'_>>,
-    mut bad: impl FnMut(crate::store::Damage),
+    mut bad: impl FnMut(Damage),
 ) -> Result<u64, Failure> {
-    let mut cursor = crate::store::Cursor::default();
+    let mut cursor = Cursor::default();
     let mut blocks = 0;
     loop {
         let step = off.wait(|disk| {

@@ -1,6 +1,6 @@
 //! `gannet verify`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,12 @@ use super::network::Network;
 use super::offline::{At, Offline, Opened, verify};
 use super::place::{self, Holds};
 use super::{Global, Outcome, put};
-use crate::daemon::{self, config::Run};
+use crate::daemon::{
+    self,
+    config::{Blocks, Run},
+};
 use crate::failure::{Failure, Kind};
+use crate::link::{Key, Link};
 use crate::store::disk::{Dir, Disk, File, Open};
 use crate::store::{Damage, StoreError};
 use crate::text::{Count, Plain};
@@ -43,18 +47,86 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
         let holds = place::store(&self.dir)?;
-        if self.repair {
-            let run = Run::Repair { dir: self.dir };
-            return daemon::run(self.network.config(run, global));
-        }
+        let bare = holds == Holds::Seed && !self.dir.join("content.key").exists();
         let mut report = Report { json: global.json, bad: 0 };
-        let blocks = match holds {
-            Holds::Core => core(&self.dir, &mut report)?,
-            Holds::Seed if !self.dir.join("content.key").exists() => core(&self.dir, &mut report)?,
-            Holds::Drive | Holds::Seed | Holds::Seeds => drive(&self.dir, &mut report)?,
-        };
-        report.end(&self.dir, blocks, global)
+        if holds == Holds::Core || bare {
+            let mut opened = Opened::open(self.disk(), At::core(&self.dir)?, None, None)?;
+            let (blocks, bad) = check_core(&mut opened, &self.dir)?;
+            bad.iter().for_each(|bad| report.bad("core", *bad, None));
+            if self.repair && !bad.is_empty() {
+                return self.repair_core(opened, &bad, global);
+            }
+            report.end(&self.dir, blocks, global)
+        } else {
+            let mut drive = Drive::open(self.disk(), &self.dir)?;
+            let checked = Checked::new(&mut drive, &self.dir)?;
+            checked.tell(&mut report);
+            if self.repair && report.bad > 0 {
+                return self.repair_drive(drive, &checked, global);
+            }
+            report.end(&self.dir, checked.blocks, global)
+        }
     }
+
+    /// Repairing needs the folder for itself.
+    fn disk(&self) -> Offline {
+        if self.repair { Offline::writing() } else { Offline::looking() }
+    }
+
+    /// Nobody has better blocks of a feed than its writer.
+    fn ours(&self) -> Failure {
+        Failure::new(Kind::Damaged, format!("{}: damaged, and it is ours", self.dir.display()))
+            .hint("gannet share publishes the files as they are; or restore it from a copy")
+    }
+
+    /// Forgets what is bad, then fetches.
+    fn repair_core(self, mut opened: Opened, bad: &[Damage], global: &Global) -> Outcome {
+        if opened.store.is_writable() {
+            return Err(self.ours());
+        }
+        opened.forget(bad)?;
+        let key = Key(*opened.feed().key());
+        opened.close()?;
+        let link = Link { key, version: None, path: String::new() };
+        let run = match place::core(&self.dir)? {
+            "" => Run::CoreFetch { link, dir: self.dir, blocks: Blocks::All, show: None },
+            _ => return forgotten(&link),
+        };
+        daemon::run(self.network.config(run, global))
+    }
+
+    /// Forgets what is bad and sets damaged files aside, then fetches those files.
+    fn repair_drive(self, mut drive: Drive, checked: &Checked, global: &Global) -> Outcome {
+        if drive.is_ours() {
+            return Err(self.ours());
+        }
+        drive.metadata.forget(&checked.metadata)?;
+        let mut only = BTreeSet::new();
+        for bad in &checked.content {
+            match (checked.file_of(*bad), &drive.folder) {
+                (Some(entry), Some(_)) if only.insert(entry.path.clone()) => {
+                    drive.set_aside(entry)?;
+                }
+                (Some(_), Some(_)) => {}
+                _ => drive.forget(*bad)?,
+            }
+        }
+        let key = Key(*drive.metadata.feed().key());
+        let in_folder = drive.folder.is_some();
+        drive.close()?;
+        let link = Link { key, version: None, path: String::new() };
+        if !in_folder {
+            return forgotten(&link);
+        }
+        let only = only.into_iter().collect();
+        let run = Run::Clone { link, dir: self.dir, once: true, only };
+        daemon::run(self.network.config(run, global))
+    }
+}
+
+/// A seed fetches what it lacks whenever it runs.
+fn forgotten(link: &Link) -> Outcome {
+    put(format!("what was damaged is forgotten; gannet seed {link} fetches it again\n").as_bytes())
 }
 
 /// Says what is bad, a line each.
@@ -103,41 +175,62 @@ impl Report {
     }
 }
 
-fn core(dir: &Path, report: &mut Report) -> Result<u64, Failure> {
-    let mut opened = Opened::open(Offline::looking(), At::core(dir)?, None, None)?;
-    let Opened { off, store, .. } = &mut opened;
-    verify(off, store, dir, None, |damage| report.bad("core", damage, None))
+fn check_core(opened: &mut Opened, dir: &Path) -> Result<(u64, Vec<Damage>), Failure> {
+    let mut bad = Vec::new();
+    let Opened { off, store, .. } = opened;
+    let blocks = verify(off, store, dir, None, |damage| bad.push(damage))?;
+    Ok((blocks, bad))
 }
 
-fn drive(dir: &Path, report: &mut Report) -> Result<u64, Failure> {
-    let mut drive = Drive::open(Offline::looking(), dir)?;
-    let Opened { off, store, .. } = &mut drive.metadata;
-    let metadata = verify(off, store, dir, None, |bad| report.bad("metadata", bad, None))?;
+/// What was found in a drive.
+struct Checked {
+    blocks: u64,
+    metadata: Vec<Damage>,
+    content: Vec<Damage>,
+    files: Files,
+}
 
-    let mut files = Files::default();
-    let newest = drive.newest();
-    drive.entries(newest, "", |entry| files.add(entry))?;
-    let Drive { metadata: Opened { off, .. }, content, folder, .. } = &mut drive;
-    let Some(store) = content else { return Ok(metadata) };
-    let mut found = Vec::new();
-    let content = match folder {
-        None => verify(off, store, dir, None, |bad| found.push(bad))?,
-        Some(folder) => {
-            files.root = Some(off.root(folder, false)?);
-            let mut read = |disk: &mut dyn Disk, block, start, size, out: &mut Vec<u8>| {
-                files.read(disk, block, start, size, out)
-            };
-            verify(off, store, dir, Some(&mut read), |bad| found.push(bad))?
+impl Checked {
+    fn new(drive: &mut Drive, dir: &Path) -> Result<Checked, Failure> {
+        let (mut blocks, metadata) = check_core(&mut drive.metadata, dir)?;
+        let mut checked =
+            Checked { blocks, metadata, content: Vec::new(), files: Files::default() };
+        if !checked.metadata.is_empty() {
+            // Where the files' blocks are cannot be trusted.
+            return Ok(checked);
         }
-    };
-    for bad in found {
-        let path = match bad {
-            Damage::Block(block) => files.holding(block).map(|entry| entry.path.as_str()),
-            Damage::Node(_) | Damage::Signature => None,
+        let newest = drive.newest();
+        drive.entries(newest, "", |entry| checked.files.add(entry))?;
+        let Drive { metadata: Opened { off, .. }, content, folder, .. } = drive;
+        let Some(store) = content else { return Ok(checked) };
+        let Checked { files, content: bad, .. } = &mut checked;
+        blocks += match folder {
+            None => verify(off, store, dir, None, |damage| bad.push(damage))?,
+            Some(folder) => {
+                files.root = Some(off.root(folder, false)?);
+                let mut read = |disk: &mut dyn Disk, block, start, size, out: &mut Vec<u8>| {
+                    files.read(disk, block, start, size, out)
+                };
+                verify(off, store, dir, Some(&mut read), |damage| bad.push(damage))?
+            }
         };
-        report.bad("content", bad, path);
+        checked.blocks = blocks;
+        Ok(checked)
     }
-    Ok(metadata + content)
+
+    fn tell(&self, report: &mut Report) {
+        self.metadata.iter().for_each(|bad| report.bad("metadata", *bad, None));
+        for bad in &self.content {
+            report.bad("content", *bad, self.file_of(*bad).map(|entry| entry.path.as_str()));
+        }
+    }
+
+    fn file_of(&self, damage: Damage) -> Option<&Entry> {
+        match damage {
+            Damage::Block(block) => self.files.holding(block),
+            Damage::Node(_) | Damage::Signature => None,
+        }
+    }
 }
 
 /// Which file holds a content block.

@@ -50,8 +50,6 @@ pub enum Run {
     CoreServe { dir: PathBuf },
     /// Fetch a bare feed into `dir`, made when missing, serving what is here meanwhile.
     CoreFetch { link: Link, dir: PathBuf, blocks: Blocks, show: Option<Show> },
-    /// Every block of the drive or bare feed in `dir` is checked; bad ones are fetched again.
-    Repair { dir: PathBuf },
 }
 
 /// Blocks of a bare feed on standard output, in order, each followed by `after`.

@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::node::{CloneOptions, CoreOptions, Node};
 use crate::store::Opening;
 use crate::store::disk::{Dir, Disk, Open};
-use crate::store::{Content, Cursor, FeedStore, Keys, StoreError, secret};
+use crate::store::{Content, FeedStore, Keys, StoreError, secret};
 use crate::sys::Sys;
 use crate::sys::linux::LinuxSys;
 
@@ -25,8 +25,6 @@ pub(super) fn inside(run: &Run) -> PathBuf {
     match run {
         Run::Share { dir } | Run::Clone { dir, .. } => dir.join(STORES),
         Run::Seed { dir, .. } | Run::CoreServe { dir } | Run::CoreFetch { dir, .. } => dir.clone(),
-        Run::Repair { dir } if dir.join(STORES).is_dir() => dir.join(STORES),
-        Run::Repair { dir } => dir.clone(),
     }
 }
 
@@ -45,7 +43,6 @@ pub(super) fn run(node: &mut Node, sys: &mut LinuxSys, config: &Config) -> Resul
                 CoreOptions { blocks: *blocks, show: show.as_ref().map(|show| show.after.clone()) };
             core_fetch(node, sys, link, dir, options)
         }
-        Run::Repair { dir } => repair(node, sys, config, dir),
     }
 }
 
@@ -335,32 +332,4 @@ fn core_fetch(
     let now = sys.now();
     node.add_core(now, place.dir, place.name(), store, options);
     Ok(())
-}
-
-/// Checks every block of what `dir` holds and forgets the bad ones; the run then fetches them.
-fn repair(node: &mut Node, sys: &mut LinuxSys, config: &Config, dir: &Path) -> Result<(), Failure> {
-    let _ = config;
-    let place = Place::open(sys, dir, false)?;
-    let mut store =
-        open_store(sys, place.dir, "", None, None, Content::File).map_err(|e| place.failed(e))?;
-    forget_bad(sys, &mut store).map_err(|e| place.failed(e))?;
-    let now = sys.now();
-    let options = CoreOptions { blocks: Blocks::All, show: None };
-    node.add_core(now, place.dir, place.name(), store, options);
-    Ok(())
-}
-
-fn forget_bad(sys: &mut LinuxSys, store: &mut FeedStore) -> Result<(), StoreError> {
-    recover(sys, store)?;
-    let mut cursor = Cursor::default();
-    loop {
-        let budget = crate::limits::WORK_IDLE_COST;
-        let step = patiently(sys, |disk| store.verify_step(disk, &mut cursor, None, budget))?;
-        for damage in step.bad {
-            patiently(sys, |disk| store.forget(disk, damage))?;
-        }
-        if step.done {
-            return Ok(());
-        }
-    }
 }

@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn verbosity_chooses_what_is_heard() {
         let interest = |verbosity, json| {
-            Printer::new(Print { json, verbosity }, &Run::Repair { dir: ".".into() }).interest()
+            Printer::new(Print { json, verbosity }, &Run::CoreServe { dir: ".".into() }).interest()
         };
         assert!(!interest(-1, false).has(EventKind::Ready));
         assert!(interest(-1, true).has(EventKind::Complete));

@@ -88,6 +88,7 @@ fn a_running_share_answers_and_can_be_looked_into() {
     assert_eq!(home.run(&["verify", "folder"]).ok(), "9 blocks checked, all well\n");
 
     home.run(&["share", "folder"]).failed(4, "another process");
+    home.run(&["verify", "folder", "--repair"]).failed(4, "another process");
     assert_eq!(share.stop(), 0);
     assert!(!home.path("folder/.dat/gannet.sock").exists());
     let status = home.run(&["status", "folder"]);
@@ -123,7 +124,22 @@ fn a_clone_is_equal_and_ends_with_complete() {
     let done = home.run(&["cat", "copy", "sub/b.bin"]);
     done.failed(5, "sub/b.bin does not hold what the drive says");
     assert_eq!(done.out.len(), 65_536);
+
+    // Repaired from the share; what stood there is kept aside.
+    let repair = ["verify", "copy", "--repair", "--peer", &address, "--listen", "127.0.0.1"];
+    let done = home.run(&[&repair[..], &["--no-discovery"]].concat());
+    assert_eq!(done.code, 0, "{}{}", done.text(), done.err);
+    let whole = std::fs::read(home.path("folder/sub/b.bin")).unwrap();
+    assert_eq!(std::fs::read(home.path("copy/sub/b.bin")).unwrap(), whole);
+    let aside = std::fs::read(home.path("copy/sub/b.bin (damaged 1)")).unwrap();
+    assert_eq!((aside.len(), aside == whole), (whole.len(), false));
+    assert_eq!(home.run(&["verify", "copy"]).ok(), "9 blocks checked, all well\n");
+    assert_eq!(home.run(&["verify", "copy", "--repair"]).ok(), "9 blocks checked, all well\n");
     assert_eq!(share.stop(), 0);
+
+    // Nobody else can repair what is ours.
+    std::fs::write(home.path("folder/a.txt"), "hallo\n").unwrap();
+    assert_eq!(home.run(&["verify", "folder", "--repair"]).code, 5);
 }
 
 #[test]
@@ -204,7 +220,18 @@ fn a_served_feed_takes_appends_and_is_read_by_link() {
     for n in 0..20_000 {
         assert_eq!(tail.line().len(), n % 50);
     }
-    assert_eq!((tail.stop(), serve.stop()), (0, 0));
+    assert_eq!(tail.stop(), 0);
+
+    // A damaged copy is repaired from its peer.
+    let data = home.path("one/data");
+    let mut bytes = std::fs::read(&data).unwrap();
+    bytes[3] ^= 1;
+    std::fs::write(&data, bytes).unwrap();
+    assert_eq!(home.run(&["verify", "one"]).code, 5);
+    let words = [&["verify", "one", "--repair"][..], &network].concat();
+    assert_eq!(home.run(&words).code, 0);
+    assert_eq!(home.run(&["verify", "one"]).code, 0);
+    assert_eq!(serve.stop(), 0);
     // What was fetched is here without anybody.
     assert_eq!(home.run(&["core", "get", &link, "0..2"]).ok(), "one\ntwo\n");
     home.run(&["core", "get", "three", "1"]).failed(3, "block 1 is not here");
