@@ -192,10 +192,10 @@ impl Remote {
                 }
             }
         }
-        let last = end - 1;
-        let range = |block: u64| block / limits::WANT_BLOCKS;
-        let hinted = self.windows.hinted;
-        if !self.windows.blocks.contains(last) && (hinted == 0 || range(last) > range(hinted - 1)) {
+        let (last, range) = (end - 1, |block: u64| block / limits::WANT_BLOCKS);
+        let windows = self.windows.blocks.iter().next_back().map_or(0, |(from, n)| from + n);
+        let told = windows.max(self.windows.hinted);
+        if last >= told && range(last) > range(told.saturating_sub(1)) {
             self.windows.hinted = end;
             tell(OwnedMessage::have(last, 1));
         }

@@ -103,7 +103,7 @@ pub enum Input<'a> {
         feed: FeedId,
         message: &'a Message<'a>,
     },
-    /// The block's bit is set.
+    /// The block's bit is set. (Should the feed have grown with it, `Grew` follows.)
     Stored {
         feed: FeedId,
         index: u64,

@@ -81,10 +81,13 @@ impl Sync {
     /// what is proven to exist do not count: anybody can claim those.
     fn is_only_holder(&self, now: Instant, id: PeerId, feeds: &dyn Feeds) -> bool {
         let Some(peer) = self.peers.get(&id) else { return false };
-        let queued = peer.feeds.iter().flat_map(|(of, remote)| {
-            remote.picks.queue.iter().take(limits::REQUESTS_MAX).map(|block| (*of, *block))
+        let more = peer.feeds.iter().flat_map(|(of, remote)| {
+            let queued = remote.picks.queue.iter().take(limits::REQUESTS_MAX);
+            let tried = remote.declined.iter().filter(|(_, d)| d.until.is_some());
+            let tried = tried.map(|(block, _)| block).take(limits::REQUESTS_MAX);
+            queued.chain(tried).map(|block| (*of, *block))
         });
-        peer.live_asks().chain(queued).any(|(of, block)| self.lonely(now, id, of, block, feeds))
+        peer.live_asks().chain(more).any(|(of, block)| self.lonely(now, id, of, block, feeds))
     }
 
     fn lonely(&self, now: Instant, id: PeerId, of: FeedId, block: u64, feeds: &dyn Feeds) -> bool {

@@ -121,10 +121,11 @@ impl Sync {
             }
             Input::Tick => {}
         }
+        self.settle(now, feeds);
         if ticked || self.wake.is_some_and(|wake| wake <= now) {
             self.timers(now, feeds);
+            self.settle(now, feeds);
         }
-        self.settle(now, feeds);
         if ticked {
             debug_assert_eq!(self.check_invariants(feeds), Ok(()));
         }

@@ -65,7 +65,7 @@ struct Ask {
     satisfied: bool,
 }
 
-/// What it delivered since it began to owe us something without a pause.
+/// What it delivered since it began to owe us something without a pause, or did not answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Watch {
     pub(super) since: Option<Instant>,
@@ -155,7 +155,8 @@ impl Peer {
             self.live -= 1;
             self.owed = self.owed.saturating_sub(ask.estimate);
         }
-        if self.live == 0 {
+        // One that was silent is watched until it answers.
+        if self.live == 0 && self.silent == 0 {
             self.watch = Watch::default();
         }
     }
@@ -199,9 +200,9 @@ impl Peer {
         self.heard = now;
         let Some(ask) = self.asks.remove(&(feed, block)) else { return Answer::Unasked };
         self.watch.bytes += fresh;
+        self.silent = 0;
         self.uncount(&ask);
         self.blocks.add(now, 1);
-        self.silent = 0;
         // What a given-up request tells of the delay counts too: the peer is as slow as that.
         self.delay.add(now, now.since(ask.sent));
         self.depth.answered(self.blocks.last(), &self.delay, bytes);
@@ -220,9 +221,9 @@ impl Peer {
         self.heard = now;
     }
 
-    /// Its oldest live ask and when that is overdue. A block that is just coming in at a decent
-    /// rate is given more time.
-    pub(super) fn oldest(&mut self) -> Option<(FeedId, u64, Instant)> {
+    /// When its oldest live ask is overdue. A block that is just coming in at a decent rate is
+    /// given more time.
+    pub(super) fn next_overdue(&mut self) -> Option<Instant> {
         while let Some(&(feed, block, serial)) = self.order.front() {
             match self.asks.get(&(feed, block)) {
                 Some(ask) if ask.live && ask.serial == serial => {
@@ -231,12 +232,23 @@ impl Peer {
                     if self.partial > 0 && self.down.per_second(self.heard) >= floor {
                         due = due.max(self.heard + limits::REQUEST_TIMEOUT_MIN);
                     }
-                    return Some((feed, block, due));
+                    return Some(due);
                 }
                 _ => drop(self.order.pop_front()),
             }
         }
         None
+    }
+
+    /// The live asks that are overdue now, which the caller gives up. There being any counts as
+    /// one silence.
+    pub(super) fn take_overdue(&mut self, now: Instant) -> Vec<(FeedId, u64)> {
+        let mut overdue = Vec::new();
+        while self.next_overdue().is_some_and(|due| due <= now) {
+            overdue.extend(self.order.pop_front().map(|(feed, block, _)| (feed, block)));
+        }
+        self.silent += u32::from(!overdue.is_empty());
+        overdue
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -308,7 +320,10 @@ impl Peer {
             (self.live <= most, "too many requests out"),
             (self.uploads.len() <= limits::UPLOAD_REQUESTS_HARD, "too many uploads queued"),
             (self.asks.len() <= most + limits::REQUESTS_REMEMBERED, "too many asks remembered"),
-            (self.watch.since.is_some() == (self.live > 0), "watched without owing"),
+            (
+                self.watch.since.is_some() == (self.live > 0 || self.silent > 0),
+                "watched without owing",
+            ),
         ] {
             if !good {
                 return Err(what.to_string());

@@ -40,9 +40,8 @@ pub(super) struct Picker<'a> {
 impl Picker<'_> {
     /// The next block to ask of `peer`.
     pub(super) fn pick(&mut self, peers: &mut BTreeMap<PeerId, Peer>, peer: PeerId) -> Pick {
-        let Some(remote) = peers.get_mut(&peer).and_then(|p| p.feeds.get_mut(&self.id)) else {
-            return Pick::Nothing;
-        };
+        let remote = peers.get_mut(&peer).and_then(|p| p.feeds.get_mut(&self.id));
+        let Some(remote) = remote.filter(|remote| remote.uploading) else { return Pick::Nothing };
         let mut picks = std::mem::take(&mut remote.picks);
         let mut found = self.from_window(remote, &mut picks);
         if found.is_none() {
@@ -78,7 +77,8 @@ impl Picker<'_> {
             picks.placed = true;
             // Several downloaders of one source start apart, so that they have something to give
             // to each other.
-            let apart = self.state.peers.len() > 1;
+            let far = remote.length > 4 * limits::PICK_WINDOW as u64;
+            let apart = far && self.state.peers.len() > 1;
             picks.at = if apart { self.rng.below(remote.length.max(1)) } else { 0 };
             picks.barren = picks.at == 0;
         }

@@ -2,6 +2,7 @@
 //! which blocks are next to be asked of it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::holdings::Holdings;
 use crate::bits::RangeSet;
@@ -112,10 +113,12 @@ impl Remote {
     }
 
     /// It did not answer for a block: leave it alone with that for a while, longer each time.
-    pub(super) fn decline_for(&mut self, block: u64, now: Instant, wait: std::time::Duration) {
+    /// Until when.
+    pub(super) fn decline_for(&mut self, block: u64, now: Instant, wait: Duration) -> Instant {
         let times = self.declined.get(&block).map_or(0, |d| d.times);
-        let wait = (wait * (1 << times.min(8))).min(limits::DECLINED_FOR);
-        self.decline(block, Some(now + wait), times + 1);
+        let until = now + (wait * (1 << times.min(8))).min(limits::DECLINED_FOR);
+        self.decline(block, Some(until), times + 1);
+        until
     }
 
     /// It lied about a block: never again on this connection.

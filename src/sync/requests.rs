@@ -116,24 +116,24 @@ impl Sync {
     pub(super) fn expire_requests(&mut self, now: Instant) {
         let ids: Vec<PeerId> = self.peers.keys().copied().collect();
         for id in ids {
-            let mut overdue = false;
-            let mut wait = None;
-            while let Some(peer) = self.peers.get_mut(&id) {
-                let Some((feed, block, due)) = peer.oldest() else { break };
-                if due > now {
-                    self.wake_for(Some(due));
-                    break;
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            let wait = peer.timeout();
+            let overdue = peer.take_overdue(now);
+            let mut again = None;
+            for (feed, block) in &overdue {
+                if let Some(remote) = peer.feeds.get_mut(feed) {
+                    let until = remote.decline_for(*block, now, wait);
+                    again = Some(again.map_or(until, |at: Instant| at.min(until)));
                 }
-                overdue = true;
-                let wait = *wait.get_or_insert(peer.timeout());
-                if let Some(remote) = peer.feeds.get_mut(&feed) {
-                    remote.decline_for(block, now, wait);
-                }
+            }
+            let next = peer.next_overdue();
+            self.wake_for(next);
+            if let Some(again) = again {
+                self.look_again(id, again);
+            }
+            for (feed, block) in overdue {
                 self.touched.insert(feed);
                 self.disown(now, id, feed, block);
-            }
-            if let Some(peer) = self.peers.get_mut(&id).filter(|_| overdue) {
-                peer.silent += 1;
             }
         }
     }
@@ -149,6 +149,9 @@ impl Sync {
             for peer in &state.peers {
                 if let Some(peer) = self.peers.get_mut(peer) {
                     peer.satisfied(id, index);
+                    if let Some(remote) = peer.feeds.get_mut(&id) {
+                        remote.declined.remove(&index);
+                    }
                 }
             }
         }
@@ -353,19 +356,19 @@ impl Sync {
             state.completeness = Completeness::Missing;
             return;
         }
-        let remotes = || {
-            let peers = state.peers.iter().filter_map(|peer| self.peers.get(peer));
-            peers.filter(|p| !p.leaving).filter_map(|peer| peer.feeds.get(&id))
-        };
-        let heard = remotes().any(|remote| remote.wants.answered);
+        let peers = state.peers.iter().filter_map(|peer| self.peers.get(peer));
+        let mut peers = peers.filter(|peer| !peer.leaving);
+        let heard = peers.clone().any(|p| p.feeds.get(&id).is_some_and(|r| r.wants.answered));
         // Somebody announces more than is proven to exist: wait until that is asked for and here,
-        // or was not answered.
-        let more = remotes().any(|remote| {
+        // or was not answered. One that has fallen silent keeps nobody waiting.
+        let more = peers.any(|peer| {
+            let Some(remote) = peer.feeds.get(&id).filter(|_| peer.silent == 0) else {
+                return false;
+            };
             let held = |from| remote.holdings.next(from);
             let behind = std::iter::successors(held(feed.length()), |block| held(block + 1));
-            behind
-                .take(limits::REQUESTS_MAX)
-                .any(|block| state.wants(block) && !remote.declines(block, now) && remote.uploading)
+            let mut behind = behind.take(limits::REQUESTS_MAX);
+            remote.uploading && behind.any(|b| state.wants(b) && !remote.declines(b, now))
         });
         let reached = match heard {
             true => Completeness::Heard,

@@ -1,0 +1,273 @@
+use super::*;
+
+/// `fast` and `slow` peers hold everything; they deliver for `seconds` at blocks a second. A rate of
+/// 0 never answers.
+fn run(rig: &mut Rig, rates: &[(PeerId, u64)], seconds: u64) {
+    let mut due: Vec<Vec<u64>> = vec![Vec::new(); rates.len()];
+    let mut credit = vec![0; rates.len()];
+    for _ in 0..seconds * 20 {
+        rig.pass(Duration::from_millis(50));
+        for (n, (id, rate)) in rates.iter().enumerate() {
+            let asked = rig.asked(*id);
+            due[n].extend(asked);
+            credit[n] = (credit[n] + rate * 50).min(20_000);
+            while credit[n] >= 1000 && !due[n].is_empty() {
+                credit[n] -= 1000;
+                let block = due[n].remove(0);
+                rig.deliver(*id, block);
+            }
+        }
+    }
+}
+
+fn swarm_of(rates: &[(PeerId, u64)]) -> Rig {
+    let mut rig = Rig::new(feed(1_000_000, &[]), Wanted::All);
+    for (id, _) in rates {
+        rig.join(*id);
+    }
+    for (id, _) in rates {
+        rig.have(*id, 0, 1_000_000);
+    }
+    rig
+}
+
+#[test]
+fn p02_a_slow_peer_is_dropped_while_others_are_faster() {
+    let rates = [(peer(1), 60), (peer(2), 50), (peer(3), 0)];
+    let mut rig = swarm_of(&rates);
+    run(&mut rig, &rates, 25);
+    assert_eq!(rig.dropped(peer(3)), None, "it has half a minute");
+    run(&mut rig, &rates, 65);
+    assert_eq!(rig.dropped(peer(3)), Some(Why::Slow));
+    assert_eq!((rig.dropped(peer(1)), rig.dropped(peer(2))), (None, None));
+}
+
+#[test]
+fn p02_half_as_fast_is_not_slow() {
+    let rates = [(peer(1), 60), (peer(2), 50), (peer(3), 20)];
+    let mut rig = swarm_of(&rates);
+    run(&mut rig, &rates, 120);
+    assert_eq!(rig.dropped(peer(3)), None);
+}
+
+#[test]
+fn p02_the_only_holder_is_kept_however_slow() {
+    let rates = [(peer(1), 60), (peer(2), 50)];
+    let mut rig = swarm_of(&rates);
+    // Block 7 is at peer 3 alone, which never answers.
+    for n in 1..=2 {
+        rig.message(peer(n), Message::Unhave { start: 7, length: 1 });
+    }
+    rig.source(peer(3), 7, 1);
+    assert_eq!(rig.asked(peer(3)), [7]);
+    run(&mut rig, &rates, 100);
+    assert_eq!(rig.dropped(peer(3)), None);
+    rig.have(peer(1), 7, 1);
+    run(&mut rig, &rates, 100);
+    assert!(rig.shelf.0[&F].has(7));
+    rig.have(peer(3), 0, 1_000_000);
+    run(&mut rig, &rates, 100);
+    assert_eq!(rig.dropped(peer(3)), Some(Why::Slow));
+}
+
+#[test]
+fn p02_claims_beyond_the_end_do_not_protect() {
+    let rates = [(peer(1), 60), (peer(2), 50)];
+    let mut rig = swarm_of(&rates);
+    rig.source(peer(3), 2_000_000, 50);
+    assert!(!rig.asked(peer(3)).is_empty());
+    run(&mut rig, &rates, 50);
+    assert_eq!(rig.dropped(peer(3)), Some(Why::Slow));
+}
+
+#[test]
+fn p02_a_slow_line_of_our_own_costs_no_peer() {
+    let rates: Vec<(PeerId, u64)> = (1..=6).map(|n| (peer(n), 2)).collect();
+    let mut rig = swarm_of(&rates);
+    run(&mut rig, &rates, 200);
+    let dropped = (1..=6).filter(|n| rig.dropped(peer(*n)).is_some()).count();
+    assert_eq!(dropped, 0, "all are equally slow");
+}
+
+#[test]
+fn p02_each_verdict_makes_the_next_one_slower() {
+    let mut rates = vec![(peer(0), 80)];
+    rates.extend((1..=5).map(|n| (peer(n), 0)));
+    let mut rig = swarm_of(&rates);
+    let mut times = Vec::new();
+    for second in 0..400 {
+        run(&mut rig, &rates, 1);
+        if (1..=5).any(|n| rig.dropped(peer(n)).is_some()) {
+            times.push(second);
+        }
+    }
+    assert!((2..=5).contains(&times.len()), "{times:?}");
+    assert!(times[1] - times[0] > 20, "{times:?}");
+}
+
+#[test]
+fn p03_our_own_stall_is_not_the_peers_fault() {
+    let mut rig = Rig::new(feed(10, &[]), Wanted::All);
+    rig.source(peer(1), 0, 10);
+    let asked = rig.asked(peer(1)).len();
+    // The process stands still for a minute, is told so, and goes on.
+    rig.now += Duration::from_secs(60);
+    rig.put(Input::SelfStalled(Duration::from_secs(60)));
+    rig.put(Input::Tick);
+    assert_eq!(rig.in_flight() as usize, asked);
+    rig.pass(Duration::from_secs(20));
+    assert!((rig.in_flight() as usize) < asked);
+}
+
+#[test]
+fn p03_judgement_is_frozen_for_the_span_of_a_stall() {
+    let rates = [(peer(1), 60), (peer(2), 50), (peer(3), 0)];
+    let mut rig = swarm_of(&rates);
+    run(&mut rig, &rates, 3);
+    for _ in 0..10 {
+        rig.now += Duration::from_secs(20);
+        rig.put(Input::SelfStalled(Duration::from_secs(20)));
+        run(&mut rig, &rates, 1);
+    }
+    assert_eq!(rig.dropped(peer(3)), None);
+}
+
+#[test]
+fn r11_a_flood_of_requests_closes_the_gate_and_loses_none() {
+    let mut rig = Rig::new(feed(10_000, &[(0, 10_000)]), Wanted::Nothing);
+    rig.join(peer(1));
+    let mut sent = 0;
+    let mut answered = Vec::new();
+    while answered.len() < 10_000 {
+        // The node reads on only while the gate is open.
+        while sent < 10_000 && !rig.sync.uploads_full(peer(1)) {
+            rig.request(peer(1), sent);
+            sent += 1;
+        }
+        assert!(rig.sync.peer_status(rig.now, peer(1)).unwrap().queued_uploads <= 320);
+        while let Some(upload) = rig.sync.next_upload(rig.now, peer(1)) {
+            answered.push(upload.request.index);
+        }
+    }
+    assert_eq!(answered, (0..10_000).collect::<Vec<u64>>(), "in order, all of them");
+}
+
+#[test]
+fn r11_what_a_gannet_has_out_never_closes_the_gate() {
+    // Two that hold each other's sockets would wait for ever; so full speed must fit.
+    let mut rig = Rig::new(feed(100_000, &[(0, 1000)]), Wanted::All);
+    rig.source(peer(1), 1000, 99_000);
+    let mut asked = std::collections::VecDeque::from(rig.asked(peer(1)));
+    for n in 0..5000 {
+        rig.now += Duration::from_micros(20);
+        let Some(block) = asked.pop_front() else {
+            rig.pass(Duration::from_secs(1));
+            asked.extend(rig.asked(peer(1)));
+            continue;
+        };
+        if n % 7 == 0 {
+            continue; // never answered
+        }
+        rig.sync.data(rig.now, peer(1), F, block, 100);
+        rig.store(block);
+        asked.extend(rig.asked(peer(1)));
+        rig.pass(if n % 500 == 0 { Duration::from_secs(3) } else { Duration::ZERO });
+        asked.extend(rig.asked(peer(1)));
+    }
+    assert!(asked.len() < limits::UPLOAD_REQUESTS, "{} out", asked.len());
+}
+
+#[test]
+fn r11_a_node_that_reads_on_all_the_same_ends_the_connection() {
+    let mut rig = Rig::new(feed(10_000, &[(0, 10_000)]), Wanted::Nothing);
+    rig.join(peer(1));
+    (0..10_000).for_each(|block| rig.request(peer(1), block));
+    assert_eq!(rig.dropped(peer(1)), Some(Why::Flood));
+}
+
+#[test]
+fn r12_requests_for_what_we_lack_are_refused_but_not_endlessly() {
+    let mut rig = Rig::new(feed(10, &[(0, 5)]), Wanted::Nothing);
+    rig.join(peer(1));
+    rig.request(peer(1), 7);
+    assert_eq!(rig.sent(peer(1)), [OwnedMessage::Unhave { start: 7, length: 1 }]);
+    for block in 100..100_000 {
+        rig.request(peer(1), block);
+    }
+    rig.request(peer(1), u64::MAX);
+    assert!(rig.sent(peer(1)).len() <= limits::REFUSALS_BURST as usize);
+    assert!(!rig.sync.has_upload(peer(1)));
+    rig.put(Input::Unavailable { peer: peer(1), feed: F, index: 3 });
+    rig.pass(Duration::from_secs(60));
+    rig.put(Input::Unavailable { peer: peer(1), feed: F, index: 3 });
+    assert_eq!(rig.sent(peer(1)), [OwnedMessage::Unhave { start: 3, length: 1 }]);
+}
+
+#[test]
+fn r12_hash_and_seek_requests_are_passed_on() {
+    let mut rig = Rig::new(feed(10, &[(0, 10)]), Wanted::Nothing);
+    rig.join(peer(1));
+    let hash = Request { index: 3, hash: true, ..Request::default() };
+    let seek = Request { index: 0, bytes: 77, ..Request::default() };
+    for request in [hash, seek, Request { index: 3, ..Request::default() }] {
+        rig.message(peer(1), Message::Request(request));
+    }
+    let uploads: Vec<Request> =
+        std::iter::from_fn(|| rig.sync.next_upload(rig.now, peer(1))).map(|u| u.request).collect();
+    assert_eq!(uploads.len(), 3);
+    assert_eq!((uploads[0], uploads[1]), (hash, seek));
+}
+
+#[test]
+fn f08_two_feeds_share_a_peer_fairly() {
+    let mut rig = Rig::new(feed(1000, &[]), Wanted::All);
+    let g = FeedId(2);
+    rig.shelf.0.insert(g, feed(1000, &[]));
+    rig.put(Input::FeedAdded { feed: g, wanted: Wanted::All, upload: true, follow: true });
+    rig.join(peer(1));
+    rig.put(Input::Joined { peer: peer(1), feed: g, live: true, ack: false });
+    rig.out.clear();
+    // Both announce, then answers come one by one.
+    rig.have(peer(1), 0, 1000);
+    let have = Message::Have(Have { start: 0, length: 1000, bits: None, ack: false });
+    rig.put(Input::Message { peer: peer(1), feed: g, message: &have });
+    let mut counts = BTreeMap::new();
+    for _ in 0..200 {
+        let next = rig
+            .out
+            .iter()
+            .position(|o| matches!(o, Output::Send { message: OwnedMessage::Request(_), .. }));
+        let Output::Send { feed, message: OwnedMessage::Request(request), .. } =
+            rig.out.remove(next.unwrap())
+        else {
+            unreachable!()
+        };
+        *counts.entry(feed).or_insert(0) += 1;
+        rig.now += Duration::from_millis(1);
+        assert_eq!(rig.sync.data(rig.now, peer(1), feed, request.index, BLOCK), Arrival::Expected);
+        rig.shelf.0.get_mut(&feed).unwrap().set_have(request.index, 1, true);
+        rig.put(Input::Stored { feed, index: request.index });
+    }
+    assert!(counts[&F] > 80 && counts[&g] > 80, "{counts:?}");
+}
+
+#[test]
+fn d11_status_tells_the_figures() {
+    let mut rig = Rig::new(feed(20, &[(0, 5)]), Wanted::All);
+    rig.source(peer(1), 0, 20);
+    let mut asked = rig.asked(peer(1));
+    for _ in 0..8 {
+        rig.now += Duration::from_millis(100);
+        let block = asked.remove(0);
+        rig.deliver(peer(1), block);
+        asked.extend(rig.asked(peer(1)));
+    }
+    rig.request(peer(1), 1);
+    let feed = rig.sync.feed_status(F, &rig.shelf).unwrap();
+    assert_eq!((feed.length, feed.have, feed.wanted, feed.missing), (20, 13, 20, 7));
+    assert_eq!((feed.in_flight, feed.peers), (asked.len() as u64, 1));
+    let peer = rig.sync.peer_status(rig.now, peer(1)).unwrap();
+    assert_eq!((peer.down_bytes, peer.outstanding), (8 * BLOCK, asked.len() as u64));
+    assert!((50_000..150_000).contains(&peer.down_per_second), "{peer:?}");
+    assert!(peer.delay >= Duration::from_millis(50) && peer.queued_uploads == 1);
+}
