@@ -43,7 +43,7 @@ impl Picker<'_> {
         let remote = peers.get_mut(&peer).and_then(|p| p.feeds.get_mut(&self.id));
         let Some(remote) = remote.filter(|remote| remote.uploading) else { return Pick::Nothing };
         let mut picks = std::mem::take(&mut remote.picks);
-        let mut found = self.from_window(remote, &mut picks);
+        let mut found = self.take_window(remote, &mut picks);
         if found.is_none() {
             let searched = self.search(remote, &mut picks);
             self.sort_by_rarity(peers, &mut picks);
@@ -61,7 +61,7 @@ impl Picker<'_> {
         found.map_or(Pick::Nothing, Pick::Block)
     }
 
-    fn from_window(&self, remote: &Remote, picks: &mut Picks) -> Option<u64> {
+    fn take_window(&self, remote: &Remote, picks: &mut Picks) -> Option<u64> {
         while let Some(block) = picks.queue.pop_front() {
             if self.state.is_missing(self.feed, block) && remote.offers(block, self.now) {
                 return Some(block);

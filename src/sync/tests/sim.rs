@@ -369,7 +369,9 @@ fn r03_a_mesh_with_random_disconnects_completes() {
         let length = 1 + world.rng.below(250);
         let hosts = 2 + world.rng.below(4) as usize;
         world.host(Kind::Honest, all(length));
-        (1..hosts).for_each(|_| drop(world.host(Kind::Honest, none())));
+        (1..hosts).for_each(|_| {
+            world.host(Kind::Honest, none());
+        });
         for a in 0..hosts {
             for b in a + 1..hosts {
                 world.link(a, b);
@@ -427,7 +429,9 @@ fn r09_several_clones_give_to_each_other() {
     let mut world = World::new(5);
     let length = 2000;
     let source = world.host(Kind::Honest, all(length));
-    (0..5).for_each(|_| drop(world.host(Kind::Honest, none())));
+    (0..5).for_each(|_| {
+        world.host(Kind::Honest, none());
+    });
     for a in 0..6 {
         (a + 1..6).for_each(|b| world.link(a, b));
     }
@@ -508,7 +512,9 @@ fn d02_appends_are_followed_within_a_second_through_a_relay() {
 fn b03_blocks_cleared_under_way_come_from_elsewhere() {
     for seed in 0..60 {
         let mut world = World::new(700 + seed);
-        (0..2).for_each(|_| drop(world.host(Kind::Honest, all(300))));
+        (0..2).for_each(|_| {
+            world.host(Kind::Honest, all(300));
+        });
         world.host(Kind::Honest, none());
         world.link(0, 2);
         world.link(1, 2);
@@ -562,7 +568,9 @@ fn b06_the_same_seed_gives_the_same_run() {
     let run = |seed| {
         let mut world = World::new(seed);
         world.host(Kind::Honest, all(300));
-        (0..3).for_each(|_| drop(world.host(Kind::Honest, none())));
+        (0..3).for_each(|_| {
+            world.host(Kind::Honest, none());
+        });
         (0..4).for_each(|a| (a + 1..4).for_each(|b| world.link(a, b)));
         world.cut_one_in = 400;
         world.run(60, |w| w.full(0..4, 300));
