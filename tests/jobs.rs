@@ -18,7 +18,7 @@ use gannet::job::mirror::{Mirror, Options};
 use gannet::job::{Budget, Cx, Nodes, Output, Step, Which};
 use gannet::rng::Rng;
 use gannet::store::disk::{Dir, Disk};
-use gannet::store::{Content, FeedStore, Keys, Opening, StoreError};
+use gannet::store::{Content, FeedStore, Keys, Opening, Progress, StoreError};
 use gannet::sys::Change;
 use gannet::time::{Instant, Wall};
 use std::time::Duration;
@@ -50,12 +50,17 @@ fn open(
     content: Content,
 ) -> Result<FeedStore, StoreError> {
     let mut opening = Opening::new(dir, prefix, key, secret, content);
-    loop {
+    let mut store = loop {
         match opening.step(disk) {
             Err(StoreError::NotYet) => {}
-            opened => return opened,
+            opened => break opened?,
+        }
+    };
+    if content == Content::File {
+        while store.recovering() && retry(|| store.recover(disk, None, 1 << 16)) == Progress::More {
         }
     }
+    Ok(store)
 }
 
 /// A folder that is published.
@@ -1034,7 +1039,12 @@ fn interrupted(seed: u64, power: bool) {
     let mut share = Share::new(&here);
     share.run();
     let mut total: BTreeMap<u64, u32> = BTreeMap::new();
-    there.set_faults(Faults { no_space: 0, ..Faults::gentle(&mut rng) });
+    let mut faults = Faults::gentle(&mut rng);
+    if faults.cold > 0 {
+        // Pages that are evicted at once, always, let nothing go on that needs two of them.
+        faults.cold += 4;
+    }
+    there.set_faults(faults);
     there.make_dirs("/copy/.dat").unwrap();
     there.sync();
     let mut copy = Copy::new(&there, Options::default());

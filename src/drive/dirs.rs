@@ -193,7 +193,7 @@ impl Dirs {
         let wanted = hash(part);
         let Some(members) = self.members(dir) else { return Ok(None) };
         for &(seq, _) in members.list.iter().filter(|m| m.1 == wanted) {
-            if tree::node(source, seq)?.part(depth) == part {
+            if tree::leaf(source, seq)?.part(depth) == part {
                 return Ok(Some(seq));
             }
         }
@@ -219,7 +219,7 @@ impl Dirs {
         let depth = parts(dir).count();
         if let Some(loading) = &mut self.loading {
             while let Some(&seq) = loading.numbers.get(loading.members.list.len()) {
-                let part_hash = hash(tree::node(source, seq)?.part(depth));
+                let part_hash = hash(tree::leaf(source, seq)?.part(depth));
                 loading.members.list.push((seq, part_hash));
             }
         }
@@ -262,18 +262,30 @@ impl Dirs {
         self.numbers = self.numbers + members.list.len() - before;
     }
 
-    /// Forgets the directories that were not used for longest, but none on the way to `name`.
+    /// Forgets what was not used for longest, but nothing on the way to `name`. A name that is no
+    /// directory is forgotten at once.
     fn shrink(&mut self, name: &str) {
+        if self.members(name).is_some_and(|m| m.list.iter().all(|m| m.1 == 0)) {
+            self.forget(name);
+        }
         // A directory counts as some members itself, so that empty ones have a bound too.
-        while self.numbers + self.known.len() * 8 > TREE_CACHE_NUMBERS {
-            let on_the_way = |dir: &str| ways(name).any(|(way, _)| way == dir);
-            let oldest = self
-                .known
-                .iter()
-                .filter(|(dir, _)| !on_the_way(dir))
-                .min_by_key(|(_, members)| members.used)
-                .map(|(dir, _)| dir.clone());
-            let Some(members) = oldest.and_then(|dir| self.known.remove(&dir)) else { return };
+        if self.numbers + self.known.len() * 8 <= TREE_CACHE_NUMBERS {
+            return;
+        }
+        let mut by_use: Vec<(u64, &String)> = self
+            .known
+            .iter()
+            .filter(|(dir, _)| !ways(name).any(|(way, _)| way == dir.as_str()))
+            .map(|(dir, members)| (members.used, dir))
+            .collect();
+        by_use.sort_unstable();
+        let half = by_use.len().div_ceil(2);
+        let oldest: Vec<String> = by_use[..half].iter().map(|(_, dir)| (*dir).clone()).collect();
+        oldest.iter().for_each(|dir| self.forget(dir));
+    }
+
+    fn forget(&mut self, dir: &str) {
+        if let Some(members) = self.known.remove(dir) {
             self.numbers -= members.list.len();
         }
     }

@@ -36,25 +36,44 @@ pub struct TreeNode {
     paths: Vec<u8>,
 }
 
+/// A node without its lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    pub name: String,
+    pub value: Option<Vec<u8>>,
+}
+
+impl Leaf {
+    /// Component `depth` of the name; `None` behind its end.
+    pub fn part(&self, depth: usize) -> Option<&str> {
+        parts(&self.name).nth(depth)
+    }
+}
+
+/// Name, value and encoded lists of a node; the name is checked.
+type Fields<'a> = (&'a str, Option<&'a [u8]>, &'a [u8]);
+
+fn fields(block: &[u8]) -> Option<Fields<'_>> {
+    let (mut name, mut value, mut paths) = (None, None, &[][..]);
+    for field in proto::fields(block) {
+        match field.ok()? {
+            (1, v) => name = Some(v.bytes().ok()?),
+            (2, v) => value = Some(v.bytes().ok()?),
+            (3, v) => paths = v.bytes().ok()?,
+            _ => {}
+        }
+    }
+    let name = std::str::from_utf8(name?).ok()?;
+    let hollow = parts(name).any(str::is_empty);
+    let deep = parts(name).count() > DRIVE_DEPTH;
+    (!hollow && !deep && name.len() <= DRIVE_NAME_BYTES).then_some((name, value, paths))
+}
+
 impl TreeNode {
     /// Reads block `seq` of a metadata feed and checks all its lists.
     pub fn decode(seq: u64, block: &[u8]) -> Option<TreeNode> {
-        let (mut name, mut value, mut paths) = (None, None, &[][..]);
-        for field in proto::fields(block) {
-            match field.ok()? {
-                (1, v) => name = Some(v.bytes().ok()?),
-                (2, v) => value = Some(v.bytes().ok()?),
-                (3, v) => paths = v.bytes().ok()?,
-                _ => {}
-            }
-        }
-        let name = std::str::from_utf8(name?).ok()?;
-        let depth = parts(name).count();
-        let hollow = parts(name).any(str::is_empty);
-        if hollow || name.len() > DRIVE_NAME_BYTES || depth > DRIVE_DEPTH {
-            return None;
-        }
-        check_paths(seq, depth, paths)?;
+        let (name, value, paths) = fields(block)?;
+        check_paths(seq, parts(name).count(), paths)?;
         let (name, value) = (name.to_owned(), value.map(<[u8]>::to_vec));
         Some(TreeNode { seq, name, value, paths: paths.to_vec() })
     }
@@ -204,6 +223,14 @@ pub fn node<S: NodeSource>(source: &mut S, seq: u64) -> Result<TreeNode, TreeErr
     let mut block = Vec::new();
     source.block(seq, &mut block).map_err(TreeError::Source)?;
     TreeNode::decode(seq, &block).ok_or(TreeError::Malformed(seq))
+}
+
+/// Reads one node for its name and value alone: its lists may be long and are not checked.
+pub fn leaf<S: NodeSource>(source: &mut S, seq: u64) -> Result<Leaf, TreeError<S::Error>> {
+    let mut block = Vec::new();
+    source.block(seq, &mut block).map_err(TreeError::Source)?;
+    let (name, value, _) = fields(&block).ok_or(TreeError::Malformed(seq))?;
+    Ok(Leaf { name: name.to_owned(), value: value.map(<[u8]>::to_vec) })
 }
 
 /// The entry of `name` in the version whose newest node is `head` (0: the empty drive).

@@ -227,6 +227,13 @@ impl Diff {
             Step::Pair { part: Some(part), old, new, .. } => {
                 let Some(frame) = self.stack.last() else { return Ok(None) };
                 let depth = frame.depth + 1;
+                if let (None, Some(node)) = (&old, &new)
+                    && node.depth() == depth
+                    && node.list(depth).eq([node.seq])
+                {
+                    // A file that is no directory: no need to read it again below.
+                    return Ok(entry(None, new));
+                }
                 let dir = format!("{}/{part}", frame.dir);
                 let numbers = |node: Option<TreeNode>| {
                     node.map_or_else(Vec::new, |node| node.list(depth).collect())

@@ -268,7 +268,7 @@ pub(super) fn write_all(
 
 /// The name of an entry and what it says, if it is a readable one.
 pub(super) fn entry(nodes: &mut Nodes<'_>, seq: u32) -> Result<Option<(String, Stat)>, StoreError> {
-    match tree::node(nodes, u64::from(seq)) {
+    match tree::leaf(nodes, u64::from(seq)) {
         Ok(node) => {
             let stat = node.value.as_deref().and_then(|value| Stat::decode(value).ok());
             Ok(stat.map(|stat| (node.name, stat)))
