@@ -5,7 +5,7 @@ pub mod config;
 pub mod control;
 pub mod output;
 
-mod open;
+pub mod open;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -15,7 +15,6 @@ use crate::store::Opening;
 use crate::store::disk::{Dir, Disk, Open};
 use crate::store::{Content, FeedStore, Keys, StoreError, secret};
 use crate::sys::Sys;
-use crate::sys::linux::LinuxSys;
 
 /// The directory of a drive's stores, in its folder.
 const STORES: &str = ".dat";
@@ -29,7 +28,7 @@ pub(super) fn inside(run: &Run) -> PathBuf {
 }
 
 /// Opens the stores of a run and hands them to the node.
-pub(super) fn run(node: &mut Node, sys: &mut LinuxSys, config: &Config) -> Result<(), Failure> {
+pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), Failure> {
     match &config.run {
         Run::Share { dir } => share(node, sys, config, dir),
         Run::Clone { link, dir, once, only } => {
@@ -53,7 +52,7 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn open(sys: &mut LinuxSys, path: &'a Path, create: bool) -> Result<Place<'a>, Failure> {
+    fn open(sys: &mut impl Sys, path: &'a Path, create: bool) -> Result<Place<'a>, Failure> {
         let dir =
             sys.disk().open_root(path, create).map_err(|e| Failure::io(path.display(), &e))?;
         Ok(Place { path, dir })
@@ -87,7 +86,7 @@ impl<'a> Place<'a> {
 
 /// Repeats what answers `NotYet` until the disk is ready. Only before the loop runs.
 fn patiently<T>(
-    sys: &mut LinuxSys,
+    sys: &mut impl Sys,
     mut call: impl FnMut(&mut dyn Disk) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let mut ignored = Vec::new();
@@ -101,7 +100,7 @@ fn patiently<T>(
 }
 
 /// The public key in a `key` file, if there is one.
-fn stored_key(sys: &mut LinuxSys, dir: Dir, name: &str) -> Result<Option<PublicKey>, StoreError> {
+fn stored_key(sys: &mut impl Sys, dir: Dir, name: &str) -> Result<Option<PublicKey>, StoreError> {
     patiently(sys, |disk| {
         let file = match disk.open(dir, Path::new(name), Open::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -118,7 +117,7 @@ fn stored_key(sys: &mut LinuxSys, dir: Dir, name: &str) -> Result<Option<PublicK
 }
 
 fn open_store(
-    sys: &mut LinuxSys,
+    sys: &mut impl Sys,
     dir: Dir,
     prefix: &str,
     key: Option<PublicKey>,
@@ -130,7 +129,7 @@ fn open_store(
 }
 
 fn create_store(
-    sys: &mut LinuxSys,
+    sys: &mut impl Sys,
     dir: Dir,
     prefix: &str,
     keys: Keys,
@@ -141,7 +140,7 @@ fn create_store(
 
 /// Opens the feed of `key`, or makes an empty one for reading.
 fn open_or_create(
-    sys: &mut LinuxSys,
+    sys: &mut impl Sys,
     dir: Dir,
     prefix: &str,
     key: PublicKey,
@@ -156,14 +155,14 @@ fn open_or_create(
     }
 }
 
-fn store_dir(sys: &mut LinuxSys, place: &Place<'_>) -> Result<Dir, Failure> {
+fn store_dir(sys: &mut impl Sys, place: &Place<'_>) -> Result<Dir, Failure> {
     let path = place.path.join(STORES);
     sys.disk().open_root(&path, true).map_err(|e| Failure::io(path.display(), &e))
 }
 
 /// The key pair of a drive to publish: what is kept, or a new one.
 fn drive_keys(
-    sys: &mut LinuxSys,
+    sys: &mut impl Sys,
     place: &Place<'_>,
     stores: Dir,
     secret_keys: Option<&Path>,
@@ -204,7 +203,7 @@ fn drive_keys(
     Ok((pair, true))
 }
 
-fn share(node: &mut Node, sys: &mut LinuxSys, config: &Config, dir: &Path) -> Result<(), Failure> {
+fn share(node: &mut Node, sys: &mut impl Sys, config: &Config, dir: &Path) -> Result<(), Failure> {
     let place = Place::open(sys, dir, false)?;
     let stores = store_dir(sys, &place)?;
     let (metadata, content) = writable_drive(sys, &place, stores, config.secret_keys.as_deref())?;
@@ -215,7 +214,7 @@ fn share(node: &mut Node, sys: &mut LinuxSys, config: &Config, dir: &Path) -> Re
 
 /// Metadata and content feed of a drive of ours, made when there is none.
 fn writable_drive(
-    sys: &mut LinuxSys,
+    sys: &mut impl Sys,
     place: &Place<'_>,
     stores: Dir,
     secret_keys: Option<&Path>,
@@ -263,7 +262,7 @@ fn writable_drive(
 }
 
 /// Brings back what an unclean stop left behind. Content in the user's files is the node's.
-fn recover(sys: &mut LinuxSys, store: &mut FeedStore) -> Result<(), StoreError> {
+fn recover(sys: &mut impl Sys, store: &mut FeedStore) -> Result<(), StoreError> {
     while store.recovering() {
         let done = patiently(sys, |disk| store.recover(disk, None, crate::limits::WORK_IDLE_COST))?;
         if done == crate::store::Progress::Done {
@@ -275,7 +274,7 @@ fn recover(sys: &mut LinuxSys, store: &mut FeedStore) -> Result<(), StoreError> 
 
 fn clone(
     node: &mut Node,
-    sys: &mut LinuxSys,
+    sys: &mut impl Sys,
     link: &Link,
     dir: &Path,
     options: CloneOptions,
@@ -290,7 +289,7 @@ fn clone(
     Ok(())
 }
 
-fn seed(node: &mut Node, sys: &mut LinuxSys, link: &Link, dir: &Path) -> Result<(), Failure> {
+fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, dir: &Path) -> Result<(), Failure> {
     let path = dir.join(link.key.to_string());
     let place = Place::open(sys, &path, true)?;
     let mut store = open_or_create(sys, place.dir, "metadata.", link.key.0, Content::File)
@@ -301,7 +300,7 @@ fn seed(node: &mut Node, sys: &mut LinuxSys, link: &Link, dir: &Path) -> Result<
     Ok(())
 }
 
-fn core_serve(node: &mut Node, sys: &mut LinuxSys, dir: &Path) -> Result<(), Failure> {
+fn core_serve(node: &mut Node, sys: &mut impl Sys, dir: &Path) -> Result<(), Failure> {
     let place = Place::open(sys, dir, false)?;
     let mut store = open_store(sys, place.dir, "", None, None, Content::File).map_err(|e| {
         if matches!(e, StoreError::Missing) {
@@ -320,7 +319,7 @@ fn core_serve(node: &mut Node, sys: &mut LinuxSys, dir: &Path) -> Result<(), Fai
 
 fn core_fetch(
     node: &mut Node,
-    sys: &mut LinuxSys,
+    sys: &mut impl Sys,
     link: &Link,
     dir: &Path,
     options: CoreOptions,
