@@ -17,7 +17,7 @@ use gannet::time::Instant;
 
 use crate::disk::Faults;
 use crate::world::weather::Weather;
-use crate::world::{SECOND, World, draw_tuning};
+use crate::world::{Live, SECOND, World, draw_tuning};
 
 const PORT: u16 = 3282;
 const FRAME: usize = 1000;
@@ -242,6 +242,8 @@ impl Engine for Copy {
     }
 }
 
+impl Live for Copy {}
+
 pub fn run(seed: u64) -> u64 {
     let mut rng = Rng::from_seed(seed);
     let weather = Weather::draw(&mut rng);
@@ -255,14 +257,14 @@ pub fn run(seed: u64) -> u64 {
     world.device(server).sync();
     let address = Endpoint::Tcp(([10, 0, 0, 1], PORT).into());
     let clients: Vec<usize> = (0..rng.between(1, 3)).map(|_| world.add_machine(&[0])).collect();
-    world.start(server, draw_tuning(&mut rng), |sys| Copy::new(crate::world::disk_of(sys), None));
+    start(&mut world, &mut rng, server, None);
     for machine in 0..world.machines() {
         let faults = Faults { sync_error: rng.between(0, 5) / 4 * 3, ..Faults::gentle(&mut rng) };
         world.device(machine).set_faults(faults);
         world.net().machines[machine].drift_ppm = rng.between(0, 2000) as i64 - 1000;
     }
     for client in &clients {
-        start_client(&mut world, &mut rng, *client, &address);
+        start(&mut world, &mut rng, *client, Some(&address));
     }
     for _ in 0..rng.between(0, 12) {
         let span = rng.below(SECOND);
@@ -291,10 +293,12 @@ pub fn run(seed: u64) -> u64 {
     world.trace()
 }
 
-fn start_client(world: &mut World<Copy>, rng: &mut Rng, client: usize, server: &Endpoint) {
+fn start(world: &mut World<Copy>, rng: &mut Rng, machine: usize, server: Option<&Endpoint>) {
     let tuning = draw_tuning(rng);
-    let to = server.clone();
-    world.start(client, tuning, |sys| Copy::new(crate::world::disk_of(sys), Some(to)));
+    let to = server.cloned();
+    let started: Result<(), ()> =
+        world.start(machine, tuning, |sys| Ok(Copy::new(crate::world::disk_of(sys), to)));
+    assert!(started.is_ok());
 }
 
 fn disturb(world: &mut World<Copy>, rng: &mut Rng, clients: &[usize], server: &Endpoint) {
@@ -305,7 +309,7 @@ fn disturb(world: &mut World<Copy>, rng: &mut Rng, clients: &[usize], server: &E
         2 => world.freeze(client, rng.below(5 * SECOND)),
         3 => {
             world.kill(client);
-            start_client(world, rng, client, server);
+            start(world, rng, client, Some(server));
         }
         4 => world.device(client).set_capacity(rng.below(100_000)),
         _ => world.device(client).set_capacity(1 << 40),

@@ -4,8 +4,13 @@
 //! `-- --seed N` runs one and says what happens (`GANNET_SIM_TRACE=1`: each call), `-- NAME` only
 //! what has NAME in its name. Each run is made twice and must be the same to the last call.
 
+mod actor;
 mod copy;
 mod disk;
+mod feeds;
+mod hostile;
+mod sleep;
+mod swarm;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +25,10 @@ struct Scenario {
     every: u64,
 }
 
-const SCENARIOS: &[Scenario] = &[Scenario { name: "copy", run: copy::run, every: 1 }];
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "copy", run: copy::run, every: 1 },
+    Scenario { name: "feeds", run: feeds::run, every: 1 },
+];
 
 struct Arguments {
     from: u64,

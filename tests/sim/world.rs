@@ -17,6 +17,7 @@ use std::rc::Rc;
 use gannet::reactor::{Engine, Reactor, Tuning, Wakeup};
 use gannet::rng::Rng;
 use gannet::sys::Sys;
+use gannet::time::Wall;
 
 use crate::disk::Device;
 use net::{MachineId, Net};
@@ -26,7 +27,7 @@ use weather::Weather;
 pub const SECOND: u64 = 1_000_000;
 
 /// A process on a machine.
-struct Process<E: Engine> {
+struct Process<E: Live> {
     reactor: Reactor<SimSys, E>,
     /// When it wants its next turn by itself.
     next: Option<u64>,
@@ -35,7 +36,12 @@ struct Process<E: Engine> {
     exit: Option<i32>,
 }
 
-pub struct World<E: Engine> {
+/// An engine that may want to be told the calendar time before each turn.
+pub trait Live: Engine {
+    fn set_wall(&mut self, _: Wall) {}
+}
+
+pub struct World<E: Live> {
     net: Rc<RefCell<Net>>,
     processes: Vec<Option<Process<E>>>,
     pub turns: u64,
@@ -55,7 +61,7 @@ pub enum Step {
     Rest,
 }
 
-impl<E: Engine> World<E> {
+impl<E: Live> World<E> {
     pub fn new(seed: u64, weather: Weather) -> World<E> {
         let net = Rc::new(RefCell::new(Net::new(seed, weather)));
         World { net, processes: Vec::new(), turns: 0 }
@@ -82,20 +88,22 @@ impl<E: Engine> World<E> {
         self.net.borrow().machines[machine].device.clone()
     }
 
-    /// Starts a process; `make` gets the system to open what it needs.
-    pub fn start(
+    /// Starts a process; `make` gets the system to open what it needs. If it cannot, the process
+    /// ends at once.
+    pub fn start<X>(
         &mut self,
         machine: MachineId,
         tuning: Tuning,
-        make: impl FnOnce(&mut SimSys) -> E,
-    ) {
+        make: impl FnOnce(&mut SimSys) -> Result<E, X>,
+    ) -> Result<(), X> {
         assert!(self.processes[machine].is_none(), "machine {machine} runs already");
         self.stamp(machine);
         let mut sys = SimSys::start(&self.net, machine);
-        let engine = make(&mut sys);
+        let engine = make(&mut sys)?;
         let reactor = Reactor::new(sys, engine, tuning);
         let now = self.now();
         self.processes[machine] = Some(Process { reactor, next: Some(now), busy: now, exit: None });
+        Ok(())
     }
 
     pub fn runs(&self, machine: MachineId) -> bool {
@@ -104,10 +112,10 @@ impl<E: Engine> World<E> {
 
     /// `kill -9`, or the end of a process that has exited.
     pub fn kill(&mut self, machine: MachineId) {
-        let device = self.device(machine);
+        // What a process does while it is dropped reaches nobody.
         self.net.borrow_mut().end_process(machine, false);
         self.processes[machine] = None;
-        device.kill();
+        self.device(machine).kill();
     }
 
     /// The power fails: nobody is told, and of what was not synced anything may be left.
@@ -210,6 +218,8 @@ impl<E: Engine> World<E> {
         self.stamp(machine);
         self.turns += 1;
         let Some(process) = &mut self.processes[machine] else { return Step::Time };
+        let wall = Wall(self.net.borrow().wall(machine));
+        process.reactor.engine_mut().set_wall(wall);
         let result = process.reactor.turn();
         if self.device(machine).is_cut() {
             return Step::Cut(machine);

@@ -1,0 +1,142 @@
+//! Reads a feed's files (dat/SPEC §8) without any of gannet's store: every bit that is set must
+//! stand for bytes that verify up to a signature. The tree arithmetic is written down again here, so
+//! that a mistake in it cannot hide.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use gannet::crypto::hash::{self, Node};
+use gannet::crypto::sign;
+
+use crate::disk::Device;
+
+const HEADER: usize = 32;
+const ZERO_SIGNATURE: [u8; 64] = [0; 64];
+
+/// What the files of one feed say.
+pub struct Feed {
+    pub key: [u8; 32],
+    pub held: BTreeSet<u64>,
+    /// Signature by the length it is for.
+    pub signatures: BTreeMap<u64, [u8; 64]>,
+    tree: Vec<u8>,
+    data: Option<Vec<u8>>,
+}
+
+/// `None`: there is no feed (yet).
+pub fn load(device: &Device, dir: &str, prefix: &str) -> Result<Option<Feed>, String> {
+    let read = |name: &str| device.read(Path::new(dir).join(format!("{prefix}{name}"))).ok();
+    let Some(key) = read("key") else { return Ok(None) };
+    let Ok(key) = <[u8; 32]>::try_from(key) else { return Ok(None) };
+    let bitfield = read("bitfield").unwrap_or_default();
+    let tree = read("tree").unwrap_or_default();
+    let signed = read("signatures").unwrap_or_default();
+    let mut held = BTreeSet::new();
+    if bitfield.len() >= HEADER {
+        let page = usize::from(u16::from_be_bytes([bitfield[5], bitfield[6]]));
+        if page != 3584 && page != 3328 {
+            return Err(format!("{dir}/{prefix}bitfield has pages of {page} bytes"));
+        }
+        for (number, page) in bitfield[HEADER..].chunks(page).enumerate() {
+            for (at, byte) in page.iter().take(1024).enumerate() {
+                let bits = (0..8).filter(|bit| byte & (128 >> bit) != 0);
+                held.extend(bits.map(|bit| (number * 8192 + at * 8 + bit) as u64));
+            }
+        }
+    }
+    let mut signatures = BTreeMap::new();
+    for (at, signature) in signed.get(HEADER..).unwrap_or_default().chunks_exact(64).enumerate() {
+        if signature != ZERO_SIGNATURE {
+            let mut copy = ZERO_SIGNATURE;
+            copy.copy_from_slice(signature);
+            signatures.insert(at as u64 + 1, copy);
+        }
+    }
+    Ok(Some(Feed { key, held, signatures, tree, data: read("data") }))
+}
+
+impl Feed {
+    fn node(&self, index: u64) -> Option<Node> {
+        let at = HEADER + usize::try_from(index).ok()? * 40;
+        let entry = self.tree.get(at..at + 40)?;
+        if entry.iter().all(|byte| *byte == 0) {
+            return None;
+        }
+        let (hash, size) = (entry[..32].try_into().ok()?, entry[32..].try_into().ok()?);
+        Some(Node { index, hash, size: u64::from_be_bytes(size) })
+    }
+
+    /// Every held block verifies. `data`: its bytes are in the feed's own file and are checked too.
+    /// Returns the lengths whose signature is good.
+    pub fn verify(&self, data: bool) -> Result<BTreeSet<u64>, String> {
+        let good: BTreeSet<u64> = self
+            .signatures
+            .iter()
+            .filter(|(l, s)| self.is_signed(**l, s))
+            .map(|(l, _)| *l)
+            .collect();
+        for block in &self.held {
+            self.verify_block(*block, data, &good)
+                .map_err(|why| format!("block {block} is said to be held, but {why}"))?;
+        }
+        Ok(good)
+    }
+
+    fn is_signed(&self, length: u64, signature: &[u8; 64]) -> bool {
+        let roots: Option<Vec<Node>> = roots(length).into_iter().map(|i| self.node(i)).collect();
+        roots.is_some_and(|roots| sign::verify(&self.key, &hash::roots(&roots), signature))
+    }
+
+    fn verify_block(&self, block: u64, data: bool, good: &BTreeSet<u64>) -> Result<(), String> {
+        let leaf = self.node(2 * block).ok_or("its leaf is not there")?;
+        if data {
+            let bytes = self.block(block)?;
+            if hash::leaf(bytes) != leaf.hash {
+                return Err(format!("its {} bytes have another hash", bytes.len()));
+            }
+        }
+        let mut path = BTreeSet::from([2 * block]);
+        let (mut at, mut depth, mut offset) = (leaf, 0, block);
+        loop {
+            let sibling = ((offset ^ 1) << (depth + 1)) + (1 << depth) - 1;
+            let parent = ((offset >> 1) << (depth + 2)) + (1 << (depth + 1)) - 1;
+            let (Some(sibling), Some(parent)) = (self.node(sibling), self.node(parent)) else {
+                break;
+            };
+            let made = hash::parent(&at, &sibling).ok_or("sizes that overflow")?;
+            if (made.hash, made.size) != (parent.hash, parent.size) {
+                return Err(format!("node {} is not made of its children", parent.index));
+            }
+            path.insert(parent.index);
+            (at, depth, offset) = (parent, depth + 1, offset >> 1);
+        }
+        let signed = good
+            .iter()
+            .any(|length| *length > block && roots(*length).iter().any(|root| path.contains(root)));
+        if signed { Ok(()) } else { Err("nothing signed covers it".into()) }
+    }
+
+    /// The bytes of a block in the data file.
+    pub fn block(&self, block: u64) -> Result<&[u8], String> {
+        let mut start = 0;
+        for root in roots(block) {
+            start += self.node(root).ok_or(format!("node {root} is not there"))?.size;
+        }
+        let size = self.node(2 * block).ok_or("its leaf is not there")?.size;
+        let data = self.data.as_deref().unwrap_or_default();
+        let range = start as usize..(start + size) as usize;
+        data.get(range).ok_or_else(|| format!("the data file ends at {}", data.len()))
+    }
+}
+
+/// The full roots of a tree of `length` blocks.
+fn roots(length: u64) -> Vec<u64> {
+    let (mut found, mut start, mut left) = (Vec::new(), 0, length);
+    while left > 0 {
+        let span = 1 << (63 - left.leading_zeros());
+        found.push(2 * start + span - 1);
+        start += span;
+        left -= span;
+    }
+    found
+}

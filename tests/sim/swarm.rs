@@ -1,0 +1,443 @@
+//! What the scenarios with whole nodes share: machines with a node on each, the accidents that
+//! befall them, and what must hold whatever happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use gannet::daemon::config::{Config, Listen, Run};
+use gannet::daemon::open;
+use gannet::failure::Failure;
+use gannet::node::event::{Event, Interest};
+use gannet::node::status::Status;
+use gannet::node::{self, Node};
+use gannet::rng::Rng;
+use gannet::sync;
+use gannet::sys::{Endpoint, Signal, Sys};
+
+use crate::actor::Actor;
+use crate::disk::Faults;
+use crate::hostile::Hostile;
+use crate::sleep;
+use crate::world::net::MachineId;
+use crate::world::weather::Weather;
+use crate::world::{SECOND, Step, World, draw_tuning};
+
+pub const PORT: u16 = 3282;
+
+/// A node's machine: what runs there whenever it runs.
+pub struct Post {
+    pub machine: MachineId,
+    pub run: Run,
+    /// Addresses that its user names.
+    pub peers: Vec<String>,
+    pub discovery: bool,
+    /// Directory and prefix of its feeds, and whether the blocks are in a `data` file.
+    pub feeds: Vec<(String, &'static str, bool)>,
+    pub writer: bool,
+    /// When it is started again.
+    pub down_until: Option<u64>,
+    /// The next cut of its disk kills only the process.
+    spare: bool,
+}
+
+pub struct Swarm {
+    pub world: World<Actor>,
+    pub rng: Rng,
+    pub posts: Vec<Post>,
+    calm: Weather,
+    stormy: bool,
+    /// Every signature that a reader ever held: (key, length) → signature.
+    seen: BTreeMap<([u8; 32], u64), [u8; 64]>,
+    pub log: Vec<(MachineId, Event)>,
+    pub hostile: Option<MachineId>,
+    verbose: bool,
+}
+
+impl Swarm {
+    pub fn new(seed: u64) -> Swarm {
+        let mut rng = Rng::from_seed(seed ^ 0x5a3f);
+        let weather = Weather::draw(&mut rng);
+        Swarm {
+            calm: weather.without_faults(),
+            world: World::new(seed, weather),
+            rng,
+            posts: Vec::new(),
+            stormy: true,
+            seen: BTreeMap::new(),
+            log: Vec::new(),
+            hostile: None,
+            verbose: std::env::var_os("GANNET_SIM_TRACE").is_some(),
+        }
+    }
+
+    pub fn address(machine: MachineId) -> String {
+        format!("10.0.0.{}:{PORT}", machine + 1)
+    }
+
+    /// A new machine for a node that does not run yet.
+    pub fn add(&mut self, run: Run, feeds: Vec<(String, &'static str, bool)>) -> usize {
+        let links: &[usize] = if self.rng.one_in(3) { &[0, 1] } else { &[0] };
+        let machine = self.world.add_machine(links);
+        self.world.net().machines[machine].drift_ppm = self.rng.below(400) as i64 - 200;
+        let writer = self.posts.is_empty();
+        let down_until = Some(0);
+        self.posts.push(Post {
+            machine,
+            run,
+            peers: Vec::new(),
+            discovery: false,
+            feeds,
+            writer,
+            down_until,
+            spare: false,
+        });
+        self.posts.len() - 1
+    }
+
+    /// Everybody can find everybody: by name along a random tree, by multicast, or both.
+    pub fn introduce(&mut self) {
+        let multicast = self.rng.one_in(2);
+        for post in 0..self.posts.len() {
+            self.posts[post].discovery = multicast;
+            if post > 0 && (!multicast || self.rng.one_in(2)) {
+                let known = self.rng.below(post as u64) as usize;
+                let known = Swarm::address(self.posts[known].machine);
+                self.posts[post].peers.push(known);
+            }
+        }
+    }
+
+    pub fn add_hostile(&mut self, key: [u8; 32]) {
+        let machine = self.world.add_machine(&[0]);
+        let targets: Vec<Endpoint> = (0..self.posts.len())
+            .map(|post| {
+                let host = self.posts[post].machine as u8 + 1;
+                Endpoint::Tcp(([10, 0, 0, host], PORT).into())
+            })
+            .collect();
+        let seed = self.rng.next_u64();
+        let tuning = draw_tuning(&mut self.rng);
+        let started: Result<(), ()> = self.world.start(machine, tuning, |sys| {
+            Ok(Actor::Hostile(Box::new(Hostile::new(seed, sys.now(), key, targets))))
+        });
+        assert!(started.is_ok());
+        // Somebody honest may be told of it.
+        if self.rng.one_in(2) {
+            let post = self.rng.below(self.posts.len() as u64) as usize;
+            self.posts[post].peers.push(Swarm::address(machine));
+        }
+        self.hostile = Some(machine);
+    }
+
+    // ── Starting and ending ─────────────────────────────────────────────────────────────────────
+
+    /// Starts a node; it may fail where the disk does.
+    pub fn boot(&mut self, post: usize) -> Result<(), Failure> {
+        let tuning = draw_tuning(&mut self.rng);
+        let mut sync = sync::Tuning::default();
+        if !self.rng.one_in(3) {
+            let most = 1usize << self.rng.between(1, 8);
+            sync.requests = (self.rng.between(1, most as u64) as usize, most);
+            sync.tiny_requests = most.max(1 << self.rng.between(1, 10));
+            sync.bytes_in_flight = 1 << self.rng.between(8, 22);
+        }
+        let seed = self.rng.next_u64();
+        let Post { machine, run, peers, discovery, .. } = &self.posts[post];
+        let machine = *machine;
+        let config = Config {
+            run: run.clone(),
+            peers: peers.clone(),
+            listen: Listen::Usual,
+            discovery: *discovery,
+            exec: None,
+            secret_keys: Some(PathBuf::from("/home/keys")),
+            signals: false,
+            print: None,
+        };
+        let result = self.world.start(machine, tuning, |sys| {
+            let mut id = [0; 32];
+            sys.entropy(&mut id);
+            let node_config = node::Config {
+                id,
+                seed,
+                listen: vec![([0, 0, 0, 0], PORT).into()],
+                any_port: true,
+                control: None,
+                discovery: config.discovery,
+                exec: None,
+                hosts: String::new(),
+                resolv_conf: String::new(),
+                tuning: sync,
+                pid: 1,
+            };
+            let now = sys.now();
+            let mut node = Box::new(Node::new(node_config, now));
+            open::run(&mut node, sys, &config)?;
+            let events = node.subscribers.add(Interest::EVERYTHING);
+            Ok(Actor::Node { node, events })
+        });
+        if self.world.device(machine).is_cut() {
+            self.fall(machine);
+            return Ok(());
+        }
+        result?;
+        let peers = self.posts[post].peers.clone();
+        self.world.with(machine, |actor, now, _| {
+            if let Actor::Node { node, .. } = actor {
+                node.start(now);
+                for peer in &peers {
+                    node.add_peer_everywhere(now, peer).expect("it is an address");
+                }
+            }
+        });
+        self.posts[post].down_until = None;
+        Ok(())
+    }
+
+    fn post_of(&self, machine: MachineId) -> Option<usize> {
+        self.posts.iter().position(|post| post.machine == machine)
+    }
+
+    /// A disk was cut at a write: the power failed, or the process was killed.
+    fn fall(&mut self, machine: MachineId) {
+        let Some(post) = self.post_of(machine) else { return };
+        if std::mem::take(&mut self.posts[post].spare) {
+            self.world.kill(machine);
+        } else {
+            self.world.cut_power(machine);
+            self.check_stores(post);
+        }
+        self.down(post);
+    }
+
+    fn down(&mut self, post: usize) {
+        let pause = if self.stormy { self.rng.below(5 * SECOND) } else { SECOND / 10 };
+        self.posts[post].down_until = Some(self.world.now() + pause);
+    }
+
+    /// Starts what has been down for long enough.
+    fn revive(&mut self) {
+        for post in 0..self.posts.len() {
+            let due = self.posts[post].down_until.is_some_and(|at| at <= self.world.now());
+            if !due {
+                continue;
+            }
+            self.world.restore_power(self.posts[post].machine);
+            if let Err(failure) = self.boot(post) {
+                assert!(self.stormy, "{post} does not start: {failure:?}");
+                self.world.kill(self.posts[post].machine);
+                self.down(post);
+            }
+        }
+    }
+
+    // ── Running ─────────────────────────────────────────────────────────────────────────────────
+
+    /// Runs until `done` or for `us`; true if it is done.
+    pub fn run(&mut self, us: u64, mut done: impl FnMut(&mut Swarm) -> bool) -> bool {
+        let end = self.world.now() + us;
+        let mut look = self.world.now();
+        while self.world.now() < end {
+            self.revive();
+            let wake = self.posts.iter().filter_map(|post| post.down_until).min();
+            let limit = wake.map_or(end, |at| at.min(end)).max(self.world.now() + 1);
+            match self.world.step(limit) {
+                Step::Cut(machine) => self.fall(machine),
+                Step::Turn(machine) => self.after_turn(machine),
+                _ => {}
+            }
+            if self.world.now() >= look {
+                look = self.world.now() + SECOND / 10;
+                if done(self) {
+                    return true;
+                }
+            }
+        }
+        done(self)
+    }
+
+    fn after_turn(&mut self, machine: MachineId) {
+        let Some(reactor) = self.world.reactor(machine) else { return };
+        let events = reactor.engine_mut().events();
+        for event in events {
+            if self.verbose {
+                eprintln!("{:>12} m{machine} says {event:?}", self.world.now());
+            }
+            self.log.push((machine, event));
+        }
+        if self.world.exit_code(machine).is_some() {
+            self.world.kill(machine);
+            if let Some(post) = self.post_of(machine) {
+                self.down(post);
+            }
+        }
+    }
+
+    /// Something happens to somebody.
+    pub fn accident(&mut self) {
+        let post = self.rng.below(self.posts.len() as u64) as usize;
+        let other = self.rng.below(self.posts.len() as u64) as usize;
+        let (machine, other) = (self.posts[post].machine, self.posts[other].machine);
+        let device = self.world.device(machine);
+        let runs = self.world.runs(machine);
+        let draw = self.rng.below(14);
+        self.say(&format!("accident {draw} at m{machine}"));
+        match draw {
+            0 if other != machine => self.world.net().part(machine, other),
+            1 | 2 => self.world.net().heal_all(),
+            3 => self.world.freeze(machine, self.rng.below(8 * SECOND)),
+            4 if runs => {
+                self.world.kill(machine);
+                self.down(post);
+            }
+            5 if runs => {
+                device.cut_after(self.rng.below(60));
+            }
+            6 if runs => {
+                self.posts[post].spare = true;
+                device.cut_after(self.rng.below(60));
+            }
+            7 => {
+                let room = self.rng.below(200_000);
+                device.set_capacity(device.used() + room);
+            }
+            8 => device.set_capacity(1 << 40),
+            9 if runs => self.world.net().machines[machine].signals.push_back(Signal::Stop),
+            10 => {
+                let signal = [Signal::Reload, Signal::Status][self.rng.below(2) as usize];
+                self.world.net().machines[machine].signals.push_back(signal);
+            }
+            11 => {
+                self.world.net().machines[machine].wall_off_ms =
+                    self.rng.below(2_000_000_000) as i64 - 1_000_000_000;
+            }
+            12 => {
+                let up = self.rng.one_in(2);
+                self.world.net().set_interface(machine, 1, up);
+            }
+            13 => self.set_faults(post),
+            _ => {}
+        }
+    }
+
+    fn set_faults(&mut self, post: usize) {
+        let rng = &mut self.rng;
+        let mut rare = || if rng.one_in(3) { rng.between(30, 3000) } else { 0 };
+        let (read_error, write_error) = (rare(), rare());
+        let (sync_error, no_space) = (rare(), rare());
+        let gentle = Faults::gentle(rng);
+        let faults = Faults { read_error, write_error, sync_error, no_space, ..gentle };
+        self.world.device(self.posts[post].machine).set_faults(faults);
+    }
+
+    /// No more faults: from here on everything has to come to its end.
+    pub fn calm_down(&mut self) {
+        self.say("calm");
+        self.stormy = false;
+        self.world.net().weather = self.calm.clone();
+        self.world.net().heal_all();
+        for machine in 0..self.world.machines() {
+            let device = self.world.device(machine);
+            device.set_faults(Faults::default());
+            device.set_capacity(1 << 40);
+            device.fs().cut_in = None;
+            for place in 1..3 {
+                self.world.net().set_interface(machine, place, true);
+            }
+        }
+        for post in 0..self.posts.len() {
+            self.posts[post].spare = false;
+            if let Some(at) = &mut self.posts[post].down_until {
+                *at = (*at).min(self.world.now() + SECOND / 10);
+            }
+        }
+        if let Some(reactor) = self.hostile.and_then(|machine| self.world.reactor(machine)) {
+            reactor.with(|actor, _, _| {
+                if let Actor::Hostile(hostile) = actor {
+                    hostile.rest();
+                }
+            });
+        }
+    }
+
+    pub fn say(&mut self, what: &str) {
+        if self.verbose {
+            eprintln!("{:>12} == {what}", self.world.now());
+        }
+    }
+
+    // ── Looking ─────────────────────────────────────────────────────────────────────────────────
+
+    pub fn status(&self, post: usize) -> Option<Status> {
+        let machine = self.posts[post].machine;
+        let mut disk = self.world.device(machine).process();
+        let now = self.world.net().clock(machine);
+        Some(self.world.engine(machine)?.node()?.status(now, &mut disk))
+    }
+
+    /// Every bit on disk stands for what was signed, and nobody ever saw two signatures for one
+    /// length.
+    pub fn check_stores(&mut self, post: usize) -> BTreeMap<String, sleep::Feed> {
+        let (machine, writer) = (self.posts[post].machine, self.posts[post].writer);
+        let device = self.world.device(machine);
+        let mut found = BTreeMap::new();
+        for (dir, prefix, data) in self.posts[post].feeds.clone() {
+            let feed = sleep::load(&device, &dir, prefix)
+                .unwrap_or_else(|why| panic!("machine {machine}: {why}"));
+            let Some(feed) = feed else { continue };
+            let good = feed
+                .verify(data)
+                .unwrap_or_else(|why| panic!("machine {machine}, {dir}/{prefix}: {why}"));
+            for length in good.iter().filter(|_| !writer) {
+                let signature = feed.signatures[length];
+                let first = *self.seen.entry((feed.key, *length)).or_insert(signature);
+                assert!(first == signature, "length {length} of {dir}/{prefix} was signed twice");
+            }
+            found.insert(prefix.to_owned(), feed);
+        }
+        found
+    }
+
+    pub fn check_all_stores(&mut self) {
+        for post in 0..self.posts.len() {
+            self.check_stores(post);
+        }
+    }
+
+    /// An idle minute costs next to nothing, and nobody was banned without reason.
+    pub fn check_idle(&mut self) {
+        let before = self.world.turns;
+        self.run(60 * SECOND, |_| false);
+        let turns = self.world.turns - before;
+        // A keep-alive every four seconds for each connection, and a tick a second.
+        let most = 60 * 12 * self.posts.len() as u64;
+        assert!(turns <= most, "{turns} turns in an idle minute");
+        if self.hostile.is_none() {
+            for post in 0..self.posts.len() {
+                let banned = self.status(post).map_or(0, |status| status.banned);
+                assert_eq!(banned, 0, "an honest peer was banned by {post}");
+            }
+        }
+    }
+
+    /// Everybody stops in order when asked, within two seconds.
+    pub fn check_stop(&mut self) {
+        let all: BTreeSet<MachineId> = self.posts.iter().map(|post| post.machine).collect();
+        for machine in &all {
+            self.world.net().machines[*machine].signals.push_back(Signal::Stop);
+        }
+        let stopped = self.world.run_until(2 * SECOND, |world| {
+            all.iter().all(|machine| world.exit_code(*machine).is_some())
+        });
+        assert!(stopped, "somebody does not stop");
+        for machine in &all {
+            self.world.with(*machine, |actor, now, disk| {
+                if let Actor::Node { node, .. } = actor {
+                    node.close_all(now, disk);
+                }
+            });
+            self.world.kill(*machine);
+        }
+        self.check_all_stores();
+    }
+}
