@@ -59,7 +59,7 @@ pub fn run(seed: u64) -> u64 {
     swarm.check_stop();
     for post in 0..swarm.posts.len() {
         let stores = swarm.check_stores(post);
-        let feed = &stores[""];
+        let feed = stores.values().next().expect("there is a feed");
         assert_eq!(feed.held.len(), truth.len(), "blocks on the disk of {post}");
         for (number, block) in truth.iter().enumerate() {
             assert!(feed.block(number as u64) == Ok(&block[..]), "block {number} at {post}");
@@ -73,7 +73,7 @@ fn add_reader(swarm: &mut Swarm, key: Key) {
     if swarm.rng.one_in(2) {
         let dir = format!("/seed/{key}");
         let run = Run::Seed { links: vec![link], dir: "/seed".into() };
-        swarm.add(run, vec![(dir, "", true)]);
+        swarm.add(run, vec![(dir.clone(), "", true), (dir, "metadata.", true)]);
     } else {
         let blocks = Blocks::Follow;
         let run = Run::CoreFetch { link, dir: DIR.into(), blocks, show: None };
