@@ -93,7 +93,7 @@ impl Node {
     /// Once everything stands, topics are announced to the user and on the network.
     pub(super) fn say_ready(&mut self, now: Instant) {
         let control_settled = self.config.control.is_none() || self.control_open.is_some();
-        if self.listeners_pending > 0 || !control_settled {
+        if !self.started_up || self.listeners_pending > 0 || !control_settled {
             return;
         }
         let quiet: Vec<TopicId> =

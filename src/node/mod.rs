@@ -134,6 +134,8 @@ pub struct Node {
     resolver: Resolver,
     listening: Vec<SocketAddr>,
     listeners_pending: usize,
+    /// `start` was called.
+    started_up: bool,
     /// Whether the control socket stands; `None` until the system said.
     control_open: Option<bool>,
     name_sockets: [NameSocket; 2],
@@ -189,6 +191,7 @@ impl Node {
             interfaces: Vec::new(),
             listening: Vec::new(),
             listeners_pending: 0,
+            started_up: false,
             control_open: None,
             name_sockets: Default::default(),
             failure: None,
@@ -219,6 +222,7 @@ impl Node {
             self.listen_at(at);
         }
         self.start_discovery();
+        self.started_up = true;
         self.say_ready(now);
     }
 

@@ -1,23 +1,28 @@
 //! A bare feed: one writes, the others fetch, keep and pass it on.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use gannet::crypto::sign::KeyPair;
 use gannet::daemon::config::{Blocks, Run};
 use gannet::link::{Key, Link};
+use gannet::node::control::{Block, Request, encode};
 use gannet::rng::Rng;
 use gannet::store::disk::Disk;
 use gannet::store::{Content, FeedStore, Keys, StoreError};
+use gannet::sys::{Endpoint, Handle};
 use gannet::time::Instant;
 
 use crate::disk::Device;
-use crate::swarm::Swarm;
+use crate::swarm::{CONTROL, Swarm};
 use crate::world::SECOND;
 
 const DIR: &str = "/feed";
 
-/// What the writer has made durable, block by block.
-type Truth = Vec<Vec<u8>>;
+/// Blocks that the writer was told are durable, by number. What it was told nothing about may be
+/// there too.
+type Truth = BTreeMap<u64, Vec<u8>>;
 
 pub fn run(seed: u64) -> u64 {
     let mut swarm = Swarm::new(seed);
@@ -35,20 +40,29 @@ pub fn run(seed: u64) -> u64 {
     if swarm.rng.one_in(3) {
         swarm.add_hostile(key.0);
     }
+    let mut tool = None;
     for _ in 0..swarm.rng.between(0, 12) {
         let span = swarm.rng.below(3 * SECOND);
-        swarm.run(span, |_| false);
+        swarm.run(span, |swarm| {
+            Tool::go_on(&mut tool, swarm, &mut truth);
+            false
+        });
         swarm.accident();
-        if swarm.rng.one_in(3) && !swarm.world.runs(swarm.posts[0].machine) {
-            append(&mut swarm.rng, &device, &mut truth);
+        match swarm.world.runs(swarm.posts[0].machine) {
+            true if swarm.rng.one_in(2) => Tool::start(&mut tool, &mut swarm),
+            false if swarm.rng.one_in(3) => append(&mut swarm.rng, &device, &mut truth),
+            _ => {}
         }
     }
     swarm.calm_down();
     let whole = |swarm: &mut Swarm| {
-        (0..swarm.posts.len()).all(|post| {
-            let Some(status) = swarm.status(post) else { return false };
-            status.feeds.first().is_some_and(|feed| feed.have == truth.len() as u64)
-        })
+        Tool::go_on(&mut tool, swarm, &mut truth);
+        let length = |swarm: &Swarm, post| Some(swarm.status(post)?.feeds.first()?.have);
+        let all = length(swarm, 0);
+        let least = truth.keys().last().map_or(0, |last| last + 1);
+        tool.is_none()
+            && all.is_some_and(|all| all >= least)
+            && (0..swarm.posts.len()).all(|post| length(swarm, post) == all)
     };
     if !swarm.run(600 * SECOND, whole) {
         let states: Vec<String> =
@@ -57,12 +71,16 @@ pub fn run(seed: u64) -> u64 {
     }
     swarm.check_idle();
     swarm.check_stop();
-    for post in 0..swarm.posts.len() {
+    let written = swarm.check_stores(0).pop_first().expect("the writer has a feed").1;
+    for (number, block) in &truth {
+        assert!(written.block(*number) == Ok(&block[..]), "block {number} is not what was written");
+    }
+    for post in 1..swarm.posts.len() {
         let stores = swarm.check_stores(post);
         let feed = stores.values().next().expect("there is a feed");
-        assert_eq!(feed.held.len(), truth.len(), "blocks on the disk of {post}");
-        for (number, block) in truth.iter().enumerate() {
-            assert!(feed.block(number as u64) == Ok(&block[..]), "block {number} at {post}");
+        assert_eq!(feed.held, written.held, "blocks on the disk of {post}");
+        for number in &feed.held {
+            assert!(feed.block(*number) == written.block(*number), "block {number} at {post}");
         }
     }
     swarm.world.trace()
@@ -101,24 +119,97 @@ fn append(rng: &mut Rng, device: &Device, truth: &mut Truth) {
     while store.recovering() {
         patiently(|| store.recover(&mut disk, None, 1 << 20));
     }
-    assert!(store.feed().length() == truth.len() as u64, "blocks of the writer are lost");
+    let length = store.feed().length();
+    assert!(truth.keys().all(|known| *known < length), "blocks of the writer are lost");
     for _ in 0..rng.between(1, 3) {
-        let size = [0, 1, 10, 1000, 5000, 70_000][rng.below(6) as usize];
-        let count = if size > 5000 { 1 } else { rng.between(1, 20) };
-        let blocks: Truth = (0..count)
-            .map(|_| {
-                let mut block = vec![0; rng.between(0, size) as usize];
-                rng.fill(&mut block);
-                block
-            })
-            .collect();
+        let blocks = draw_blocks(rng);
         let parts: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+        let length = store.feed().length();
         patiently(|| store.append(&mut disk, &parts));
-        truth.extend(blocks);
+        truth.extend((length..).zip(blocks));
     }
     store.close(&mut disk, Instant(0)).expect("a good disk");
     device.fs().faults = faults;
     device.fs().capacity = capacity;
+}
+
+fn draw_blocks(rng: &mut Rng) -> Vec<Vec<u8>> {
+    let size = [0, 1, 10, 1000, 5000, 70_000][rng.below(6) as usize];
+    let count = if size > 5000 { 1 } else { rng.between(1, 20) };
+    let draw = |_| {
+        let mut block = vec![0; rng.between(0, size) as usize];
+        rng.fill(&mut block);
+        block
+    };
+    (0..count).map(draw).collect()
+}
+
+/// `gannet core append` beside a running node: a program that talks to its control socket.
+struct Tool {
+    handle: Handle,
+    /// The machine's processes before were all ended.
+    epoch: u32,
+    left: Vec<u8>,
+    heard: Vec<u8>,
+    blocks: Vec<Vec<u8>>,
+}
+
+impl Tool {
+    fn start(tool: &mut Option<Tool>, swarm: &mut Swarm) {
+        if tool.is_some() {
+            return;
+        }
+        let blocks = draw_blocks(&mut swarm.rng);
+        let request = Request::append(blocks.iter().cloned().map(Block).collect());
+        let machine = swarm.posts[0].machine;
+        let to = Endpoint::Unix(PathBuf::from(CONTROL));
+        // Nobody listens, or not just now: the user tries another time.
+        let Ok(handle) = swarm.world.net().connect(machine, &to) else { return };
+        let epoch = swarm.world.net().machines[machine].epoch;
+        *tool = Some(Tool { handle, epoch, left: encode(&request), heard: Vec::new(), blocks });
+    }
+
+    fn go_on(tool: &mut Option<Tool>, swarm: &mut Swarm, truth: &mut Truth) {
+        let Some(this) = tool else { return };
+        let machine = swarm.posts[0].machine;
+        match this.step(machine, swarm) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => *tool = None,
+            Ok(length) => {
+                if let Some(length) = length {
+                    let first = length - this.blocks.len() as u64;
+                    truth.extend((first..).zip(std::mem::take(&mut this.blocks)));
+                }
+                swarm.world.net().close(machine, this.handle);
+                *tool = None;
+            }
+        }
+    }
+
+    /// The answer: the length that is durable, or that it is refused.
+    fn step(&mut self, machine: usize, swarm: &mut Swarm) -> std::io::Result<Option<u64>> {
+        let mut net = swarm.world.net();
+        if net.machines[machine].epoch != self.epoch {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        while !self.left.is_empty() {
+            let count = net.write(machine, self.handle, &self.left)?;
+            self.left.drain(..count);
+        }
+        let mut buf = [0; 1000];
+        loop {
+            let count = net.read(machine, self.handle, &mut buf)?;
+            if count == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            self.heard.extend(&buf[..count]);
+            if self.heard.ends_with(b"\n") {
+                let answer: serde_json::Value = serde_json::from_slice(&self.heard)?;
+                return Ok(answer["length"].as_u64());
+            }
+        }
+    }
 }
 
 fn patiently<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> T {

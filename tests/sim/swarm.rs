@@ -23,6 +23,8 @@ use crate::world::weather::Weather;
 use crate::world::{SECOND, Step, World, draw_tuning};
 
 pub const PORT: u16 = 3282;
+/// Where a node listens for its own user.
+pub const CONTROL: &str = "/run/gannet.sock";
 
 /// A node's machine: what runs there whenever it runs.
 pub struct Post {
@@ -142,6 +144,7 @@ impl Swarm {
             sync.bytes_in_flight = 1 << self.rng.between(8, 22);
         }
         let seed = self.rng.next_u64();
+        let control = (!self.rng.one_in(4)).then(|| PathBuf::from(CONTROL));
         let Post { machine, run, peers, discovery, .. } = &self.posts[post];
         let machine = *machine;
         let config = Config {
@@ -162,7 +165,7 @@ impl Swarm {
                 seed,
                 listen: vec![([0, 0, 0, 0], PORT).into()],
                 any_port: true,
-                control: None,
+                control,
                 discovery: config.discovery,
                 exec: None,
                 hosts: String::new(),

@@ -593,10 +593,9 @@ impl Net {
         let from;
         if to.ip().is_multicast() {
             let nics = &self.machines[machine].nics;
-            let out = nics.iter().find(|nic| {
-                nic.up
-                    && nic.interface.multicast
-                    && via.is_none_or(|index| index == nic.interface.index)
+            let out = nics.iter().find(|nic| match via {
+                Some(index) => nic.up && index == nic.interface.index,
+                None => nic.up && nic.interface.multicast,
             });
             let Some(out) = out else { return fail(ENETUNREACH) };
             from = out.interface.address;
