@@ -102,21 +102,23 @@ impl Node {
         let core = self.topics.values().find(|t| matches!(t.what, topic::What::Core(_)));
         let feed = core.map(|t| t.first).ok_or(StoreError::Missing)?;
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Missing)?;
-        let (from, to) = match client.appended {
-            Some((_, from, to)) => (from, to),
+        let to = match client.appended {
+            Some((_, _, to)) => to,
             None => {
                 let blocks: Vec<&[u8]> = request.blocks.iter().map(|b| b.0.as_slice()).collect();
                 let from = open.store.feed().length();
                 let to = open.store.append(disk, &blocks)?;
+                // Whatever becomes of this client, the next commit announces the blocks.
+                open.unannounced.get_or_insert(from);
+                open.dirty_since.get_or_insert(now);
                 client.appended = Some((feed, from, to));
-                (from, to)
+                to
             }
         };
-        open.store.commit(disk, now)?;
-        client.appended = None;
-        let key = (*open.store.feed().key()).into();
-        self.sync.handle(now, Input::Grew { feed, from, to }, &self.feeds);
-        self.publish(&Event::Appended { key, from, to });
+        self.commit(now, feed, disk)?;
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.appended = None;
+        }
         Ok(to)
     }
 

@@ -36,7 +36,14 @@ impl Feeds {
     pub fn add(&mut self, store: FeedStore, topic: TopicId, role: Role) -> FeedId {
         let id = FeedId(u32::try_from(self.open.len()).expect("feeds are bounded"));
         self.by_key.insert(*store.feed().discovery_key(), id);
-        self.open.push(Some(OpenFeed { store, topic, role, dirty_since: None, paused: None }));
+        self.open.push(Some(OpenFeed {
+            store,
+            topic,
+            role,
+            dirty_since: None,
+            unannounced: None,
+            paused: None,
+        }));
         id
     }
 
@@ -215,6 +222,11 @@ impl Node {
         let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
         open.store.commit(disk, now)?;
         open.dirty_since = None;
+        if let Some(from) = open.unannounced.take() {
+            let (key, to) = ((*open.store.feed().key()).into(), open.store.feed().length());
+            self.sync.handle(now, Input::Grew { feed: id, from, to }, &self.feeds);
+            self.publish(&Event::Appended { key, from, to });
+        }
         Ok(())
     }
 

@@ -21,6 +21,8 @@ pub struct OpenFeed {
     pub role: Role,
     /// Bytes were written since this time and are not committed.
     pub dirty_since: Option<Instant>,
+    /// Blocks of ours from here on are appended, not durable, and nobody was told of them.
+    pub unannounced: Option<u64>,
     /// Nothing is written to it for now: why.
     pub paused: Option<String>,
 }

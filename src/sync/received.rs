@@ -67,6 +67,9 @@ impl Sync {
         };
         remote.length = remote.length.max(end);
         remote.wants.heard(have);
+        if have.bits.is_some() {
+            self.take_back_lost(now, id, of);
+        }
         self.extend_wants(id, of);
         self.offered(now, id, of, have, end, feeds);
     }
@@ -105,6 +108,15 @@ impl Sync {
         self.hungry.insert(id);
     }
 
+    /// What the peer was asked for and does not offer any more is asked of others.
+    fn take_back_lost(&mut self, now: Instant, id: PeerId, of: FeedId) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let Some(remote) = peer.feeds.get(&of) else { return };
+        let mut asked = peer.asked_in(of, 0, u64::MAX);
+        asked.retain(|block| !remote.holdings.contains(*block));
+        asked.into_iter().for_each(|block| self.disown(now, id, of, block));
+    }
+
     /// The peer lost blocks (B03).
     fn unhave(&mut self, now: Instant, id: PeerId, of: FeedId, start: u64, length: u64) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -116,8 +128,7 @@ impl Sync {
         let left = remote.holdings.bytes();
         peer.held_bytes = peer.held_bytes - own + left;
         self.held_bytes = self.held_bytes - own + left;
-        let asked = peer.asked_in(of, start, end);
-        asked.into_iter().for_each(|block| self.disown(now, id, of, block));
+        self.take_back_lost(now, id, of);
         self.touched.insert(of);
     }
 
