@@ -3,12 +3,10 @@
 use crate::ids::{ConnId, FeedId};
 use crate::store::StoreError;
 use crate::store::disk::Disk;
-use crate::sync::Input;
 use crate::time::Instant;
 
 use super::Node;
 use super::control::{self, Request, What};
-use super::event::Event;
 use super::io::{Consumed, Output};
 use super::topic;
 
