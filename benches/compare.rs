@@ -3,6 +3,7 @@
 //! Every figure is the median of some rounds in which the contestants take turns. Two processes on
 //! loopback, disk to disk. Node.js has the compiled libsodium and is not charged for its start;
 //! gannet is. What follows `--` chooses: words of scenario names, `--rounds N`.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 #[allow(dead_code)]
 #[path = "../tests/interop/gannet.rs"]

@@ -1,5 +1,6 @@
 //! Real processes killed at any moment: what was stored is not fetched again, and in the end every
 //! copy is equal.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 #[allow(dead_code)]
 #[path = "interop/gannet.rs"]

@@ -1,5 +1,6 @@
 //! The fuzz targets on stable Rust: each over its seeds, over mutations of them and over random
 //! bytes, the same ones in every run.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;

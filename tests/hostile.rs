@@ -1,5 +1,6 @@
 //! Peers that mean harm, against the real program: whatever they send, it stays up and small, and
 //! an honest peer gets its files meanwhile (dat/SPEC §12.2).
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 #[allow(dead_code)]
 #[path = "interop/gannet.rs"]

@@ -1,5 +1,6 @@
 //! A share and its clones on simulated disks: the whole way from the files of one folder to the
 //! files of another, without any network. Blocks go from store to store with their proofs.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 #[path = "sim/disk.rs"]
 #[allow(unused_imports)]

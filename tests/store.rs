@@ -1,5 +1,6 @@
 //! The feed store on the simulated disk: bytes on disk, reopening, faults, power cuts at every
 //! write, damage and its repair.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 #[path = "store/crash.rs"]
 mod crash;

@@ -67,6 +67,8 @@ pub struct Stats {
     pub reads: u64,
     pub writes: u64,
     pub accepted: u64,
+    /// Times a listener paused because descriptors or memory ran out.
+    pub accept_pauses: u64,
     pub dialed: u64,
     pub datagrams_received: u64,
     pub datagrams_sent: u64,
@@ -250,6 +252,11 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         self.cost = 2 * limits::COST_OF_CALL;
         for event in &events {
             self.mark(*event);
+        }
+        if events.is_empty() && timeout != Some(Duration::ZERO) {
+            // Nothing moves: nobody needs buffers soon.
+            self.inboxes = Spare::default();
+            self.outboxes = Spare::default();
         }
         self.events = events;
 
@@ -479,7 +486,9 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                 Pace::Waiting { at: self.now + after, after }
             }
         };
-        self.cost += budget;
+        if self.work != Pace::Idle {
+            self.cost += budget;
+        }
         self.drain();
     }
 }

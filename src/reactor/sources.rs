@@ -11,6 +11,9 @@ use crate::sys::{Handle, Signal, Sys};
 use super::conn::Conn;
 use super::{Due, Engine, Reactor, Socket, Source};
 
+/// Errors of a UDP socket in one turn after which it is left alone until its next event.
+const SOCKET_ERRORS: usize = 4;
+
 impl<S: Sys, E: Engine> Reactor<S, E> {
     pub(super) fn serve_dial(&mut self, tag: Tag) {
         let Some(dial) = self.dials.get_mut(&tag) else { return };
@@ -118,7 +121,13 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                 | io::ErrorKind::ConnectionReset => {}
                 // Out of descriptors or memory. Trying again at once would only spin.
                 _ => {
-                    log::warn!("cannot accept a connection: {e}");
+                    self.stats.accept_pauses += 1;
+                    if self.stats.accept_pauses.is_power_of_two() {
+                        log::warn!(
+                            "cannot accept a connection ({} times so far): {e}",
+                            self.stats.accept_pauses
+                        );
+                    }
                     *paused = true;
                     self.timers.set(
                         self.now,
@@ -139,6 +148,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         let handle = *handle;
         let mut buf = std::mem::take(&mut self.datagram);
         buf.resize(limits::DATAGRAM_BYTES, 0);
+        let mut errors = 0;
         for _ in 0..self.tuning.datagrams {
             self.cost += limits::COST_OF_CALL;
             match self.sys.receive_from(handle, &mut buf) {
@@ -147,14 +157,18 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                     self.stats.datagrams_received += 1;
                     self.tell(Input::Datagram { tag, from, bytes: &buf[..n] });
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // What an earlier datagram of ours met at its destination comes as an error, once.
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock && errors < SOCKET_ERRORS => {
+                    log::debug!("receiving a datagram failed: {e}");
+                    errors += 1;
+                }
+                Err(_) => {
                     if let Some(Socket::Datagrams { ready, .. }) = self.sockets.get_mut(&tag) {
                         *ready = false;
                     }
                     break;
                 }
-                // What an earlier datagram of ours met at its destination; or an interruption.
-                Err(_) => {}
             }
             // The engine may have closed the socket, or put another in its place.
             if !matches!(self.sockets.get(&tag), Some(Socket::Datagrams { handle: h, .. }) if *h == handle)

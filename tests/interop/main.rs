@@ -5,6 +5,7 @@
 //! directory. Without Node.js every test fails with the line that says so; `GANNET_NO_INTEROP=1`
 //! leaves them out. Everything stays on loopback; what finds its peers by multicast runs in a
 //! private network namespace.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod dat;
 mod drives;

@@ -3,6 +3,7 @@
 //! `cargo test --test sim` sweeps 300 seeds. `-- --seeds N` sweeps more, `-- --from N` elsewhere,
 //! `-- --seed N` runs one and says what happens (`GANNET_SIM_TRACE=1`: each call), `-- NAME` only
 //! what has NAME in its name. Each run is made twice and must be the same to the last call.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod actor;
 mod copy;

@@ -191,6 +191,17 @@ impl LinuxSys {
     }
 }
 
+impl Drop for LinuxSys {
+    /// Socket files do not outlive their listeners.
+    fn drop(&mut self) {
+        for (_, thing) in &self.things {
+            if let Thing::UnixListener { path, .. } = thing {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
 impl Thing {
     /// Calls `call` with what mio watches.
     fn with_source(
