@@ -60,7 +60,13 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
 
 /// XORs as much of `stream` into `bytes` as they are long.
 fn xor(bytes: &mut [u8], stream: &[u8]) {
-    for (byte, stream) in bytes.iter_mut().zip(stream) {
+    let len = bytes.len().min(stream.len());
+    let (words, rest) = bytes[..len].as_chunks_mut::<8>();
+    let (stream_words, stream_rest) = stream[..len].as_chunks::<8>();
+    for (word, stream) in words.iter_mut().zip(stream_words) {
+        *word = (u64::from_ne_bytes(*word) ^ u64::from_ne_bytes(*stream)).to_ne_bytes();
+    }
+    for (byte, stream) in rest.iter_mut().zip(stream_rest) {
         *byte ^= stream;
     }
 }
@@ -88,6 +94,8 @@ fn batch_avx2(input: &[u32; 16], out: &mut [u8; BATCH_BYTES]) {
 trait Lanes<const N: usize>: Copy {
     fn pack(words: [u32; N]) -> Self;
     fn unpack(self) -> [u32; N];
+    /// `self + other` in each lane.
+    fn plus(self, other: Self) -> Self;
     /// `self ^ ((a + b) <<< L)` in each lane; `L + R` is 32.
     fn mix<const L: i32, const R: i32>(self, a: Self, b: Self) -> Self;
 }
@@ -101,6 +109,11 @@ impl Lanes<1> for u32 {
     #[inline(always)]
     fn unpack(self) -> [u32; 1] {
         [self]
+    }
+
+    #[inline(always)]
+    fn plus(self, other: u32) -> u32 {
+        self.wrapping_add(other)
     }
 
     #[inline(always)]
@@ -136,6 +149,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn plus(self, other: Four) -> Four {
+            Four(unsafe { _mm_add_epi32(self.0, other.0) })
+        }
+
+        #[inline(always)]
         fn mix<const L: i32, const R: i32>(self, a: Four, b: Four) -> Four {
             unsafe {
                 let sum = _mm_add_epi32(a.0, b.0);
@@ -161,6 +179,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn plus(self, other: Eight) -> Eight {
+            Eight(unsafe { _mm256_add_epi32(self.0, other.0) })
+        }
+
+        #[inline(always)]
         fn mix<const L: i32, const R: i32>(self, a: Eight, b: Eight) -> Eight {
             unsafe {
                 let sum = _mm256_add_epi32(a.0, b.0);
@@ -182,14 +205,20 @@ fn blocks<const N: usize, V: Lanes<N>>(input: &[u32; 16], out: &mut [u8; BATCH_B
         let mut start = input.map(|word| [word; N]);
         start[8] = numbers.map(|number| number as u32);
         start[9] = numbers.map(|number| (number >> 32) as u32);
-        let mut x = start.map(V::pack);
+        let start = start.map(V::pack);
+        let mut x = start;
         for _ in 0..10 {
             double_round(&mut x);
         }
-        let x = x.map(V::unpack);
+        let mut sums = [[0; N]; 16];
+        for ((sum, x), start) in sums.iter_mut().zip(x).zip(start) {
+            *sum = x.plus(start).unpack();
+        }
+        let (pairs, _) = sums.as_chunks::<2>();
         for (lane, block) in out.as_chunks_mut::<BLOCK_BYTES>().0.iter_mut().enumerate() {
-            for (word, bytes) in block.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                *bytes = x[word][lane].wrapping_add(start[word][lane]).to_le_bytes();
+            let (places, _) = block.as_chunks_mut::<8>();
+            for (bytes, [low, high]) in places.iter_mut().zip(pairs) {
+                *bytes = (u64::from(high[lane]) << 32 | u64::from(low[lane])).to_le_bytes();
             }
         }
     }
