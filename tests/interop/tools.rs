@@ -41,13 +41,14 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Files below a folder by relative name, with their bytes; `.dat` is left out.
+/// Files below a folder by relative name, with their bytes; `.dat` is left out. What goes away
+/// while it is looked at is not there.
 pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut pending = vec![folder.to_owned()];
     while let Some(dir) = pending.pop() {
-        for entry in fs::read_dir(&dir).expect("a folder") {
-            let path = entry.expect("an entry").path();
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
             if path.file_name().is_some_and(|name| name == ".dat") {
                 continue;
             }

@@ -49,12 +49,12 @@ exports.fail = error => {
   process.exitCode = 1
 }
 
-// Each line of standard input is a command with words; the end of input ends the process.
+// Each line of standard input is a command and what it is about; the end of input ends the process.
 exports.commands = handlers => {
   const input = readline.createInterface({ input: process.stdin })
   input.on('line', line => {
-    const [name, ...words] = line.split(' ')
-    handlers[name](...words)
+    const [, name, rest] = line.match(/^(\w+) ?(.*)$/)
+    handlers[name](rest)
   })
   input.on('close', () => process.exit())
 }
