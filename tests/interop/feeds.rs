@@ -18,7 +18,13 @@ fn peer_at(ready: &Value) -> String {
 
 /// Opens a feed's folder with hypercore and compares every block with what `told` says of them.
 fn same_on_disk(core: &str, folder: &Path, key: &str, told: &Value) {
-    let mut reader = js("feed.js", &["--core", core, "--storage", str(folder), "--key", key]);
+    same_under(core, folder, "", key, told);
+}
+
+/// The same for files whose names begin with `prefix`.
+fn same_under(core: &str, folder: &Path, prefix: &str, key: &str, told: &Value) {
+    let at = ["--storage", str(folder), "--prefix", prefix, "--key", key];
+    let mut reader = js("feed.js", &[&["--core", core], &at[..]].concat());
     let ready = reader.expect("ready");
     for fact in ["length", "bytes", "sha256", "sizes"] {
         assert_eq!(ready[fact], told[fact], "{fact} of {ready}");
@@ -89,16 +95,36 @@ fn what_hypercore_appends_arrives() {
         let mut writer = js("feed.js", &options);
         let ready = writer.expect("ready");
         let (key, to) = (text(&ready, "key"), scratch.name("to"));
-        let mut tail = home.core_follow(key, &to, &["--peer", &peer_at(&ready)]);
+        let mut seed = home.seed(key, &to, &["--peer", &peer_at(&ready)]);
         let mut grown = ready.clone();
         for count in [1, 1, 5, 300] {
             writer.say(&format!("append {count}"));
             grown = writer.expect("appended");
             let length = grown["length"].clone();
-            tail.expect_where("complete", |complete| complete["version"] == length);
+            seed.expect_where("complete", |complete| complete["version"] == length);
         }
-        tail.stop();
-        same_on_disk(core, &to, key, &grown);
+        seed.stop();
+        same_under(core, &to.join(key), "metadata.", key, &grown);
+    }
+}
+
+#[test]
+fn what_hypercore_appends_is_printed_in_order() {
+    if left_out() {
+        return;
+    }
+    let (scratch, home) = (Scratch::new(), Home::new());
+    let mut writer = js("feed.js", &["--live", "--blocks", "3", "--sizes", "0"]);
+    let ready = writer.expect("ready");
+    let (key, to) = (text(&ready, "key"), scratch.name("to"));
+    let mut tail = home.core_follow(key, &to, &["--peer", &peer_at(&ready)]);
+    tail.expect("peer_joined");
+    // Empty blocks are empty lines.
+    (0..3).for_each(|_| tail.expect_empty_line());
+    for count in [1, 4] {
+        writer.say(&format!("append {count}"));
+        writer.expect("appended");
+        (0..count).for_each(|_| tail.expect_empty_line());
     }
 }
 

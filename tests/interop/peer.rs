@@ -84,11 +84,19 @@ impl Peer {
 
     /// The next line that contains `text`.
     pub fn expect_line(&mut self, text: &str) -> String {
+        self.expect_line_where(&format!("line with {text:?}"), |line| line.contains(text))
+    }
+
+    pub fn expect_empty_line(&mut self) {
+        self.expect_line_where("empty line", str::is_empty);
+    }
+
+    fn expect_line_where(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + DEADLINE;
         loop {
             let line = self.next_line(until);
-            let line = line.unwrap_or_else(|| self.fail(&format!("no line with {text:?}")));
-            if line.contains(text) {
+            let line = line.unwrap_or_else(|| self.fail(&format!("no {what}")));
+            if fits(&line) {
                 return line;
             }
         }

@@ -2,16 +2,17 @@
 // A hypercore peer.
 //   writer: node feed.js [--blocks N] [--sizes A,B,…] …      makes a feed, or continues --storage
 //   reader: node feed.js --key HEX [--quiet] …
-//   both:   [--core 6|7] [--live] [--storage DIR] [--listen PORT | --connect PORT] [--sparse]
+//   both:   [--core 6|7] [--live] [--storage DIR [--prefix NAME.]] [--listen PORT | --connect PORT] [--sparse]
 // Commands: append N · clear N · get N · audit
 const lib = require('./lib')
 const crypto = require('crypto')
 const options = lib.options({
-  core: 7, key: '', blocks: 0, sizes: '1000', storage: '', live: false, listen: 0, connect: 0, sparse: false, quiet: false
+  core: 7, key: '', blocks: 0, sizes: '1000', storage: '', prefix: '', live: false, listen: 0, connect: 0, sparse: false, quiet: false
 })
 const hypercore = require(options.core === 6 ? 'hypercore6' : 'hypercore')
 const sizes = options.sizes.split(',').map(Number)
-const storage = options.storage || require('random-access-memory')
+const file = name => require('random-access-file')(options.prefix + name, { directory: options.storage })
+const storage = options.storage ? file : require('random-access-memory')
 const feed = hypercore(storage, options.key || undefined, { sparse: options.sparse })
 
 feed.on('error', lib.fail)
