@@ -788,6 +788,38 @@ fn x03_a_file_that_changes_while_it_is_hashed_is_taken_later() {
     share.check_all_served();
 }
 
+/// More leaves than one signature takes: the file's front is appended while its end is still read.
+#[test]
+fn a_file_larger_than_a_batch() {
+    let here = Device::new(1);
+    here.write("/share/a", b"before it").unwrap();
+    here.write("/share/big", b"start").unwrap();
+    here.truncate("/share/big", 270 << 20).unwrap();
+    let mut share = Share::new(&here);
+    share.budget = 8 << 20;
+    while share.content.feed().length() < 4096 {
+        share.try_step().unwrap();
+    }
+    here.overwrite("/share/big", 1 << 20, b"changed").unwrap();
+    share.run();
+    let listed = share.list();
+    assert_eq!((listed["/big"].blocks, listed["/big"].size), (270 * 16, 270 << 20));
+    assert!(listed["/big"].offset >= 4097, "the first try was for nothing");
+    assert!(!share.content.feed().has(1));
+    share.check_all_served();
+    // Only its time changes: nothing is appended. One byte changes: all of it is new.
+    let length = share.content.feed().length();
+    here.set_mtime("/share/big", START).unwrap();
+    share.changed("big", Change::Attributes);
+    share.run();
+    assert_eq!(share.content.feed().length(), length);
+    here.overwrite("/share/big", (270 << 20) - 1, b"!").unwrap();
+    share.changed("big", Change::Closed);
+    share.run();
+    assert_eq!(share.content.feed().length(), length + 270 * 16);
+    share.check_all_served();
+}
+
 #[test]
 fn ten_thousand_files_in_one_directory() {
     let here = Device::new(1);

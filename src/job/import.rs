@@ -222,6 +222,7 @@ impl Import {
         }
         self.figures = Figures::default();
         self.skipped.clear();
+        self.polls = false;
         self.phase = Phase::Sweep(Diff::all(head));
         Ok(())
     }
@@ -446,7 +447,7 @@ impl Import {
                 hashing.placed(from, byte);
             }
             Hashed::Done(entry, leaves) => {
-                self.batch.push(entry, &leaves);
+                self.batch.push(*entry, &leaves);
                 self.hashing = None;
             }
             Hashed::Changed { start, len } => {

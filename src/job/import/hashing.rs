@@ -45,7 +45,7 @@ pub(super) enum Hashed {
     /// There are as many leaves as one signature takes: append them and tell with `placed`.
     LeavesFull,
     /// The file as it was from beginning to end.
-    Done(Entry, Vec<(u64, Hash)>),
+    Done(Box<Entry>, Vec<(u64, Hash)>),
     /// The file changed meanwhile, or is gone. These content blocks were appended for nothing.
     Changed {
         start: u64,
@@ -188,7 +188,8 @@ impl Hashing {
             }
         };
         let name = std::mem::take(&mut self.name);
-        Ok(Hashed::Done(Entry { name, stat: Some(stat), old: self.old, blocks }, leaves))
+        let entry = Entry { name, stat: Some(stat), old: self.old, blocks };
+        Ok(Hashed::Done(Box::new(entry), leaves))
     }
 
     fn changed(&mut self, cx: &mut Cx<'_>) -> Hashed {

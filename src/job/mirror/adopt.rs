@@ -129,7 +129,7 @@ impl Mirror {
             budget.bytes(size as usize);
             bytes.clear();
             if adopt.whole {
-                if self.from_standing(cx, adopt, offset, size, &mut bytes)? {
+                if self.read_standing(cx, adopt, offset, size, &mut bytes)? {
                     set_bit(cx, adopt.block, &bytes)?;
                     adopt.block += 1;
                 } else {
@@ -167,8 +167,8 @@ impl Mirror {
             }
         }
         bytes.clear();
-        let found = self.from_standing(cx, adopt, offset, size, bytes)?
-            || self.from_others(cx, adopt, offset, size, bytes)?;
+        let found = self.read_standing(cx, adopt, offset, size, bytes)?
+            || self.read_others(cx, adopt, offset, size, bytes)?;
         if found {
             self.write_temp(cx, adopt.seq, offset, bytes)?;
             return set_bit(cx, adopt.block, bytes);
@@ -181,7 +181,7 @@ impl Mirror {
         Ok(())
     }
 
-    fn from_standing(
+    fn read_standing(
         &mut self,
         cx: &mut Cx<'_>,
         adopt: &Adopt,
@@ -197,7 +197,7 @@ impl Mirror {
     }
 
     /// The block as part of another entry's file.
-    fn from_others(
+    fn read_others(
         &mut self,
         cx: &mut Cx<'_>,
         adopt: &Adopt,
