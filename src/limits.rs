@@ -234,6 +234,8 @@ pub const CONTROL_BLOCK_OVERHEAD: usize = 8;
 pub const CONTROL_BLOCK_BYTES: usize = 1024 * 1024;
 /// Bytes of an answer that the client takes: a status of thousands of peers fits.
 pub const CONTROL_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of standard input appended to a feed between two syncs, while more is waiting.
+pub const APPEND_COMMIT_BYTES: usize = 8 * 1024 * 1024;
 /// Names tried for a damaged file that is set aside.
 pub const SET_ASIDE_NAMES: u32 = 100;
 /// Text waiting for a slow standard output; above it no more events are taken.

@@ -164,13 +164,17 @@ impl Opened {
         }
     }
 
-    /// Appends blocks and makes them durable; the new length.
+    /// Appends blocks; the new length.
     pub fn append(&mut self, blocks: &[&[u8]]) -> Result<u64, Failure> {
         let Opened { off, store, path, .. } = self;
-        let length = off.wait(|disk| store.append(disk, blocks)).map_err(|e| failure(path, e))?;
+        off.wait(|disk| store.append(disk, blocks)).map_err(|e| failure(path, e))
+    }
+
+    /// Makes everything so far durable.
+    pub fn commit(&mut self) -> Result<(), Failure> {
+        let Opened { off, store, path, .. } = self;
         let now = off.now();
-        off.wait(|disk| store.commit(disk, now)).map_err(|e| failure(path, e))?;
-        Ok(length)
+        off.wait(|disk| store.commit(disk, now)).map_err(|e| failure(path, e))
     }
 
     pub fn close(self) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cli::ask::{self, ask};
 use crate::cli::offline::{At, Offline, Opened};
@@ -37,18 +38,23 @@ impl Arguments {
         let mut to = Target::find(&self.dir)?;
         let mut cutter = Cutter::new(self.block);
         let mut piece = vec![0; limits::CONTROL_BATCH_BYTES];
-        let mut length = None;
+        let (mut length, mut pending) = (None, 0);
         loop {
             let n = match io::stdin().read(&mut piece) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.map_err(|e| Failure::io("standard input", &e))?,
             };
             let blocks = if n == 0 { cutter.finish() } else { cutter.cut(&piece[..n])? };
+            pending += n;
             if !blocks.is_empty() {
                 length = Some(to.append(blocks)?);
             }
             if n == 0 {
                 break;
+            }
+            if pending >= limits::APPEND_COMMIT_BYTES || !more_waits() {
+                to.commit()?;
+                pending = 0;
             }
         }
         to.close()?;
@@ -95,12 +101,27 @@ impl Target {
         }
     }
 
+    /// The process commits before it answers.
+    fn commit(&mut self) -> Result<(), Failure> {
+        match self {
+            Target::Store(opened) => opened.commit(),
+            Target::Process(_) => Ok(()),
+        }
+    }
+
     fn close(self) -> Result<(), Failure> {
         match self {
             Target::Store(opened) => opened.close(),
             Target::Process(_) => Ok(()),
         }
     }
+}
+
+/// Whether standard input has more at once.
+fn more_waits() -> bool {
+    let stdin = io::stdin();
+    let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// Gives blocks to the process that serves `dir`, in batches that fit into a request.
