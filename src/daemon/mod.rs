@@ -24,7 +24,7 @@ use output::{Printer, Pumped};
 
 /// Runs until the work is done or a signal ends it. The number is the exit code.
 pub fn run(config: Config) -> Result<i32, Failure> {
-    let signals = if config.signals { Signals::Hook } else { Signals::Leave };
+    let signals = if config.signals { Signals::HookExitOnSecond } else { Signals::Leave };
     let mut sys = LinuxSys::new(signals).map_err(|e| Failure::io("this system", &e))?;
     let inside = open::inside(&config.run);
     let address = control_address(&inside)?;

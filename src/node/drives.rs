@@ -3,7 +3,6 @@
 
 use crate::drive::stat::Index;
 use crate::ids::FeedId;
-use crate::limits;
 use crate::link::Key;
 use crate::store::Opening;
 use crate::store::disk::{Dir, Disk};
@@ -360,11 +359,6 @@ impl Node {
 
     /// When something of the drives and feeds is due.
     pub(super) fn drives_next(&self) -> Option<Instant> {
-        let pause = self
-            .feeds
-            .iter()
-            .any(|(_, open)| open.paused.is_some())
-            .then(|| self.next_tick + limits::TICK);
-        [self.commit_deadline(), self.jobs_next(), self.alarm, pause].into_iter().flatten().min()
+        [self.commit_deadline(), self.jobs_next(), self.alarm].into_iter().flatten().min()
     }
 }

@@ -84,6 +84,10 @@ impl Feeds {
         self.iter().map(|(id, _)| id).collect()
     }
 
+    pub fn any_paused(&self) -> bool {
+        self.iter().any(|(_, open)| open.paused.is_some())
+    }
+
     pub fn any_dirty(&self) -> bool {
         self.iter().any(|(_, open)| open.dirty_since.is_some())
     }

@@ -301,10 +301,13 @@ impl Node {
         self.tick_drives();
     }
 
-    /// The tick is needed while anybody is connected or anything is asked or written; an idle
-    /// daemon without a peer sleeps.
+    /// The tick is needed while anybody is connected, anything is asked or written, or a full disk
+    /// is waited for; an idle daemon without a peer sleeps.
     fn needs_tick(&self) -> bool {
-        !self.peers.is_empty() || self.feeds.any_dirty() || self.drives_need_tick()
+        !self.peers.is_empty()
+            || self.feeds.any_dirty()
+            || self.feeds.any_paused()
+            || self.drives_need_tick()
     }
 
     /// Carries what each behaviour says to the others until all are silent.
