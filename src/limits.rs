@@ -142,6 +142,9 @@ pub const FINISHED_GRACE: Duration = Duration::from_secs(1);
 pub const BLOCK_ESTIMATE_BYTES: u64 = 64 * 1024;
 /// Announced ranges up to this length are sifted for blocks that the peer holds already.
 pub const ANNOUNCE_SIFT: u64 = 4096;
+/// Ranges announced when a feed begins to be uploaded while peers are there; a peer that asks
+/// again hears of everything.
+pub const ANNOUNCE_RANGES: usize = 1024;
 
 // ── Swarm ───────────────────────────────────────────────────────────────────────────────────────
 

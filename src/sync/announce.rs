@@ -54,7 +54,10 @@ impl Sync {
     pub(super) fn unwant(&mut self, id: PeerId, of: FeedId, start: u64, length: Option<u64>) {
         let remote = self.peers.get_mut(&id).and_then(|peer| peer.feeds.get_mut(&of));
         if let Some(remote) = remote {
-            remote.windows.blocks.remove(start, length.unwrap_or(u64::MAX));
+            // A stranger who punches holes into his windows goes on hearing of them.
+            if remote.windows.blocks.ranges() < limits::WANT_WINDOWS {
+                remote.windows.blocks.remove(start, length.unwrap_or(u64::MAX));
+            }
             remote.windows.subscribed = !remote.windows.blocks.is_empty();
         }
     }
@@ -133,6 +136,14 @@ impl Sync {
             remote.wants.have_sent |= messages.len() > before;
         }
         messages.into_iter().for_each(|(id, message)| self.send(id, of, message));
+    }
+
+    /// Uploading begins: those who asked meanwhile, and were told that nothing is here, hear of it.
+    pub(super) fn announce_all(&mut self, of: FeedId, feeds: &dyn Feeds) {
+        let Some(feed) = feeds.feed(of) else { return };
+        for (start, length) in feed.have().ranges(0, feed.length()).take(limits::ANNOUNCE_RANGES) {
+            self.announce(of, start, start + length);
+        }
     }
 
     /// Blocks are gone here: everybody who heard of them hears of it, and they may be wanted again.

@@ -83,6 +83,28 @@ impl Sync {
         self.wake_for(Some(now));
     }
 
+    pub(super) fn set_mode(
+        &mut self,
+        now: Instant,
+        of: FeedId,
+        upload: bool,
+        follow: bool,
+        feeds: &dyn Feeds,
+    ) {
+        let Some(state) = self.feeds.get(&of) else { return };
+        let (before, peers) = (state.upload, state.peers.clone());
+        self.change_wanted(now, of, |state| state.set_mode(upload, follow));
+        if upload && !before {
+            self.announce_all(of, feeds);
+        } else if !upload {
+            for id in peers {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.uploads.forget(of);
+                }
+            }
+        }
+    }
+
     /// All peers of a feed may have something for us.
     pub(super) fn search_again(&mut self, of: FeedId) {
         let Some(state) = self.feeds.get(&of).filter(|state| state.downloading()) else { return };

@@ -97,7 +97,7 @@ impl Sync {
                 self.change_wanted(now, feed, |state| state.want_more(start, length));
             }
             Input::SetMode { feed, upload, follow } => {
-                self.change_wanted(now, feed, |state| state.set_mode(upload, follow));
+                self.set_mode(now, feed, upload, follow, feeds);
             }
             Input::Joined { peer, feed, live, ack } => self.joined(peer, feed, live, ack),
             Input::Parted { peer, feed } => self.parted(now, peer, feed),

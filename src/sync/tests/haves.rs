@@ -286,3 +286,30 @@ fn b05_stored_blocks_are_acknowledged_to_those_who_ask_for_that() {
     let ack = OwnedMessage::Have { start: 0, length: 1, bits: None, ack: true };
     assert!(rig.sent(peer(1)).contains(&ack));
 }
+
+#[test]
+fn d02_beginning_to_upload_is_told_and_ending_it_drops_what_was_queued() {
+    let mut rig = Rig::new(feed(12, &[(0, 3), (5, 2)]), Wanted::Nothing);
+    rig.put(Input::SetMode { feed: F, upload: false, follow: true });
+    rig.join(peer(1));
+    rig.message(peer(1), want(0, Some(1 << 20)));
+    assert_eq!(rig.sent(peer(1)), [have_bits(0, 1 << 20, &[])]);
+    rig.put(Input::SetMode { feed: F, upload: true, follow: true });
+    assert_eq!(rig.sent(peer(1)), [OwnedMessage::have(0, 3), OwnedMessage::have(5, 2)]);
+    rig.request(peer(1), 1);
+    rig.put(Input::SetMode { feed: F, upload: false, follow: true });
+    assert!(!rig.sync.has_upload(peer(1)));
+}
+
+#[test]
+fn b05_windows_stay_bounded_however_many_holes_are_punched() {
+    let mut rig = Rig::new(feed(10, &[(0, 10)]), Wanted::Nothing);
+    rig.join(peer(1));
+    rig.message(peer(1), want(0, Some(1 << 40)));
+    for n in 0..20_000 {
+        rig.message(peer(1), Message::Unwant { start: 2 * n, length: Some(1) });
+        rig.message(peer(1), want(n * 8192, Some(8192)));
+    }
+    let windows = rig.sync.peers[&peer(1)].feeds[&F].windows.blocks.ranges();
+    assert!(windows <= 2 * limits::WANT_WINDOWS, "{windows}");
+}
