@@ -196,13 +196,15 @@ impl Known {
     }
 }
 
+/// Where a proof ends: the root, its companion from the path, the length and signature of its tree.
+type SignedRoot = (u64, usize, u64, Signature);
+
 /// The topmost node of `path` that is a full root of a tree whose signature and roots we hold.
-/// Returns it with its companion from `path`, the tree's length and the signature.
 fn signed_root<N: Nodes>(
     feed: &Feed,
     held: &mut N,
     path: &[(u64, usize)],
-) -> Result<Option<(u64, usize, u64, Signature)>, N::Error> {
+) -> Result<Option<SignedRoot>, N::Error> {
     for &(root, keep) in path.iter().rev() {
         let (start, span) = flat::blocks(root);
         let (low, high) = (start + span, start + 2 * span - 1);

@@ -52,7 +52,7 @@ const NODE_COST: usize = 40;
 impl FeedStore {
     /// Checks held nodes and blocks against the tree and the signature, about `budget` bytes in a
     /// step. Blocks of `External` content are read through `reader`; without one they are skipped.
-    /// After `NotYet` what this step had found is found again by the next.
+    /// `NotYet` only when it found nothing before it had to wait; the cursor has moved on all the same.
     pub fn verify_step(
         &mut self,
         disk: &mut dyn Disk,
