@@ -76,7 +76,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
 fn a_clone_killed_fifty_times_fetches_nothing_twice() {
     const BYTES: usize = 200_000_000;
     /// What may be on its way, or stored and not yet durable, at each kill.
-    const WINDOW: u64 = 8_000_000;
+    const WINDOW: u64 = 2_000_000;
     let (scratch, home) = (Scratch::new(), Home::new());
     let (from, to) = (scratch.dir("from"), scratch.name("to"));
     put(&from, "one.bin", &noise(1, BYTES / 2));
