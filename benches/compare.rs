@@ -86,7 +86,7 @@ fn main() {
 }
 
 fn options() -> Options {
-    let mut options = Options { rounds: 5, words: Vec::new() };
+    let mut options = Options { rounds: 3, words: Vec::new() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
