@@ -432,3 +432,9 @@ pub const MIRROR_FLUSH_BYTES: u64 = 256 << 10;
 pub const KEPT_NAMES: u32 = 1000;
 /// Bytes of the clone's list of files in place (16 each).
 pub const JOURNAL_BYTES: u64 = 16 << 20;
+/// Tried addresses and bans are written at most this often while they change.
+pub const KEEP_PEERS_EVERY: Duration = Duration::from_secs(60);
+/// Bytes of that file: 4,096 addresses with their bans and room to spare.
+pub const KEPT_PEERS_BYTES: usize = 512 * 1024;
+/// A run that is to end (`--once`, `core get`) gives up if it has met nobody by then.
+pub const NO_PEERS_AFTER: Duration = Duration::from_secs(60);

@@ -287,6 +287,7 @@ impl Node {
 
     /// Closes all stores in order, at the end of a run.
     pub fn close_all(&mut self, now: Instant, disk: &mut dyn Disk) {
+        self.keep_peers(now, disk, true);
         self.close_jobs(now, disk);
         for id in self.feeds.ids() {
             let Some(open) = self.feeds.remove(id) else { continue };
@@ -313,6 +314,7 @@ impl Node {
         self.work_due = false;
         let mut settled = !self.retry_clients();
         settled &= self.retry_peers(now, disk);
+        settled &= self.restore_peers(now, disk);
         settled &= self.find_content(now, disk);
         settled &= self.write_back(now, disk);
         self.say_complete(now);

@@ -60,11 +60,18 @@ impl Node {
             if received.what == What::Incomplete {
                 done.need = received.need;
                 if received.consumed == 0 {
+                    let partial = buf.len() - done.bytes;
+                    let more = partial.saturating_sub(peer.partial);
+                    peer.partial = partial;
+                    if done.need > 0 {
+                        self.sync.progress(now, conn, more as u64);
+                    }
                     break;
                 }
                 continue;
             }
             done.frames += 1;
+            peer.partial = 0;
             if let Some(why) = self.heard(now, conn, peer, received.what, disk) {
                 return (done, Some(why));
             }

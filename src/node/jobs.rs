@@ -545,11 +545,17 @@ impl Node {
     pub(super) fn close_jobs(&mut self, now: Instant, disk: &mut dyn Disk) {
         for topic in self.topics.values_mut() {
             let stores = stores_of(topic);
-            if let What::Clone(clone) = &mut topic.what
-                && let Some(mut cx) = lend(&mut self.feeds, stores, disk, now, self.wall)
-                && let Err(error) = clone.mirror.close(&mut cx)
-            {
-                log::warn!("{} was not closed in order: {error}", topic.folder);
+            let Some(mut cx) = lend(&mut self.feeds, stores, disk, now, self.wall) else {
+                continue;
+            };
+            match &mut topic.what {
+                What::Share(share) => share.import.close(&mut cx),
+                What::Clone(clone) => {
+                    if let Err(error) = clone.mirror.close(&mut cx) {
+                        log::warn!("{} was not closed in order: {error}", topic.folder);
+                    }
+                }
+                What::Core(_) | What::Keep => {}
             }
         }
     }

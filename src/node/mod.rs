@@ -18,6 +18,7 @@ mod feeds;
 mod finding;
 mod frames;
 mod jobs;
+mod kept;
 mod peer;
 mod peers;
 mod report;
@@ -149,6 +150,9 @@ pub struct Node {
     /// The embedder wants a turn at this time.
     alarm: Option<Instant>,
     ticking: bool,
+    peers_kept: Instant,
+    /// A run that is to end with everything fetched gives up then, if it has met nobody.
+    lonely_until: Option<Instant>,
     /// Directories that are watched, by the watcher's numbers.
     watches: BTreeMap<u32, (TopicId, PathBuf)>,
     pub subscribers: Subscribers,
@@ -201,6 +205,8 @@ impl Node {
             completed: Vec::new(),
             alarm: None,
             ticking: false,
+            peers_kept: now,
+            lonely_until: None,
             watches: BTreeMap::new(),
             subscribers: Subscribers::default(),
             next_tick: now + limits::TICK,
@@ -224,6 +230,8 @@ impl Node {
         self.start_discovery();
         self.started_up = true;
         self.say_ready(now);
+        let ends = self.topics.values().any(|topic| topic.what.ends());
+        self.lonely_until = ends.then(|| now + limits::NO_PEERS_AFTER);
     }
 
     /// Whether SIGUSR1 or the embedder asked for a status since the last call.
@@ -273,6 +281,17 @@ impl Node {
         }
     }
 
+    /// A run that is to end and has met nobody for long ends with a failure that says so.
+    fn give_up_alone(&mut self, now: Instant) {
+        if self.lonely_until.is_some_and(|until| until <= now) {
+            self.lonely_until = None;
+            let after = limits::NO_PEERS_AFTER.as_secs();
+            let what = format!("nobody who has this was found in {after} s");
+            let failure = Failure::new(crate::failure::Kind::NoPeers, what);
+            self.fail(failure.hint("name a peer with --peer HOST:PORT, or leave out --once"));
+        }
+    }
+
     fn signal(&mut self, now: Instant, signal: Signal) {
         match signal {
             Signal::Stop => {
@@ -299,6 +318,7 @@ impl Node {
         self.tick_peers(now);
         self.tick_feeds(now, disk);
         self.tick_drives();
+        self.keep_peers(now, disk, false);
     }
 
     /// The tick is needed while anybody is connected, anything is asked or written, or a full disk
@@ -356,6 +376,7 @@ impl Engine for Node {
                     self.tick(now, disk);
                 }
                 self.finding_deadline(now);
+                self.give_up_alone(now);
                 self.alarm = self.alarm.filter(|at| *at > now);
                 let due = [self.commit_deadline(), self.jobs_next()].into_iter().flatten().min();
                 self.work_due |= due.is_some_and(|at| at <= now);
@@ -424,9 +445,7 @@ impl Engine for Node {
 
     fn next_deadline(&mut self) -> Option<Instant> {
         let tick = self.ticking.then_some(self.next_tick);
-        [tick, self.sync.next_deadline(), self.finding_next(), self.drives_next()]
-            .into_iter()
-            .flatten()
-            .min()
+        let others = [self.lonely_until, self.finding_next(), self.drives_next()];
+        [tick, self.sync.next_deadline()].into_iter().chain(others).flatten().min()
     }
 }

@@ -35,6 +35,8 @@ pub struct Peer {
     pub handshake: Option<Handshake>,
     /// The dialled address, where we dialled.
     pub dialed: Option<std::net::SocketAddr>,
+    /// Bytes of the frame at the front that is not complete yet.
+    pub partial: usize,
     /// Useful bytes from this peer, for `swarm`.
     pub useful: bool,
 }
@@ -81,6 +83,7 @@ impl Peer {
             joined: Vec::new(),
             handshake: None,
             dialed: None,
+            partial: 0,
             useful: false,
         }
     }

@@ -164,6 +164,7 @@ impl Node {
                 swarm::Verdict::Wait => {}
             }
         }
+        self.lonely_until = None;
         if let Some(addr) = peer.address() {
             let inbound = peer.life.direction == Direction::In;
             self.publish(&Event::PeerJoined { peer: addr, id: hex::encode(&id), inbound });

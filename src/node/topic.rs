@@ -41,6 +41,8 @@ pub struct Topic {
     pub complete_at: Option<u64>,
     /// Where the feeds' files are.
     pub stores: Dir,
+    /// Addresses kept by an earlier run were read.
+    pub peers_restored: bool,
     /// The user was told that it is served.
     pub ready: bool,
     /// A clone stands at this version, with so many files and bytes.
@@ -69,6 +71,7 @@ impl Topic {
             started: Instant::default(),
             complete_at: None,
             stores: dir,
+            peers_restored: false,
             ready: false,
             shown: None,
             full_until: None,
