@@ -398,7 +398,10 @@ impl Copy {
             let content = self.content.as_mut().unwrap();
             match content.accept(&mut self.disk, &accepted, Some(&value)) {
                 Err(StoreError::NotYet) => {}
-                result => break drop(result?),
+                result => {
+                    result?;
+                    break;
+                }
             }
         }
         *self.fetched.entry(block).or_default() += 1;
@@ -502,7 +505,7 @@ fn complete(outputs: &[Output]) -> Option<(u64, u64, u64)> {
     })
 }
 
-fn has<'a>(outputs: &'a [Output], test: impl Fn(&Output) -> bool) -> Option<&'a Output> {
+fn has(outputs: &[Output], test: impl Fn(&Output) -> bool) -> Option<&Output> {
     outputs.iter().find(|o| test(o))
 }
 

@@ -157,10 +157,10 @@ impl Node {
         let signature = data.signature.as_ref();
         let accepted = open.store.check(disk, data.index, data.value, &data.nodes, signature)?;
         let keeps_files = self.keeps_files(topic);
-        if let (Role::Content, Some(value), true) = (role, data.value, keeps_files) {
-            if !self.place(now, topic, &accepted, value, disk)? {
-                return Ok(Stored { new: false, grew: None });
-            }
+        if let (Role::Content, Some(value), true) = (role, data.value, keeps_files)
+            && !self.place(now, topic, &accepted, value, disk)?
+        {
+            return Err(StoreError::Absent);
         }
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let stored = open.store.accept(disk, &accepted, data.value)?;

@@ -177,6 +177,11 @@ impl Node {
                 self.sync.handle(now, Input::Rejected { feed, peer: conn, index }, &self.feeds);
                 Outcome::Done
             }
+            // No file of the drive needs the block any more.
+            Err(StoreError::Absent) => {
+                self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
+                Outcome::Done
+            }
             Err(error) => {
                 self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
                 self.pause(now, feed, &error);
@@ -252,6 +257,7 @@ impl Node {
         None
     }
 
+    #[allow(clippy::too_many_arguments)] // Everything that an answer is made of.
     fn serve(
         &mut self,
         now: Instant,

@@ -26,6 +26,7 @@ use gannet::store::disk::{Dir, Disk, Entry, File, Meta, Open};
 
 pub use fs::{Follow, Fs};
 use fs::{Ino, Op};
+#[allow(unused_imports)] // Of the programs that share this file some look at files.
 pub use user::Item;
 
 /// How often each fault happens: once in so many operations, 0 = never.

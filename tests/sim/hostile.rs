@@ -122,7 +122,7 @@ impl Hostile {
                 let from = out.len();
                 let len = rng.between(1, 40);
                 out.push(len as u8);
-                out.push((rng.below(16) | rng.below(2) * 16 * rng.below(8)) as u8);
+                out.push((rng.below(16) | (rng.below(2) * 16 * rng.below(8))) as u8);
                 let mut body = vec![0; len as usize - 1];
                 rng.fill(&mut body);
                 if rng.one_in(2) && body.len() > 3 {

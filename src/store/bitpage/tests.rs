@@ -66,6 +66,7 @@ fn accelerator_as_in_the_vectors() {
 }
 
 /// The accelerator the slow way: every byte from the bits under it.
+#[allow(clippy::only_used_in_recursion)]
 fn slow(file: &BTreeMap<u64, Vec<u8>>, pages: u64, node: u64) -> u8 {
     let byte = |at: u64| file.get(&(at / 1024)).map_or(0, |page| page[(at % 1024) as usize]);
     match flat::children(node) {
