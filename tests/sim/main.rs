@@ -8,6 +8,7 @@
 mod actor;
 mod copy;
 mod disk;
+mod drives;
 mod feeds;
 mod hostile;
 mod sleep;
@@ -29,6 +30,7 @@ struct Scenario {
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "copy", run: copy::run, every: 1 },
     Scenario { name: "feeds", run: feeds::run, every: 1 },
+    Scenario { name: "drives", run: drives::run, every: 1 },
 ];
 
 struct Arguments {
