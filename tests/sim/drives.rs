@@ -84,6 +84,8 @@ impl Drive {
         let key = self.device(0).read(format!("{stores}/metadata.key")).expect("it has a key");
         // Its store and secret key are as durable as its user's patience.
         self.device(0).sync();
+        self.swarm.world.kill(self.swarm.posts[0].machine);
+        self.swarm.posts[0].down_until = Some(0);
         Key(key.try_into().expect("32 bytes"))
     }
 
@@ -161,14 +163,15 @@ impl Drive {
         let delete = self.swarm.rng.one_in(6);
         self.swarm.say(&format!("user of {post} changes {}", path.display()));
         let done = if delete { device.remove(&path) } else { device.write(&path, &text) };
-        if done.is_ok() {
-            device.sync();
-            let Some(user) = self.users.get_mut(&post) else { return };
-            user.touched.insert(name.clone());
+        device.sync();
+        let Some(user) = self.users.get_mut(&post) else { return };
+        user.touched.insert(name.clone());
+        if done.is_ok() || !delete {
+            // What stood there is gone, even if the disk had no room for all of the new.
             user.wrote.remove(&name);
-            if !delete {
-                user.wrote.insert(name, text);
-            }
+        }
+        if done.is_ok() && !delete {
+            user.wrote.insert(name, text);
         }
     }
 

@@ -79,10 +79,14 @@ fn main() {
                 continue;
             }
             runs += 1;
+            let began = Instant::now();
             if let Err(text) = twice(scenario, seed) {
                 failures += 1;
                 println!("seed {seed} of {} failed: {text}", scenario.name);
                 println!("replay: cargo test --test sim -- {} --seed {seed}", scenario.name);
+            }
+            if began.elapsed().as_secs() >= 5 {
+                println!("seed {seed} of {} took {:.1?}", scenario.name, began.elapsed());
             }
             if failures >= 10 {
                 println!("that is enough");

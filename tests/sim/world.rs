@@ -25,6 +25,8 @@ use sys::SimSys;
 use weather::Weather;
 
 pub const SECOND: u64 = 1_000_000;
+/// More than any scenario needs: something spins.
+const STEPS: u64 = 4_000_000;
 
 /// A process on a machine.
 struct Process<E: Live> {
@@ -45,6 +47,7 @@ pub struct World<E: Live> {
     net: Rc<RefCell<Net>>,
     processes: Vec<Option<Process<E>>>,
     pub turns: u64,
+    steps: u64,
 }
 
 /// What a step came to.
@@ -64,7 +67,7 @@ pub enum Step {
 impl<E: Live> World<E> {
     pub fn new(seed: u64, weather: Weather) -> World<E> {
         let net = Rc::new(RefCell::new(Net::new(seed, weather)));
-        World { net, processes: Vec::new(), turns: 0 }
+        World { net, processes: Vec::new(), turns: 0, steps: 0 }
     }
 
     pub fn net(&self) -> RefMut<'_, Net> {
@@ -175,6 +178,8 @@ impl<E: Live> World<E> {
     /// Lets the next thing happen, if that is not later than `limit`; else it becomes `limit`.
     pub fn step(&mut self, limit: u64) -> Step {
         let now = self.now();
+        self.steps += 1;
+        assert!(self.steps < STEPS, "no end after {STEPS} steps, at {now} µs");
         let mut best: Option<u64> = self.net.borrow().next();
         let mut turns: Vec<MachineId> = Vec::new();
         let mut soonest = u64::MAX;
