@@ -208,7 +208,7 @@ fn share(node: &mut Node, sys: &mut impl Sys, config: &Config, dir: &Path) -> Re
     let stores = store_dir(sys, &place)?;
     let (metadata, content) = writable_drive(sys, &place, stores, config.secret_keys.as_deref())?;
     let now = sys.now();
-    node.add_share(now, place.dir, place.name(), metadata, content);
+    node.add_share(now, place.dir, stores, place.name(), metadata, content);
     Ok(())
 }
 

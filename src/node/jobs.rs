@@ -77,11 +77,13 @@ fn stores_of(topic: &Topic) -> (Dir, FeedId, Option<FeedId>) {
 }
 
 impl Node {
-    /// A folder of ours: what is in it becomes the drive. The metadata feed holds block 0.
+    /// A folder of ours: what is in it becomes the drive. The metadata feed holds block 0. `stores`
+    /// is its `.dat`: nothing of gannet's own is kept beside it, where it would be published.
     pub fn add_share(
         &mut self,
         now: Instant,
         dir: Dir,
+        stores: Dir,
         folder: String,
         metadata: FeedStore,
         content: FeedStore,
@@ -92,6 +94,7 @@ impl Node {
         let feed = self.feeds.add(content, id, Role::Content);
         if let Some(topic) = self.topics.get_mut(&id) {
             topic.content = Some(feed);
+            topic.stores = stores;
         }
         let added = Input::FeedAdded { feed, wanted: Wanted::Nothing, upload: true, follow: true };
         self.sync.handle(now, added, &self.feeds);
