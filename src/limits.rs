@@ -132,6 +132,9 @@ pub const SLOW_PEER_BYTES_PER_SECOND: u64 = 8 * 1024;
 pub const SLOW_PEER_PART: u64 = 8;
 /// How long a peer is watched before it is judged; doubles with each verdict and decays.
 pub const SLOW_PEER_AFTER: Duration = Duration::from_secs(30);
+/// A peer that everybody else waits for may be silent for so long; doubles to 64 s with each verdict
+/// and decays.
+pub const STALLED_PEER_AFTER: Duration = Duration::from_secs(2);
 /// Verdicts in a row that double the patience.
 pub const SLOW_PEER_DOUBLINGS: u32 = 5;
 /// Between two calls for peers for one feed.

@@ -1,10 +1,16 @@
 //! Who is too slow to keep (P02). A peer is judged only by what it did while it owed us blocks,
-//! only while others are faster, and never when it alone has what we need; each verdict makes the
-//! next one take longer, so that a slow line of our own does not cost us all peers.
+//! only while others are faster, and never when it alone has what we need. There are two verdicts:
+//! *slow*, over half a minute, by bytes a second; and *stalled*, over seconds, when everybody else
+//! has nothing left to do but wait for a peer that sends nothing. Each verdict makes the next of its
+//! kind take longer, so that a slow line of our own does not cost us all peers.
+//!
+//! A stall costs no time by itself, because what one peer sits on is asked of a second one (R10);
+//! the verdict is about the peer, which holds a place that a better one could have.
 
 use std::time::Duration;
 
-use super::peer::{Peer, Watch};
+use super::feed::Flight;
+use super::peer::Peer;
 use super::{Feeds, PeerId, Sync, Why};
 use crate::ids::FeedId;
 use crate::limits;
@@ -12,18 +18,27 @@ use crate::time::Instant;
 
 #[derive(Debug)]
 pub(super) struct Judge {
+    slow: Patience,
+    stall: Patience,
+}
+
+impl Judge {
+    pub(super) fn new(slow_after: Duration) -> Judge {
+        let patience = |after| Patience { after, verdicts: 0, last: Instant::default() };
+        Judge { slow: patience(slow_after), stall: patience(limits::STALLED_PEER_AFTER) }
+    }
+}
+
+/// How long a peer is watched: twice as long after each verdict, and less again over time.
+#[derive(Debug)]
+struct Patience {
     after: Duration,
     verdicts: u32,
     last: Instant,
 }
 
-impl Judge {
-    pub(super) fn new(after: Duration) -> Judge {
-        Judge { after, verdicts: 0, last: Instant::default() }
-    }
-
-    /// How long a peer is watched now.
-    pub(super) fn patience(&self) -> Duration {
+impl Patience {
+    fn now(&self) -> Duration {
         self.after * (1 << self.verdicts.min(limits::SLOW_PEER_DOUBLINGS))
     }
 
@@ -34,7 +49,7 @@ impl Judge {
 
     /// Patience goes back to normal over time, a step in each span of it.
     fn decay(&mut self, now: Instant) {
-        if self.verdicts > 0 && now.since(self.last) > self.patience() * 2 {
+        if self.verdicts > 0 && now.since(self.last) > self.now() * 2 {
             self.verdicts -= 1;
             self.last = now;
         }
@@ -43,8 +58,8 @@ impl Judge {
 
 impl Sync {
     pub(super) fn judge_slow(&mut self, now: Instant, feeds: &dyn Feeds) {
-        self.judge.decay(now);
-        let patience = self.judge.patience();
+        self.judge.slow.decay(now);
+        let patience = self.judge.slow.now();
         let due: Vec<PeerId> = self
             .peers
             .iter()
@@ -53,28 +68,85 @@ impl Sync {
             .collect();
         for id in due {
             if self.is_slow(now, id) && !self.is_only_holder(now, id, feeds) {
-                self.judge.verdict(now);
+                self.judge.slow.verdict(now);
                 self.disconnect(now, id, Why::Slow, false);
                 return;
             }
             if let Some(peer) = self.peers.get_mut(&id) {
-                peer.watch = Watch { since: Some(now), bytes: 0 };
+                peer.watch.fade(now);
             }
         }
     }
 
+    /// An idle peer is asked for a block that others were asked for before: they are what is waited
+    /// for.
+    pub(super) fn hold_up(&mut self, now: Instant, of: FeedId, block: u64) {
+        let flight = self.feeds.get(&of).and_then(|state| state.flights.get(&block));
+        for owner in flight.copied().into_iter().flat_map(Flight::owners) {
+            if let Some(peer) = self.peers.get_mut(&owner) {
+                peer.holds_up(now, of, block);
+            }
+        }
+    }
+
+    /// Drops one peer, at most, that held up everybody else for too long without sending a byte. A
+    /// limit of Bitcoin's: 2 s, doubled to 64 s by each drop.
+    pub(super) fn judge_stalled(&mut self, now: Instant, feeds: &dyn Feeds) {
+        self.judge.stall.decay(now);
+        let limit = self.judge.stall.now();
+        let mut next = None;
+        let mut due: Vec<(Duration, PeerId)> = Vec::new();
+        for (id, peer) in self.peers.iter().filter(|(_, peer)| !peer.leaving) {
+            let Some(at) = peer.head.due(limit.max(peer.usual())) else { continue };
+            if at <= now {
+                due.push((peer.head.total(now), *id));
+            } else {
+                next = Some(next.map_or(at, |next: Instant| next.min(at)));
+            }
+        }
+        self.wake_for(next);
+        due.sort_unstable_by(|a, b| b.cmp(a));
+        let guilty = due
+            .into_iter()
+            .map(|(_, id)| id)
+            .find(|id| self.is_outrun(*id) && !self.is_only_holder(now, *id, feeds));
+        if let Some(id) = guilty {
+            self.judge.stall.verdict(now);
+            self.disconnect(now, id, Why::Slow, false);
+            // The others have the longer limit, from now on.
+            self.peers.values_mut().for_each(|peer| peer.head.restart(now));
+        }
+    }
+
+    /// Whether another peer answered what it was asked for after this one began to hold it up: our
+    /// own line works.
+    fn is_outrun(&self, id: PeerId) -> bool {
+        let since = self.peers.get(&id).and_then(|peer| peer.head.first);
+        let mut others = self.peers.iter().filter(|(other, _)| **other != id);
+        since.is_some_and(|since| others.any(|(_, peer)| peer.reached >= since))
+    }
+
     fn is_slow(&self, now: Instant, id: PeerId) -> bool {
         let Some(peer) = self.peers.get(&id) else { return false };
-        let Some(since) = peer.watch.since else { return false };
-        let span = now.since(since).as_micros().max(1);
-        let own = (u128::from(peer.watch.bytes) * 1_000_000 / span) as u64;
+        let Some((own, span)) = peer.watch.rate(now) else { return false };
+        // Only who was heard lately is faster; with nobody heard it is our line.
         let others = self.peers.iter().filter(|(other, p)| **other != id && !p.leaving);
+        let others = others.filter(|(_, p)| now.since(p.heard) < span / 2);
         let mut rates: Vec<u64> =
-            others.map(|(_, p)| p.down.per_second(now)).filter(|rate| *rate > 0).collect();
+            others.map(|(_, p)| self.lasting_rate(now, p)).filter(|rate| *rate > 0).collect();
         rates.sort_unstable();
         let Some(&median) = rates.get(rates.len() / 2) else { return false };
         let floor = limits::SLOW_PEER_BYTES_PER_SECOND.max(median / limits::SLOW_PEER_PART);
         own < floor && rates.last().is_some_and(|fastest| *fastest > floor)
+    }
+
+    /// What a peer brings over time, if it has owed us something for some time: where all share a
+    /// slow line, each is fast for the moment in which its block comes through.
+    fn lasting_rate(&self, now: Instant, peer: &Peer) -> u64 {
+        match peer.watch.rate(now) {
+            Some((rate, span)) if span >= self.judge.slow.after / 3 => rate,
+            _ => peer.down.per_second(now),
+        }
     }
 
     /// Whether a peer alone offers a block that it is, or is soon to be, asked for. Blocks beyond

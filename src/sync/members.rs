@@ -32,7 +32,7 @@ impl Sync {
             self.touched.insert(of);
         }
         if let Some(peer) = self.peers.get_mut(&id) {
-            self.held_bytes -= peer.forget(of);
+            self.held_bytes -= peer.forget(now, of);
         }
     }
 
@@ -73,7 +73,7 @@ impl Sync {
                 if let Some(state) = self.feeds.get_mut(&of) {
                     state.land(block);
                 }
-                flight.owners().for_each(|owner| self.take_back(owner, of, block));
+                flight.owners().for_each(|owner| self.take_back(now, owner, of, block));
             }
         }
         self.touched.insert(of);

@@ -144,6 +144,7 @@ impl Sync {
         self.wake = None;
         self.expire_requests(now);
         self.judge_slow(now, feeds);
+        self.judge_stalled(now, feeds);
         self.end_sessions(now);
         self.call_for_peers(now, feeds);
         if self.announce_at.is_some_and(|at| at <= now) {

@@ -35,7 +35,7 @@ pub(super) struct Peer {
     /// Bytes of the frame that is arriving, counted already.
     partial: u64,
     /// When a part of a block last came in.
-    heard: Instant,
+    pub(super) heard: Instant,
     /// Time-outs since its last answer.
     pub(super) silent: u32,
     pub(super) uploads: Uploads,
@@ -47,6 +47,9 @@ pub(super) struct Peer {
     pub(super) leaving: bool,
     pub(super) finished: bool,
     pub(super) watch: Watch,
+    pub(super) head: Head,
+    /// When the youngest request that it answered was sent.
+    pub(super) reached: Instant,
     /// Heap for what it says it holds.
     pub(super) held_bytes: usize,
     /// Look again for something to ask of it then.
@@ -72,6 +75,36 @@ pub(super) struct Watch {
     pub(super) bytes: u64,
 }
 
+/// Time without a byte from it while all that is left to fetch was asked of it and others wait
+/// (the head of the window, in Bitcoin's words).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Head {
+    /// It goes on since then.
+    since: Option<Instant>,
+    /// Before that.
+    spent: Duration,
+    /// It began then.
+    pub(super) first: Option<Instant>,
+}
+
+impl Head {
+    pub(super) fn total(&self, now: Instant) -> Duration {
+        self.spent + self.since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// The judge has spoken about another peer: its time begins anew.
+    pub(super) fn restart(&mut self, now: Instant) {
+        let since = self.since.map(|_| now);
+        *self = Head { since, spent: Duration::ZERO, first: since };
+    }
+
+    /// When the time is over, if it goes on like this.
+    pub(super) fn due(&self, limit: Duration) -> Option<Instant> {
+        let over = self.first.filter(|_| self.spent >= limit);
+        over.or_else(|| self.since.map(|since| since + limit.saturating_sub(self.spent)))
+    }
+}
+
 /// How the peer stands to a block that came from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -80,6 +113,20 @@ pub(super) enum Answer {
     /// Given up, and stored since.
     Satisfied,
     Unasked,
+}
+
+impl Watch {
+    /// Bytes a second, and over which time.
+    pub(super) fn rate(&self, now: Instant) -> Option<(u64, Duration)> {
+        let span = now.since(self.since?);
+        Some(((u128::from(self.bytes) * 1_000_000 / span.as_micros().max(1)) as u64, span))
+    }
+
+    /// Forgets half of what was seen: the next verdict is about what comes and the other half.
+    pub(super) fn fade(&mut self, now: Instant) {
+        self.since = self.since.map(|since| since + now.since(since) / 2);
+        self.bytes /= 2;
+    }
 }
 
 impl Peer {
@@ -110,6 +157,8 @@ impl Peer {
             leaving: false,
             finished: false,
             watch: Watch::default(),
+            head: Head::default(),
+            reached: Instant::default(),
             held_bytes: 0,
             retry: None,
         }
@@ -136,7 +185,7 @@ impl Peer {
         self.serial += 1;
         let ask = Ask { sent: now, serial: self.serial, estimate, live: true, satisfied: false };
         if let Some(old) = self.asks.insert((feed, block), ask) {
-            self.uncount(&old);
+            self.uncount(now, &old);
         }
         self.live += 1;
         self.owed = self.owed.saturating_add(estimate);
@@ -150,7 +199,7 @@ impl Peer {
         self.watch.since = self.watch.since.or(Some(now));
     }
 
-    fn uncount(&mut self, ask: &Ask) {
+    fn uncount(&mut self, now: Instant, ask: &Ask) {
         if ask.live {
             self.live -= 1;
             self.owed = self.owed.saturating_sub(ask.estimate);
@@ -158,16 +207,24 @@ impl Peer {
         // One that was silent is watched until it answers.
         if self.live == 0 && self.silent == 0 {
             self.watch = Watch::default();
+            self.head = Head { since: None, spent: self.head.total(now), ..self.head };
         }
     }
 
+    /// Others have nothing left to do but what this peer was asked for.
+    pub(super) fn holds_up(&mut self, now: Instant, feed: FeedId, block: u64) {
+        let asked = self.asked_at(feed, block).unwrap_or(now);
+        self.head.since = self.head.since.or(Some(asked.max(self.heard)));
+        self.head.first = self.head.first.or(self.head.since);
+    }
+
     /// The block is not expected any more, but may come.
-    pub(super) fn give_up(&mut self, feed: FeedId, block: u64) {
+    pub(super) fn give_up(&mut self, now: Instant, feed: FeedId, block: u64) {
         let Some(ask) = self.asks.get_mut(&(feed, block)).filter(|ask| ask.live) else { return };
         let old = *ask;
         ask.live = false;
         self.given_up.push_back((feed, block, old.serial));
-        self.uncount(&old);
+        self.uncount(now, &old);
         while self.given_up.len() > limits::REQUESTS_REMEMBERED {
             let Some((feed, block, serial)) = self.given_up.pop_front() else { break };
             if self.asks.get(&(feed, block)).is_some_and(|a| !a.live && a.serial == serial) {
@@ -198,10 +255,12 @@ impl Peer {
         self.partial = 0;
         self.down.add(now, fresh);
         self.heard = now;
+        self.head = Head::default();
         let Some(ask) = self.asks.remove(&(feed, block)) else { return Answer::Unasked };
         self.watch.bytes += fresh;
         self.silent = 0;
-        self.uncount(&ask);
+        self.uncount(now, &ask);
+        self.reached = self.reached.max(ask.sent);
         self.blocks.add(now, 1);
         // What a given-up request tells of the delay counts too: the peer is as slow as that.
         self.delay.add(now, now.since(ask.sent));
@@ -219,6 +278,7 @@ impl Peer {
         self.watch.bytes += bytes;
         self.down.add(now, bytes);
         self.heard = now;
+        self.head = Head::default();
     }
 
     /// When its oldest live ask is overdue. A block that is just coming in at a decent rate is
@@ -255,6 +315,14 @@ impl Peer {
         rates::timeout(&self.delay, self.down.last(), self.owed, self.silent)
     }
 
+    /// How long its answers may take after what was seen of it; zero before the first one.
+    pub(super) fn usual(&self) -> Duration {
+        match self.delay.smooth() {
+            Some(_) => rates::timeout(&self.delay, self.down.last(), self.owed, 0),
+            None => Duration::ZERO,
+        }
+    }
+
     /// When the live ask for a block was sent.
     pub(super) fn asked_at(&self, feed: FeedId, block: u64) -> Option<Instant> {
         self.asks.get(&(feed, block)).filter(|ask| ask.live).map(|ask| ask.sent)
@@ -272,9 +340,9 @@ impl Peer {
 
     /// Forgets everything about one feed; its live asks are the caller's to return. The heap that
     /// became free.
-    pub(super) fn forget(&mut self, feed: FeedId) -> usize {
+    pub(super) fn forget(&mut self, now: Instant, feed: FeedId) -> usize {
         for block in self.asked_in(feed, 0, u64::MAX) {
-            self.give_up(feed, block);
+            self.give_up(now, feed, block);
         }
         self.asks.retain(|(of, _), _| *of != feed);
         self.ripe.remove(&feed);
@@ -289,6 +357,9 @@ impl Peer {
         self.asks.values_mut().for_each(|ask| ask.sent += span);
         if let Some(since) = &mut self.watch.since {
             *since += span;
+        }
+        for at in [&mut self.head.since, &mut self.head.first].into_iter().flatten() {
+            *at += span;
         }
         self.heard += span;
     }

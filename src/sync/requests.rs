@@ -42,7 +42,7 @@ impl Sync {
         }
         state.flights.insert(index, Flight::Arriving(peer));
         for owner in flight.into_iter().flat_map(Flight::owners).filter(|owner| *owner != peer) {
-            self.take_back(owner, feed, index);
+            self.take_back(now, owner, feed, index);
         }
         match answer {
             Answer::Asked => Arrival::Expected,
@@ -59,9 +59,9 @@ impl Sync {
     }
 
     /// Tells an owner that its block is not needed from it any more.
-    pub(super) fn take_back(&mut self, owner: PeerId, feed: FeedId, block: u64) {
+    pub(super) fn take_back(&mut self, now: Instant, owner: PeerId, feed: FeedId, block: u64) {
         if let Some(peer) = self.peers.get_mut(&owner) {
-            peer.give_up(feed, block);
+            peer.give_up(now, feed, block);
             self.hungry.insert(owner);
             let request = Request { index: block, ..Request::default() };
             self.send(owner, feed, OwnedMessage::Cancel(request));
@@ -90,7 +90,7 @@ impl Sync {
     /// requeued.
     pub(super) fn disown(&mut self, now: Instant, owner: PeerId, feed: FeedId, block: u64) {
         if let Some(peer) = self.peers.get_mut(&owner) {
-            peer.give_up(feed, block);
+            peer.give_up(now, feed, block);
             self.hungry.insert(owner);
         }
         let Some(state) = self.feeds.get_mut(&feed) else { return };
@@ -143,7 +143,7 @@ impl Sync {
         let flight = state.land(index);
         self.touched.insert(id);
         for owner in flight.into_iter().flat_map(Flight::owners) {
-            self.take_back(owner, id, index);
+            self.take_back(now, owner, id, index);
         }
         if let Some(state) = self.feeds.get(&id) {
             for peer in &state.peers {
@@ -315,6 +315,7 @@ impl Sync {
         if let Some((of, block)) = found
             && let Some(feed) = feeds.feed(of)
         {
+            self.hold_up(now, of, block);
             self.request(now, id, of, block, feed);
             return true;
         }

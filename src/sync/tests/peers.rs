@@ -105,6 +105,170 @@ fn p02_each_verdict_makes_the_next_one_slower() {
     assert!(times[1] - times[0] > 20, "{times:?}");
 }
 
+/// Everything that peers send comes down one line of ours, at `line` bytes a second, in the order in
+/// which a seed lets them have it. Returns who was dropped, when.
+struct SlowLine {
+    rig: Rig,
+    peers: Vec<PeerId>,
+    rng: Rng,
+    queues: Vec<Vec<u64>>,
+    busy: Option<(usize, u64, u64)>,
+    dropped: Vec<(u64, PeerId)>,
+    millis: u64,
+}
+
+impl SlowLine {
+    fn new(seed: u64, peers: u32, blocks: u64) -> SlowLine {
+        let peers: Vec<PeerId> = (1..=peers).map(peer).collect();
+        let mut rig = Rig::new(feed(blocks, &[]), Wanted::All);
+        peers.iter().for_each(|id| rig.join(*id));
+        peers.iter().for_each(|id| rig.have(*id, 0, blocks));
+        SlowLine {
+            rig,
+            queues: vec![Vec::new(); peers.len()],
+            peers,
+            rng: Rng::from_seed(seed),
+            busy: None,
+            dropped: Vec::new(),
+            millis: 0,
+        }
+    }
+
+    fn run(&mut self, seconds: u64, bytes_per_second: u64) {
+        for _ in 0..seconds * 10 {
+            self.millis += 100;
+            self.rig.pass(Duration::from_millis(100));
+            for (n, id) in self.peers.iter().enumerate() {
+                for message in self.rig.sent(*id) {
+                    match message {
+                        OwnedMessage::Request(r) => self.queues[n].push(r.index),
+                        OwnedMessage::Cancel(r) => self.queues[n].retain(|b| *b != r.index),
+                        _ => {}
+                    }
+                }
+                if self.rig.dropped(*id).is_some() {
+                    self.dropped.push((self.millis / 1000, *id));
+                    self.rig.put(Input::Gone { peer: *id });
+                    self.queues[n].clear();
+                }
+            }
+            self.carry(bytes_per_second / 10);
+        }
+    }
+
+    fn carry(&mut self, mut bytes: u64) {
+        while bytes > 0 {
+            let Some((n, block, left)) = self.busy.take() else {
+                let ready: Vec<usize> =
+                    (0..self.queues.len()).filter(|n| !self.queues[*n].is_empty()).collect();
+                if ready.is_empty() {
+                    return;
+                }
+                let n = ready[self.rng.below(ready.len() as u64) as usize];
+                self.busy = Some((n, self.queues[n].remove(0), BLOCK));
+                continue;
+            };
+            let part = left.min(bytes);
+            bytes -= part;
+            self.rig.sync.progress(self.rig.now, self.peers[n], part);
+            if part < left {
+                self.busy = Some((n, block, left - part));
+            } else if !self.gone(n) {
+                self.rig.deliver(self.peers[n], block);
+            }
+        }
+    }
+
+    fn gone(&self, n: usize) -> bool {
+        self.dropped.iter().any(|(_, id)| *id == self.peers[n])
+    }
+}
+
+#[test]
+fn p02_a_line_of_ours_that_is_slow_for_all_in_turn_costs_few_peers_and_never_all() {
+    for seed in 0..20 {
+        // 20 KB/s for six: a block in half a second, and who waits is up to chance.
+        let mut line = SlowLine::new(seed, 6, 600);
+        line.run(400, 20_000);
+        assert!(line.dropped.len() <= 2, "seed {seed}: {:?}", line.dropped);
+        assert_eq!(line.rig.shelf.0[&F].have().count(), 600, "seed {seed}");
+    }
+}
+
+#[test]
+fn p02_a_line_of_ours_that_fails_for_minutes_costs_nobody() {
+    let mut line = SlowLine::new(3, 4, 2000);
+    line.run(20, 200_000);
+    line.run(300, 0);
+    assert_eq!(line.dropped, [], "nobody was faster");
+    line.run(400, 200_000);
+    assert!(line.dropped.len() <= 1, "{:?}", line.dropped);
+    assert_eq!(line.rig.shelf.0[&F].have().count(), 2000);
+}
+
+/// A feed that grows by a block each `every`; the first `mute` of the peers never answer, the others
+/// do at once. When, in seconds, which peer was dropped.
+fn follow(mute: u32, peers: u32, every: Duration, seconds: u64) -> Vec<(u64, u32)> {
+    let mut rig = Rig::new(feed(0, &[]), Wanted::All);
+    (1..=peers).for_each(|n| rig.join(peer(n)));
+    let mut dropped: Vec<(u64, u32)> = Vec::new();
+    let start = rig.now;
+    for block in 0.. {
+        if rig.now.since(start).as_secs() >= seconds {
+            return dropped;
+        }
+        let left = |n: &u32| dropped.iter().all(|(_, gone)| gone != n);
+        let here: Vec<u32> = (1..=peers).filter(left).collect();
+        here.iter().for_each(|n| rig.have(peer(*n), block, 1));
+        for _ in 0..every.as_millis() / 10 {
+            rig.pass(Duration::from_millis(10));
+            for n in &here {
+                for asked in rig.asked(peer(*n)) {
+                    if *n > mute {
+                        rig.deliver(peer(*n), asked);
+                    }
+                }
+            }
+        }
+        for n in here {
+            if rig.dropped(peer(n)).is_some() {
+                rig.put(Input::Gone { peer: peer(n) });
+                dropped.push((rig.now.since(start).as_secs(), n));
+            }
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn p02_who_keeps_everybody_waiting_is_dropped_after_two_seconds_of_that() {
+    let dropped = follow(1, 3, Duration::from_millis(500), 60);
+    assert!(matches!(dropped[..], [(1..=30, 1)]), "{dropped:?}");
+    assert_eq!(follow(0, 3, Duration::from_millis(500), 60), []);
+}
+
+#[test]
+fn p02_the_limit_of_a_stall_doubles_with_each_peer_that_was_dropped() {
+    let dropped = follow(5, 6, Duration::from_millis(200), 120);
+    let times: Vec<u64> = dropped.iter().map(|(at, _)| *at).collect();
+    assert!(times.len() >= 4 && times[0] >= 2, "{times:?}");
+    assert!(times.windows(2).take(3).enumerate().all(|(n, t)| t[1] - t[0] >= 4 << n), "{times:?}");
+    assert!(dropped.iter().all(|(_, n)| *n <= 5), "the one that answers stays: {dropped:?}");
+}
+
+#[test]
+fn p02_a_stall_of_the_only_holder_is_borne() {
+    let mut rig = Rig::new(feed(2, &[]), Wanted::All);
+    rig.source(peer(1), 0, 1);
+    rig.source(peer(2), 1, 1);
+    rig.asked(peer(1));
+    for block in rig.asked(peer(2)) {
+        rig.deliver(peer(2), block);
+    }
+    rig.pass(Duration::from_secs(200));
+    assert_eq!((rig.dropped(peer(1)), rig.dropped(peer(2))), (None, None));
+}
+
 #[test]
 fn p03_our_own_stall_is_not_the_peers_fault() {
     let mut rig = Rig::new(feed(10, &[]), Wanted::All);
