@@ -2,5 +2,8 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod disk;
+#[allow(dead_code)]
+#[path = "../interop/install.rs"]
+mod install;
 mod net;
 mod watch;

@@ -27,6 +27,8 @@ fn alone(test: &str) -> Option<i32> {
         .env(CHILD, "1")
         .output()
         .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("running 1 test"), "there is no test {test}");
     if !output.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
     }
