@@ -141,6 +141,21 @@ mod tests {
         }
     }
 
+    /// Scripts rely on them, and `gannet --help` tells them.
+    #[test]
+    fn codes_stay_what_they_are() {
+        assert_eq!(Kind::General.code(), 1);
+        assert_eq!(Kind::Usage.code(), 2);
+        assert_eq!(Kind::NotFound.code(), 3);
+        assert_eq!(Kind::Locked.code(), 4);
+        assert_eq!(Kind::Damaged.code(), 5);
+        assert_eq!(Kind::NoPeers.code(), 6);
+        assert_eq!(Kind::DiskFull.code(), 7);
+        assert_eq!(Kind::Permission.code(), 8);
+        assert_eq!(Kind::Network.code(), 9);
+        assert_eq!(Kind::Interrupted.code(), 130);
+    }
+
     #[test]
     fn an_error_of_the_system_is_one_line_that_says_what_to_do() {
         let full = Failure::io("/srv/x", &io::Error::from(io::ErrorKind::StorageFull));

@@ -22,7 +22,7 @@ const DIR: &str = "/feed";
 
 /// Blocks that the writer was told are durable, by number. What it was told nothing about may be
 /// there too.
-type Truth = BTreeMap<u64, Vec<u8>>;
+pub type Truth = BTreeMap<u64, Vec<u8>>;
 
 pub fn run(seed: u64) -> u64 {
     let mut swarm = Swarm::new(seed);
@@ -100,7 +100,7 @@ fn add_reader(swarm: &mut Swarm, key: Key) {
 }
 
 /// A process of its own that makes the feed.
-fn create(device: &Device, pair: &KeyPair) {
+pub fn create(device: &Device, pair: &KeyPair) {
     let mut disk = device.process();
     let dir = disk.open_root(Path::new(DIR), true).expect("the disk is empty");
     let keys = Keys { public: pair.public(), secret: Some(pair.clone()), keep_secret: true };
@@ -110,7 +110,7 @@ fn create(device: &Device, pair: &KeyPair) {
 }
 
 /// A process of its own that appends.
-fn append(rng: &mut Rng, device: &Device, truth: &mut Truth) {
+pub fn append(rng: &mut Rng, device: &Device, truth: &mut Truth) {
     let mut disk = device.process();
     let faults = std::mem::take(&mut device.fs().faults);
     let capacity = std::mem::replace(&mut device.fs().capacity, 1 << 40);

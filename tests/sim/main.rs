@@ -1,16 +1,19 @@
 //! Simulation: whole nodes on virtual time, links and disks, with every fault drawn from a seed.
 //!
-//! `cargo test --test sim` sweeps 300 seeds. `-- --seeds N` sweeps more, `-- --from N` elsewhere,
-//! `-- --seed N` runs one and says what happens (`GANNET_SIM_TRACE=1`: each call), `-- NAME` only
-//! what has NAME in its name. Each run is made twice and must be the same to the last call.
+//! `cargo test --test sim` sweeps 300 seeds; `-- --seeds N` sweeps more, `-- --from N` elsewhere,
+//! `-- --first` ends at the first that fails. `-- --seed N` runs one and says what happens
+//! (`GANNET_SIM_TRACE=1`: each call), `-- NAME` only what has NAME in its name. Each run is made
+//! twice and must be the same to the last call.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod actor;
+mod alone;
 mod copy;
 mod disk;
 mod drives;
 mod feeds;
 mod hostile;
+mod memory;
 mod sleep;
 mod swarm;
 mod world;
@@ -31,16 +34,19 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "copy", run: copy::run, every: 1 },
     Scenario { name: "feeds", run: feeds::run, every: 1 },
     Scenario { name: "drives", run: drives::run, every: 1 },
+    Scenario { name: "alone", run: alone::run, every: 4 },
 ];
 
 struct Arguments {
     from: u64,
     seeds: u64,
+    /// Failures after which there is no point in going on.
+    failures: u64,
     filter: Option<String>,
 }
 
 fn arguments() -> Result<Option<Arguments>, String> {
-    let mut parsed = Arguments { from: 0, seeds: 300, filter: None };
+    let mut parsed = Arguments { from: 0, seeds: 300, failures: 10, filter: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = |what: &str| -> Result<u64, String> {
@@ -51,6 +57,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
             "--seeds" => parsed.seeds = number("--seeds")?,
             "--from" => parsed.from = number("--from")?,
             "--seed" => (parsed.from, parsed.seeds) = (number("--seed")?, 1),
+            "--first" => parsed.failures = 1,
             // What cargo and IDEs say to every test program.
             "--list" => return Ok(None),
             "--test-threads" | "--format" | "--color" => drop(words.next()),
@@ -83,13 +90,15 @@ fn main() {
             if let Err(text) = twice(scenario, seed) {
                 failures += 1;
                 println!("seed {seed} of {} failed: {text}", scenario.name);
+                if failures == 1 {
+                    println!("first: {} {seed}: {}", scenario.name, in_short(&text));
+                }
                 println!("replay: cargo test --test sim -- {} --seed {seed}", scenario.name);
             }
             if began.elapsed().as_secs() >= 5 {
                 println!("seed {seed} of {} took {:.1?}", scenario.name, began.elapsed());
             }
-            if failures >= 10 {
-                println!("that is enough");
+            if failures >= arguments.failures && arguments.seeds > 1 {
                 std::process::exit(1);
             }
         }
@@ -98,6 +107,12 @@ fn main() {
     if failures > 0 {
         std::process::exit(1);
     }
+}
+
+/// What a panic says, without where it was said and what else is in it.
+fn in_short(text: &str) -> String {
+    let what = text.split_once('\n').map_or(text, |(_, what)| what);
+    what.lines().next().unwrap_or_default().chars().take(100).collect()
 }
 
 fn twice(scenario: &Scenario, seed: u64) -> Result<(), String> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use gannet::daemon::config::{Config, Listen, Run};
 use gannet::daemon::open;
 use gannet::failure::Failure;
-use gannet::node::event::{Event, Interest};
+use gannet::node::event::Interest;
 use gannet::node::status::Status;
 use gannet::node::{self, Node};
 use gannet::rng::Rng;
@@ -17,12 +17,15 @@ use gannet::sys::{Endpoint, Signal, Sys};
 use crate::actor::Actor;
 use crate::disk::Faults;
 use crate::hostile::Hostile;
+use crate::memory;
 use crate::sleep;
 use crate::world::net::MachineId;
 use crate::world::weather::Weather;
 use crate::world::{SECOND, Step, World, draw_tuning};
 
 pub const PORT: u16 = 3282;
+/// Heap that a machine may use, its disk and what is on its wires included.
+const HEAP_PER_MACHINE: usize = 16 << 20;
 /// Where a node listens for its own user.
 pub const CONTROL: &str = "/run/gannet.sock";
 
@@ -38,6 +41,10 @@ pub struct Post {
     pub writer: bool,
     /// When it is started again.
     pub down_until: Option<u64>,
+    /// Its run comes to an end by itself and is not started again.
+    pub ends: bool,
+    /// How it ended: when, with which exit code, and why it could not go on.
+    pub ended: Option<(u64, i32, Option<Failure>)>,
     /// The next cut of its disk kills only the process.
     spare: bool,
 }
@@ -50,9 +57,10 @@ pub struct Swarm {
     stormy: bool,
     /// Every signature that a reader ever held: (key, length) → signature.
     seen: BTreeMap<([u8; 32], u64), [u8; 64]>,
-    pub log: Vec<(MachineId, Event)>,
     pub hostile: Option<MachineId>,
     verbose: bool,
+    /// Heap in use before there was anything.
+    heap: usize,
 }
 
 impl Swarm {
@@ -66,8 +74,8 @@ impl Swarm {
             posts: Vec::new(),
             stormy: true,
             seen: BTreeMap::new(),
-            log: Vec::new(),
             hostile: None,
+            heap: memory::used(),
             verbose: std::env::var_os("GANNET_SIM_TRACE").is_some(),
         }
     }
@@ -91,6 +99,8 @@ impl Swarm {
             feeds,
             writer,
             down_until,
+            ends: false,
+            ended: None,
             spare: false,
         });
         self.posts.len() - 1
@@ -266,14 +276,36 @@ impl Swarm {
             if self.verbose {
                 eprintln!("{:>12} m{machine} says {event:?}", self.world.now());
             }
-            self.log.push((machine, event));
         }
-        if self.world.exit_code(machine).is_some() {
-            self.world.kill(machine);
-            if let Some(post) = self.post_of(machine) {
-                self.down(post);
+        self.check_memory();
+        if let Some(code) = self.world.exit_code(machine) {
+            self.exited(machine, code);
+        }
+    }
+
+    /// A process has ended by itself, or because it was asked to.
+    fn exited(&mut self, machine: MachineId, code: i32) {
+        let failure = self.world.with(machine, |actor, now, disk| match actor {
+            Actor::Node { node, .. } => {
+                node.close_all(now, disk);
+                node.take_failure()
             }
+            Actor::Hostile(_) => None,
+        });
+        self.world.kill(machine);
+        let Some(post) = self.post_of(machine) else { return };
+        if self.posts[post].ends {
+            self.posts[post].ended = Some((self.world.now(), code, failure.flatten()));
+        } else {
+            self.down(post);
         }
+    }
+
+    /// All machines together, disks and wires included, stay small.
+    fn check_memory(&self) {
+        let used = memory::used().saturating_sub(self.heap);
+        let most = HEAP_PER_MACHINE * self.world.machines();
+        assert!(used <= most, "{used} bytes of heap for {} machines", self.world.machines());
     }
 
     /// Something happens to somebody.
@@ -283,7 +315,7 @@ impl Swarm {
         let (machine, other) = (self.posts[post].machine, self.posts[other].machine);
         let device = self.world.device(machine);
         let runs = self.world.runs(machine);
-        let draw = self.rng.below(14);
+        let draw = self.rng.below(15);
         self.say(&format!("accident {draw} at m{machine}"));
         match draw {
             0 if other != machine => self.world.net().part(machine, other),
@@ -319,6 +351,7 @@ impl Swarm {
                 self.world.net().set_interface(machine, 1, up);
             }
             13 => self.set_faults(post),
+            14 => device.fs().overflow_watches(),
             _ => {}
         }
     }
