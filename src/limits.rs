@@ -429,8 +429,6 @@ pub const MIRROR_BATCH_FILES: usize = 1024;
 pub const MIRROR_BATCH_WAIT: Duration = Duration::from_millis(150);
 /// Bytes placed after which the clone syncs them and commits their bits.
 pub const MIRROR_COMMIT_BYTES: u64 = 64 << 20;
-/// Bytes placed after which hashes are written back: what a killed process fetches again.
-pub const MIRROR_FLUSH_BYTES: u64 = 256 << 10;
 /// Names tried for a user's file that is kept beside.
 pub const KEPT_NAMES: u32 = 1000;
 /// Bytes of the clone's list of files in place (16 each).

@@ -23,8 +23,7 @@ use crate::bits::RangeSet;
 use crate::drive::stat::Stat;
 use crate::drive::walk::{Change, Diff};
 use crate::limits::{
-    MAX_SAFE_INTEGER, MIRROR_BATCH_FILES, MIRROR_BATCH_WAIT, MIRROR_COMMIT_BYTES,
-    MIRROR_FLUSH_BYTES, SCAN_NAMES,
+    MAX_SAFE_INTEGER, MIRROR_BATCH_FILES, MIRROR_BATCH_WAIT, MIRROR_COMMIT_BYTES, SCAN_NAMES,
 };
 use crate::store::disk::Open;
 use crate::store::{Progress, StoreError};
@@ -79,9 +78,10 @@ pub struct Mirror {
     journal: Journal,
     /// The last directory made.
     made: PathBuf,
-    /// Bytes placed since the last commit, and since hashes were last written back.
+    /// Bytes placed since the last commit.
     uncommitted: u64,
-    unflushed: u64,
+    /// Blocks were placed whose hashes are only in memory.
+    unflushed: bool,
 }
 
 enum Phase {
@@ -133,13 +133,17 @@ impl Mirror {
             journal: Journal::default(),
             made: PathBuf::new(),
             uncommitted: 0,
-            unflushed: 0,
+            unflushed: false,
         }
     }
 
     /// Goes on: plans newer versions once their metadata is here, puts complete files in place.
     /// Commits the content feed by itself (nobody else may: its bytes must be synced first).
     pub fn step(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
+        // What was placed since the last step outlives a kill, whatever else this step is about.
+        if let Err(error) = self.write_back(cx) {
+            return pause(error);
+        }
         let result = loop {
             if budget.is_spent() {
                 break Ok(Step::More);
@@ -373,19 +377,25 @@ impl Mirror {
         Ok(Step::More)
     }
 
-    /// Writes back, or syncs, when enough was placed since the last time.
-    fn keep_durable(&mut self, cx: &mut Cx<'_>) -> Result<bool, StoreError> {
-        if self.uncommitted >= MIRROR_COMMIT_BYTES {
-            self.commit(cx)?;
-            return Ok(true);
-        }
-        if self.unflushed >= MIRROR_FLUSH_BYTES {
+    /// Writes the hashes of blocks that were placed to the files, without waiting for the device.
+    /// The next run finds every block by them whose bytes are in its file; the bits, which are
+    /// believed without a look, wait for `commit`.
+    fn write_back(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
+        if self.unflushed {
             let (disk, content) = cx.content()?;
             content.flush(disk)?;
-            self.unflushed = 0;
-            return Ok(true);
+            self.unflushed = false;
         }
-        Ok(false)
+        Ok(())
+    }
+
+    /// Syncs when enough was placed since the last time.
+    fn keep_durable(&mut self, cx: &mut Cx<'_>) -> Result<bool, StoreError> {
+        let due = self.uncommitted >= MIRROR_COMMIT_BYTES;
+        if due {
+            self.commit(cx)?;
+        }
+        Ok(due)
     }
 
     /// Looks whether a file that got blocks is complete. `false`: there is none to look at.
@@ -491,7 +501,7 @@ impl Mirror {
         write_all(cx.disk, file, at, bytes)?;
         let written = bytes.len() as u64;
         self.uncommitted += written;
-        self.unflushed += written;
+        self.unflushed = true;
         self.partial += written;
         Ok(true)
     }

@@ -3,10 +3,11 @@
 
 use crate::drive::stat::Index;
 use crate::ids::FeedId;
+use crate::limits;
 use crate::link::Key;
 use crate::store::Opening;
 use crate::store::disk::{Dir, Disk};
-use crate::store::{Content, FeedStore, Keys, StoreError};
+use crate::store::{Content, FeedStore, Keys, Progress, StoreError};
 use crate::swarm::Swarm;
 use crate::sync::{Input, Wanted};
 use crate::time::Instant;
@@ -20,7 +21,14 @@ use super::{Node, Stopping};
 pub(super) struct ContentOpening {
     topic: TopicId,
     key: [u8; 32],
-    opening: Option<Opening>,
+    stage: Stage,
+}
+
+enum Stage {
+    Begin,
+    Opening(Opening),
+    /// It was not closed in order: what the bits do not tell is found before anything is asked for.
+    Recovering(FeedStore),
 }
 
 impl Node {
@@ -105,10 +113,10 @@ impl Node {
         self.mirror_metadata_changed(topic);
     }
 
-    /// Reads block 0 of drives whose content feed is not open yet (CHECKLIST F05, F06).
-    /// `false`: something waits for the disk.
-    pub(super) fn find_content(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
-        let mut settled = true;
+    /// Reads block 0 of drives whose content feed is not open yet, and opens that (CHECKLIST F05,
+    /// F06).
+    pub(super) fn find_content(&mut self, now: Instant, disk: &mut dyn Disk) -> Work {
+        let mut work = Work::Idle;
         for id in std::mem::take(&mut self.index_due) {
             let Some(feed) = self.topics.get(&id).map(|t| t.first) else { continue };
             let Some(open) = self.feeds.get_mut(feed) else { continue };
@@ -117,25 +125,36 @@ impl Node {
                 Ok(()) => self.index_read(id, &block),
                 Err(StoreError::NotYet) => {
                     self.index_due.push(id);
-                    settled = false;
+                    work = Work::Waiting;
                 }
                 Err(error) => self.pause(now, feed, &error),
             }
         }
         let mut openings = std::mem::take(&mut self.openings);
         openings.retain_mut(|opening| match self.open_content(now, opening, disk) {
-            Ok(()) => false,
+            Ok(Progress::Done) => false,
+            Ok(Progress::More) => {
+                work = Work::More;
+                true
+            }
             Err(StoreError::NotYet) => {
-                settled = false;
+                if work == Work::Idle {
+                    work = Work::Waiting;
+                }
                 true
             }
             Err(error) => {
                 self.cannot_open(now, opening.topic, &error);
+                if let Stage::Recovering(store) =
+                    std::mem::replace(&mut opening.stage, Stage::Begin)
+                {
+                    store.abandon(disk);
+                }
                 false
             }
         });
         self.openings.append(&mut openings);
-        settled
+        work
     }
 
     fn cannot_open(&mut self, now: Instant, topic: TopicId, error: &StoreError) {
@@ -148,7 +167,7 @@ impl Node {
     fn index_read(&mut self, topic: TopicId, block: &[u8]) {
         match Index::decode(block) {
             Ok(Index { content: key }) => {
-                self.openings.push(ContentOpening { topic, key, opening: None });
+                self.openings.push(ContentOpening { topic, key, stage: Stage::Begin });
                 self.work_due = true;
             }
             Err(error) => self.not_a_drive(topic, &error.to_string()),
@@ -174,29 +193,49 @@ impl Node {
         }
     }
 
-    /// Opens or makes the content feed and lets everybody know.
+    /// Opens or makes the content feed and lets everybody know, in steps.
     fn open_content(
         &mut self,
         now: Instant,
         content: &mut ContentOpening,
         disk: &mut dyn Disk,
-    ) -> Result<(), StoreError> {
-        let Some(topic) = self.topics.get(&content.topic) else { return Ok(()) };
-        let place =
-            if matches!(topic.what, What::Keep) { Content::File } else { Content::External };
+    ) -> Result<Progress, StoreError> {
+        let Some(topic) = self.topics.get(&content.topic) else { return Ok(Progress::Done) };
+        // A folder's content is looked for by its job, which knows the files.
+        let kept = matches!(topic.what, What::Keep);
+        let place = if kept { Content::File } else { Content::External };
         let stores = topic.stores;
-        let opening = content.opening.get_or_insert_with(|| {
-            Opening::new(stores, "content.", Some(content.key), None, place)
-        });
-        let opened = match opening.step(disk) {
-            Err(StoreError::Missing) => {
-                let keys = Keys { public: content.key, secret: None, keep_secret: false };
-                FeedStore::create(disk, stores, "content.", keys, place)?
+        loop {
+            match &mut content.stage {
+                Stage::Begin => {
+                    let key = Some(content.key);
+                    let opening = Opening::new(stores, "content.", key, None, place);
+                    content.stage = Stage::Opening(opening);
+                }
+                Stage::Opening(opening) => {
+                    let store = match opening.step(disk) {
+                        Err(StoreError::Missing) => {
+                            let public = content.key;
+                            let keys = Keys { public, secret: None, keep_secret: false };
+                            FeedStore::create(disk, stores, "content.", keys, place)?
+                        }
+                        other => other?,
+                    };
+                    content.stage = Stage::Recovering(store);
+                }
+                Stage::Recovering(store) => {
+                    if kept && store.recover(disk, None, limits::WORK_BUSY_COST)? == Progress::More
+                    {
+                        return Ok(Progress::More);
+                    }
+                    let stage = std::mem::replace(&mut content.stage, Stage::Begin);
+                    if let Stage::Recovering(store) = stage {
+                        self.content_opened(now, content.topic, store, disk);
+                    }
+                    return Ok(Progress::Done);
+                }
             }
-            other => other?,
-        };
-        self.content_opened(now, content.topic, opened, disk);
-        Ok(())
+        }
     }
 
     fn content_opened(&mut self, now: Instant, id: TopicId, store: FeedStore, disk: &mut dyn Disk) {
@@ -315,21 +354,20 @@ impl Node {
         let mut settled = !self.retry_clients();
         settled &= self.retry_peers(now, disk);
         settled &= self.restore_peers(now, disk);
-        settled &= self.find_content(now, disk);
+        let opening = self.find_content(now, disk);
+        settled &= opening != Work::Waiting;
         settled &= self.write_back(now, disk);
         self.say_complete(now);
         let jobs = self.step_jobs(now, budget, disk);
-        match (settled, jobs) {
-            (_, Work::More) => {
-                self.work_due = true;
-                Work::More
-            }
-            (true, Work::Idle) => Work::Idle,
-            _ => {
-                self.work_due = true;
-                Work::Waiting
-            }
-        }
+        let work = if jobs == Work::More || opening == Work::More {
+            Work::More
+        } else if settled && jobs == Work::Idle {
+            Work::Idle
+        } else {
+            Work::Waiting
+        };
+        self.work_due |= work != Work::Idle;
+        work
     }
 
     /// Peers whose blocks or uploads wait for the disk. `false`: some still wait.

@@ -121,7 +121,7 @@ impl Mirror {
             content.commit(cx.disk, now)?;
         }
         self.uncommitted = 0;
-        self.unflushed = 0;
+        self.unflushed = false;
         Ok(())
     }
 
