@@ -26,9 +26,9 @@ pub(super) struct ContentOpening {
 
 enum Stage {
     Begin,
-    Opening(Opening),
+    Opening(Box<Opening>),
     /// It was not closed in order: what the bits do not tell is found before anything is asked for.
-    Recovering(FeedStore),
+    Recovering(Box<FeedStore>),
 }
 
 impl Node {
@@ -210,7 +210,7 @@ impl Node {
                 Stage::Begin => {
                     let key = Some(content.key);
                     let opening = Opening::new(stores, "content.", key, None, place);
-                    content.stage = Stage::Opening(opening);
+                    content.stage = Stage::Opening(Box::new(opening));
                 }
                 Stage::Opening(opening) => {
                     let store = match opening.step(disk) {
@@ -221,7 +221,7 @@ impl Node {
                         }
                         other => other?,
                     };
-                    content.stage = Stage::Recovering(store);
+                    content.stage = Stage::Recovering(Box::new(store));
                 }
                 Stage::Recovering(store) => {
                     if kept && store.recover(disk, None, limits::WORK_BUSY_COST)? == Progress::More
@@ -230,7 +230,7 @@ impl Node {
                     }
                     let stage = std::mem::replace(&mut content.stage, Stage::Begin);
                     if let Stage::Recovering(store) = stage {
-                        self.content_opened(now, content.topic, store, disk);
+                        self.content_opened(now, content.topic, *store, disk);
                     }
                     return Ok(Progress::Done);
                 }
