@@ -315,6 +315,9 @@ pub const SIGNATURES_TRIED: usize = 1024;
 pub const STORE_TREE_PAGES: usize = 128;
 /// Pages of a feed's `signatures` in memory, 128 of them or 8 KiB each.
 pub const STORE_SIGNATURE_PAGES: usize = 8;
+/// Bytes written in one go after which the device is told to begin: a flash chip's favourite size,
+/// and little enough that the sync of a commit waits for milliseconds.
+pub const WRITE_BACK_BYTES: u64 = 2 * 1024 * 1024;
 /// Bytes of a feed's blocks kept to be written together.
 pub const STORE_DATA_BYTES: usize = 256 * 1024;
 /// Separate places of the `data` file that they may lie at.

@@ -15,11 +15,19 @@ pub(super) struct Data {
     bytes: usize,
     /// The file was made and its name may not be durable.
     pub made: bool,
+    /// Written in one go and not handed to the device yet: from, to.
+    fresh: (u64, u64),
 }
 
 impl Data {
     pub fn new() -> Data {
-        Data { slot: Slot::new("data"), runs: BTreeMap::new(), bytes: 0, made: false }
+        Data {
+            slot: Slot::new("data"),
+            runs: BTreeMap::new(),
+            bytes: 0,
+            made: false,
+            fresh: (0, 0),
+        }
     }
 
     /// Takes a block to be written. On an error nothing of it counts as written.
@@ -43,7 +51,8 @@ impl Data {
         }
         if block.len() >= limits::STORE_DATA_BYTES / 4 {
             self.made |= self.slot.create(disk, place)?;
-            return self.slot.write(disk, place, offset, block);
+            self.slot.write(disk, place, offset, block)?;
+            return self.hand_on(disk, place, offset, end);
         }
         self.bytes += block.len();
         let next = self.runs.remove(&end);
@@ -107,8 +116,30 @@ impl Data {
         }
         self.made |= self.slot.create(disk, place)?;
         while let Some(run) = self.runs.first_entry() {
-            self.slot.write(disk, place, *run.key(), run.get())?;
-            self.bytes -= run.remove().len();
+            let offset = *run.key();
+            self.slot.write(disk, place, offset, run.get())?;
+            let len = run.remove().len();
+            self.bytes -= len;
+            self.hand_on(disk, place, offset, offset + len as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes were written. A long run of them is handed to the device at once, so that the next
+    /// sync has less to wait for.
+    fn hand_on(
+        &mut self,
+        disk: &mut dyn Disk,
+        place: &Place,
+        from: u64,
+        to: u64,
+    ) -> Result<(), StoreError> {
+        self.fresh = if self.fresh.1 == from { (self.fresh.0, to) } else { (from, to) };
+        let len = to - self.fresh.0;
+        if len >= limits::WRITE_BACK_BYTES {
+            let file = self.slot.open(disk, place)?;
+            disk.write_back(file, self.fresh.0, len);
+            self.fresh = (to, to);
         }
         Ok(())
     }

@@ -78,6 +78,9 @@ pub trait Disk {
     fn read_at(&mut self, file: File, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
     fn write_at(&mut self, file: File, offset: u64, bytes: &[u8]) -> io::Result<usize>;
     fn set_len(&mut self, file: File, len: u64) -> io::Result<()>;
+    /// The bytes from `offset` on will be synced soon: the device may begin to write them. Only a
+    /// hint, which neither waits nor fails.
+    fn write_back(&mut self, _file: File, _offset: u64, _len: u64) {}
     /// `fdatasync`.
     fn sync_data(&mut self, file: File) -> io::Result<()>;
     /// Sets permission bits and modification time.

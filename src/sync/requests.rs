@@ -231,7 +231,8 @@ impl Sync {
                 continue;
             };
             let estimate = block_estimate(feed);
-            if !peer.can_ask(estimate, &self.tuning) {
+            peer.full = !peer.can_ask(estimate, &self.tuning);
+            if peer.full {
                 return false;
             }
             peer.turn = of;
