@@ -424,6 +424,10 @@ pub const RACY_MTIME: Duration = Duration::from_secs(5);
 pub const RESCAN_AFTER: Duration = Duration::from_secs(10);
 /// Between two looks at a folder that cannot be watched.
 pub const POLL_FOLDER: Duration = Duration::from_secs(60);
+/// Symbolic links of a folder that are followed: each may show a whole directory once more.
+pub const LINKS_FOLLOWED: usize = 4096;
+/// Links to directories on the way to one path.
+pub const LINKS_NESTED: usize = 4;
 /// Skipped paths remembered so that each is reported once.
 pub const SKIPPED_PATHS: usize = 1024;
 /// Complete files of a clone put in place after one sync.

@@ -713,7 +713,8 @@ fn links_ignored_names_and_other_things() {
     let mut share = Share::new(&here);
     let outputs = share.run();
     let names: Vec<String> = share.list().into_keys().collect();
-    assert_eq!(names, ["/.well-known/dat", "/inside", "/real", "/sub/real"]);
+    let expected = ["/.well-known/dat", "/inside", "/link-to-dir/real", "/real", "/sub/real"];
+    assert_eq!(names, expected);
     let skipped: BTreeSet<&str> = outputs
         .iter()
         .filter_map(|o| match o {
@@ -721,7 +722,7 @@ fn links_ignored_names_and_other_things() {
             _ => None,
         })
         .collect();
-    let expected = ["absolute", "dangling", "link-to-dir", "out", "pipe"];
+    let expected = ["absolute", "dangling", "out", "pipe"];
     assert_eq!(skipped, BTreeSet::from(expected));
     share.check_all_served();
 
@@ -733,7 +734,168 @@ fn links_ignored_names_and_other_things() {
     share.changed(".datignore", Change::Closed);
     share.run_for(Duration::from_secs(20));
     let names: Vec<String> = share.list().into_keys().collect();
-    assert_eq!(names, ["/.well-known/dat", "/build/x", "/real", "/sub/real", "/sub/x.tmp"]);
+    let expected = [
+        "/.well-known/dat",
+        "/build/x",
+        "/link-to-dir/real",
+        "/link-to-dir/x.tmp",
+        "/real",
+        "/sub/real",
+        "/sub/x.tmp",
+    ];
+    assert_eq!(names, expected);
+}
+
+/// Names, and what was skipped since.
+fn names_and_skipped(share: &mut Share, outputs: Vec<Output>) -> (Vec<String>, Vec<String>) {
+    let skipped = outputs.into_iter().filter_map(|o| match o {
+        Output::Skipped { path, why } => Some(format!("{path}: {why}")),
+        _ => None,
+    });
+    (share.list().into_keys().collect(), skipped.collect())
+}
+
+#[test]
+fn links_to_directories_are_followed_inside_the_folder() {
+    let here = Device::new(1);
+    here.write("/elsewhere/secret", b"secret").unwrap();
+    here.write("/share/a/deep/x", b"x").unwrap();
+    here.write("/share/.kept/y", b"y").unwrap();
+    here.symlink("a/deep", "/share/to-deep").unwrap();
+    here.symlink("to-deep", "/share/again").unwrap();
+    here.symlink(".kept", "/share/shown").unwrap();
+    here.symlink("../elsewhere", "/share/out").unwrap();
+    // Loops: to what it is in, through itself, and through another one.
+    here.symlink("..", "/share/a/up").unwrap();
+    here.symlink(".", "/share/a/here").unwrap();
+    here.symlink("../b", "/share/a/b").unwrap();
+    here.make_dirs("/share/b").unwrap();
+    here.symlink("../a", "/share/b/a").unwrap();
+    here.symlink(".dat", "/share/own").unwrap();
+    let mut share = Share::new(&here);
+    here.symlink(".dat/metadata.key", "/share/key").unwrap();
+    let outputs = share.run();
+    let (names, skipped) = names_and_skipped(&mut share, outputs);
+    let expected =
+        ["/a/deep/x", "/again/x", "/b/a/deep/x", "/shown/y", "/to-deep/x"].map(String::from);
+    assert_eq!(names, expected);
+    let inside = "it is a link to a directory that it is in";
+    let mut expected = vec![
+        format!("a/b/a: {inside}"),
+        format!("a/here: {inside}"),
+        format!("a/up: {inside}"),
+        format!("b/a/b: {inside}"),
+        format!("b/a/here: {inside}"),
+        format!("b/a/up: {inside}"),
+        "key: it is a link into .dat".to_owned(),
+        "out: it is a link that leads out of the folder".to_owned(),
+        "own: it is a link into .dat".to_owned(),
+    ];
+    expected.sort();
+    let mut skipped = skipped;
+    skipped.sort();
+    assert_eq!(skipped, expected);
+    share.check_all_served();
+
+    // What happens where a link leads is seen under both names. Links into what is hidden are
+    // watched there.
+    assert!(share.watched.contains(Path::new(".kept")));
+    here.write("/share/.kept/y", b"changed").unwrap();
+    share.changed(".kept/y", Change::Closed);
+    here.write("/share/a/deep/z", b"new").unwrap();
+    share.changed("a/deep/z", Change::Appeared { dir: false });
+    share.changed("a/deep/z", Change::Closed);
+    here.remove("/share/a/deep/x").unwrap();
+    share.changed("a/deep/x", Change::Vanished { dir: false });
+    share.run();
+    let listed = share.list();
+    let expected = ["/a/deep/z", "/again/z", "/b/a/deep/z", "/shown/y", "/to-deep/z"];
+    assert_eq!(listed.keys().collect::<Vec<_>>(), expected);
+    assert_eq!(listed["/shown/y"].size, 7);
+    share.check_all_served();
+
+    // A link that is turned shows what it leads to now, and so does one through it.
+    here.write("/share/c/w", b"w").unwrap();
+    share.changed("c", Change::Appeared { dir: true });
+    here.remove("/share/to-deep").unwrap();
+    here.symlink("c", "/share/to-deep").unwrap();
+    share.changed("to-deep", Change::Vanished { dir: false });
+    share.changed("to-deep", Change::Appeared { dir: false });
+    share.run();
+    let names: Vec<String> = share.list().into_keys().collect();
+    let expected = ["/a/deep/z", "/again/w", "/b/a/deep/z", "/c/w", "/shown/y", "/to-deep/w"];
+    assert_eq!(names, expected);
+
+    // One that leads nowhere shows nothing, until it does again.
+    here.rename("/share/c", "/share/d").unwrap();
+    share.changed("c", Change::Vanished { dir: true });
+    share.changed("d", Change::Appeared { dir: true });
+    share.run();
+    let names: Vec<String> = share.list().into_keys().collect();
+    assert_eq!(names, ["/a/deep/z", "/b/a/deep/z", "/d/w", "/shown/y"]);
+    here.rename("/share/d", "/share/c").unwrap();
+    share.changed("d", Change::Vanished { dir: true });
+    share.changed("c", Change::Appeared { dir: true });
+    share.run();
+    let names: Vec<String> = share.list().into_keys().collect();
+    assert_eq!(names, expected);
+
+    // After a restart all is as it was; what was turned outwards meanwhile is withdrawn.
+    share.kill();
+    let mut share = Share::open(&here);
+    let version = share.version();
+    share.run();
+    assert_eq!(share.version(), version);
+    share.kill();
+    here.remove("/share/to-deep").unwrap();
+    here.symlink("../elsewhere", "/share/to-deep").unwrap();
+    let mut share = Share::open(&here);
+    share.run();
+    let names: Vec<String> = share.list().into_keys().collect();
+    assert_eq!(names, ["/a/deep/z", "/b/a/deep/z", "/c/w", "/shown/y"]);
+    share.check_all_served();
+}
+
+#[test]
+fn many_links_to_each_other_are_an_end() {
+    let here = Device::new(1);
+    for dir in 0..12 {
+        here.write(format!("/share/{dir}/file"), b"x").unwrap();
+        for other in 0..12 {
+            here.symlink(format!("../{other}"), format!("/share/{dir}/to{other}")).unwrap();
+        }
+    }
+    let mut share = Share::new(&here);
+    let outputs = share.run();
+    let (names, skipped) = names_and_skipped(&mut share, outputs);
+    assert!(names.len() > 4000 && names.len() <= 12 + 4096, "{}", names.len());
+    // Each that is not followed is reported, up to the bound on that.
+    assert_eq!(skipped.len(), gannet::limits::SKIPPED_PATHS);
+}
+
+#[test]
+fn empty_directories_arrive_with_their_modes() {
+    let (here, there) = (Device::new(1), Device::new(2));
+    here.make_dirs("/share/open").unwrap();
+    here.make_dirs("/share/shut").unwrap();
+    here.set_mode("/share/shut", 0o500).unwrap();
+    let mut share = Share::new(&here);
+    share.run();
+    let mode = |device: &Device, path: &str| {
+        let mut disk = device.process();
+        let root = disk.open_root(Path::new("/"), false).unwrap();
+        disk.stat(root, Path::new(path), false).unwrap().mode & 0o777
+    };
+    let mut copy = Copy::new(&there, Options::default());
+    copy.all(&mut share);
+    // The owner of the copy goes on being able to write to it.
+    assert_eq!(mode(&there, "copy/shut"), 0o700);
+    assert_eq!(mode(&there, "copy/open"), 0o755);
+    here.set_mode("/share/open", 0o750).unwrap();
+    share.changed("open", Change::Attributes);
+    share.run();
+    copy.all(&mut share);
+    assert_eq!(mode(&there, "copy/open"), 0o750);
 }
 
 #[test]
@@ -779,6 +941,59 @@ fn x03_a_file_in_the_making_waits_until_it_is_still() {
     share.changed("closed", Change::Closed);
     share.run();
     share.check_all_served();
+}
+
+#[test]
+fn x03_a_change_that_nobody_told_of_is_noticed_when_it_is_asked_for() {
+    let here = Device::new(1);
+    let mut rng = Rng::from_seed(3);
+    let text = bytes(&mut rng, 200_000);
+    here.write("/share/touched", &text).unwrap();
+    here.write("/share/same", &text).unwrap();
+    here.write("/share/gone", &text).unwrap();
+    let mut share = Share::new(&here);
+    share.run_for(Duration::from_secs(60));
+    let before = share.list();
+    let stat = |name: &str| before[name];
+    let version = share.version();
+    here.write("/share/touched", &bytes(&mut rng, 70_000)).unwrap();
+    // This one keeps size and time.
+    here.overwrite("/share/same", 100_000, b"another").unwrap();
+    here.set_mtime("/share/same", stat("/same").mtime_ns()).unwrap();
+    here.remove("/share/gone").unwrap();
+    share.run_for(Duration::from_secs(60));
+    assert_eq!(share.version(), version, "nobody told");
+
+    for name in ["/touched", "/same", "/gone"] {
+        let stat = stat(name);
+        for block in stat.offset..stat.offset + stat.blocks {
+            let whole = share.serve(block).is_some();
+            assert_eq!(whole, name == "/same" && block != stat.offset + 1, "{name} {block}");
+            if whole {
+                continue;
+            }
+            // As often as it likes.
+            for _ in 0..3 {
+                let Share { import, disk, metadata, now, .. } = &mut share;
+                retry(|| import.doubt(&mut Nodes { disk, metadata }, *now, block));
+                share.now += Duration::from_millis(10);
+            }
+        }
+    }
+    share.run_for(Duration::from_secs(1));
+    let after = share.list();
+    assert_eq!(after.keys().collect::<Vec<_>>(), ["/same", "/touched"]);
+    assert_eq!(after["/touched"].size, 70_000);
+    assert_ne!(after["/same"].offset, stat("/same").offset);
+    share.check_all_served();
+
+    // A doubt without reason changes nothing.
+    let version = share.version();
+    let block = after["/same"].offset;
+    let Share { import, disk, metadata, now, .. } = &mut share;
+    retry(|| import.doubt(&mut Nodes { disk, metadata }, *now, block));
+    share.run_for(Duration::from_secs(1));
+    assert_eq!(share.version(), version);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! if a moment old.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::store::disk::{Dir, Disk, Entry, File, Kind, Meta, Open};
 
@@ -83,6 +83,10 @@ impl<D: Disk> Disk for Peek<D> {
         Ok(())
     }
 
+    fn set_dir_mode(&mut self, _dir: Dir, _path: &Path, _mode: u32) -> io::Result<()> {
+        Ok(())
+    }
+
     fn meta(&mut self, file: File) -> io::Result<Meta> {
         if file != NOWHERE {
             return self.disk.meta(file);
@@ -106,6 +110,10 @@ impl<D: Disk> Disk for Peek<D> {
 
     fn stat(&mut self, dir: Dir, path: &Path, follow: bool) -> io::Result<Meta> {
         self.disk.stat(dir, path, follow)
+    }
+
+    fn resolve(&mut self, dir: Dir, path: &Path) -> io::Result<PathBuf> {
+        self.disk.resolve(dir, path)
     }
 
     fn list(

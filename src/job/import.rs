@@ -7,6 +7,7 @@
 
 mod batch;
 mod hashing;
+mod links;
 mod marks;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -31,7 +32,8 @@ use crate::time::{Instant, Wall};
 pub(super) use batch::clear_unless_claimed;
 use batch::{Batch, Blocks, Entry, Tree};
 use hashing::{Hashed, Hashing};
-use marks::{Mark, Marks};
+use links::{Links, Look};
+use marks::{Mark, Marks, Trust};
 
 /// Publishes a folder: first all of it, then what changes. The metadata feed must hold block 0.
 pub struct Import {
@@ -52,6 +54,7 @@ pub struct Import {
     /// The batch is written before anything else goes on.
     flush: bool,
     marks: Marks,
+    links: Links,
     rescan: Option<Instant>,
     rescanned: Instant,
     /// Some directory cannot be watched.
@@ -73,6 +76,8 @@ enum Phase {
 #[derive(Debug)]
 struct Frame {
     path: PathBuf,
+    /// Where that is, without links on the way.
+    real: PathBuf,
     stage: Listing,
     /// Names still to look at, the next one last.
     names: Vec<Name>,
@@ -97,16 +102,6 @@ struct Removing {
     parent: Option<PathBuf>,
 }
 
-/// What stands at a path.
-enum Look {
-    File(Meta),
-    Dir(Meta),
-    Gone,
-    /// Nothing that can be published, and why.
-    Odd(&'static str),
-    Unreadable(std::io::Error),
-}
-
 impl Import {
     /// `watch`: directories are watched (each is asked for with `Output::Watch` before it is
     /// listed).
@@ -125,6 +120,7 @@ impl Import {
             batch: Batch::default(),
             flush: false,
             marks: Marks::default(),
+            links: Links::default(),
             rescan: None,
             rescanned: Instant::default(),
             polls: false,
@@ -222,6 +218,7 @@ impl Import {
         }
         self.figures = Figures::default();
         self.skipped.clear();
+        self.links.clear();
         self.polls = false;
         self.phase = Phase::Sweep(Diff::all(head));
         Ok(())
@@ -247,7 +244,7 @@ impl Import {
         let Ok(path) = path::check(&node.name) else { return Ok(()) };
         // A failing look must not lose the entry, which the walk has passed: the file is taken as
         // there, and the walk of the folder finds out more.
-        let gone = match look(cx, &path) {
+        let gone = match self.look(cx, &path) {
             Look::File(_) => old.1.is_dir(),
             Look::Dir(_) => !old.1.is_dir(),
             Look::Gone | Look::Odd(_) => true,
@@ -270,13 +267,14 @@ impl Import {
             self.skip(&path, "it is too deep");
             return;
         }
+        let real = self.links.leads_to(&path);
         let stage = if self.watch {
-            self.outputs.push_back(Output::Watch { path: path.clone() });
+            self.outputs.push_back(Output::Watch { path: real.clone() });
             Listing::Unwatched
         } else {
             Listing::From(0)
         };
-        self.frames.push(Frame { path, stage, names: Vec::new(), inhabited: false });
+        self.frames.push(Frame { path, real, stage, names: Vec::new(), inhabited: false });
     }
 
     /// One name of the deepest directory being walked.
@@ -302,10 +300,14 @@ impl Import {
                 self.enter(path);
                 return Ok(Step::More);
             }
-            let found = look(cx, &path);
-            self.consider(cx, &path, found, false)?;
+            let found = self.look(cx, &path);
+            let linked = matches!(found, Look::Dir(_));
+            self.consider(cx, &path, found, Trust::Times)?;
             if let Some(frame) = self.frames.last_mut() {
                 frame.names.pop();
+            }
+            if linked {
+                self.enter(path);
             }
             return Ok(Step::More);
         }
@@ -316,7 +318,7 @@ impl Import {
                 let mut cursor = Some(cursor);
                 while let Some(from) = cursor.filter(|_| frame.names.len() < SCAN_NAMES) {
                     let room = SCAN_NAMES - frame.names.len();
-                    let listed = cx.disk.list(cx.dir, &frame.path, from, room, &mut frame.names);
+                    let listed = cx.disk.list(cx.dir, &frame.real, from, room, &mut frame.names);
                     match listed {
                         Ok(next) => cursor = next,
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -352,10 +354,11 @@ impl Import {
 
     /// An empty directory gets an entry of its own; others live by their files.
     fn publish_dir(&mut self, cx: &mut Cx<'_>, path: &Path) -> Result<(), StoreError> {
-        let Look::Dir(meta) = look(cx, path) else { return Ok(()) };
+        let Look::Dir(meta) = self.look(cx, path) else { return Ok(()) };
         let Some(name) = self.name(path) else { return Ok(()) };
         let old = self.find(cx, &name)?;
-        if old.is_some_and(|(_, stat)| stat.is_dir()) || self.batch.has(&name) {
+        let same = |stat: Stat| stat.is_dir() && stat.mode & 0o7777 == meta.mode & 0o7777;
+        if old.is_some_and(|(_, stat)| same(stat)) || self.batch.has(&name) {
             return Ok(());
         }
         let stat = Some(Stat::of(&meta, true));
@@ -380,14 +383,13 @@ impl Import {
         Ok(self.dirs.get(&mut nodes, name)?.and_then(|node| known(&node)))
     }
 
-    /// Decides what is to be done about a path that is no directory. `written`: it was written to,
-    /// whatever its time says.
+    /// Decides what is to be done about a path that is no directory.
     fn consider(
         &mut self,
         cx: &mut Cx<'_>,
         path: &Path,
         found: Look,
-        written: bool,
+        trust: Trust,
     ) -> Result<(), StoreError> {
         let meta = match found {
             Look::File(meta) => meta,
@@ -410,7 +412,7 @@ impl Import {
         let same_size = old.filter(|(_, stat)| stat.is_file() && stat.size == meta.size);
         if let Some((_, stat)) = same_size
             && stat.same_mtime(meta.mtime_ns)
-            && !(written && is_racy(cx.wall, &meta))
+            && (trust == Trust::Times || trust == Trust::OldTimes && !is_racy(cx.wall, &meta))
         {
             if stat.mode & 0o7777 != meta.mode & 0o7777 {
                 let mode = stat.mode & !0o7777 | meta.mode & 0o7777;
@@ -447,7 +449,10 @@ impl Import {
                 hashing.placed(from, byte);
             }
             Hashed::Done(entry, leaves) => {
-                self.batch.push(*entry, &leaves);
+                // What was doubted may be as it was.
+                if entry.old.is_none_or(|(_, old)| Some(old) != entry.stat) {
+                    self.batch.push(*entry, &leaves);
+                }
                 self.hashing = None;
             }
             Hashed::Changed { start, len } => {
@@ -542,7 +547,7 @@ impl Import {
             self.marks.add(cx.now, path, Change::Attributes);
             return Ok(());
         }
-        let found = look(cx, path);
+        let found = self.look(cx, path);
         let is_dir = matches!(found, Look::Dir(_));
         if self.rules.ignores(path, is_dir) {
             return Ok(());
@@ -550,7 +555,7 @@ impl Import {
         match found {
             Look::File(meta) => {
                 if self.marks.is_still(cx.now, path, mark, &meta) {
-                    self.consider(cx, path, Look::File(meta), mark.written)?;
+                    self.consider(cx, path, Look::File(meta), mark.trust)?;
                 }
             }
             Look::Dir(_) => {
@@ -588,7 +593,7 @@ impl Import {
     pub fn watched(&mut self, path: &Path, ok: bool) {
         self.polls |= !ok;
         for frame in &mut self.frames {
-            if frame.stage == Listing::Unwatched && frame.path == path {
+            if frame.stage == Listing::Unwatched && frame.real == path {
                 frame.stage = Listing::From(0);
             }
         }
@@ -598,9 +603,33 @@ impl Import {
     pub fn changed(&mut self, now: Instant, path: &Path, what: Change) {
         if path == Path::new(DATIGNORE) {
             self.look_again(now + crate::limits::CLOSED_SETTLE);
-        } else if !path.starts_with(DAT_DIR) && !self.marks.add(now, path, what) {
-            self.overflow(now);
+        } else if !path.starts_with(DAT_DIR) {
+            let mut names = self.links.others(path, what);
+            names.push(path.to_owned());
+            if !names.iter().all(|path| self.marks.add(now, path, what)) {
+                self.overflow(now);
+            }
         }
+    }
+
+    /// The file does not have this content block any more: it was changed, and nobody told. It is
+    /// published as it is, even if its size and time say that it is the same.
+    pub fn doubt(
+        &mut self,
+        nodes: &mut Nodes<'_>,
+        now: Instant,
+        block: u64,
+    ) -> Result<(), StoreError> {
+        let places: Vec<u32> = self.files.at(block).map(|place| place.seq).collect();
+        for seq in places {
+            let Some((name, _)) = super::files::entry(nodes, seq)? else { continue };
+            let Ok(path) = path::check(&name) else { continue };
+            let hashing = self.hashing.as_ref().is_some_and(|hashing| hashing.path == path);
+            if !hashing && !self.marks.doubt(now, &path) {
+                self.overflow(now);
+            }
+        }
+        Ok(())
     }
 
     /// A watched directory is gone.
@@ -674,34 +703,6 @@ impl Import {
 fn known(node: &TreeNode) -> Option<(u32, Stat)> {
     let stat = Stat::decode(node.value.as_deref()?).ok()?;
     Some((u32::try_from(node.seq).ok()?, stat))
-}
-
-/// Links are followed as long as they stay in the folder.
-fn look(cx: &mut Cx<'_>, path: &Path) -> Look {
-    let meta = match cx.disk.stat(cx.dir, path, false) {
-        Ok(meta) => meta,
-        Err(error) => {
-            return match error.kind() {
-                ErrorKind::NotFound | ErrorKind::NotADirectory => Look::Gone,
-                _ => Look::Unreadable(error),
-            };
-        }
-    };
-    match meta.kind {
-        Kind::File => Look::File(meta),
-        Kind::Dir => Look::Dir(meta),
-        Kind::Other => Look::Odd("it is neither a file nor a directory"),
-        Kind::Symlink => match cx.disk.stat(cx.dir, path, true) {
-            Ok(meta) if meta.kind == Kind::File => Look::File(meta),
-            Ok(meta) if meta.kind == Kind::Dir => Look::Odd("it is a link to a directory"),
-            Ok(_) => Look::Odd("it is a link to something that is no file"),
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound => Look::Odd("it is a link to nothing"),
-                ErrorKind::WouldBlock => Look::Unreadable(error),
-                _ => Look::Odd("it is a link that leads out of the folder"),
-            },
-        },
-    }
 }
 
 /// Whether the file may have changed again without its time telling.

@@ -116,7 +116,7 @@ pub enum Which {
 /// What comes out of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Watch this directory of the folder (`""` is the folder), then call `Import::watched`. It is
+    /// Watch this directory of the folder (`""` is the folder; no link is on the way), then call `Import::watched`. It is
     /// not listed before.
     Watch { path: PathBuf },
     /// Blocks `from..to` were appended and are durable: announce them.

@@ -103,6 +103,7 @@ impl Node {
     /// Proof and block for a request; the block is left in `feeds.scratch`.
     pub(super) fn answer(
         &mut self,
+        now: Instant,
         feed: FeedId,
         request: Request,
         disk: &mut dyn Disk,
@@ -128,7 +129,7 @@ impl Node {
         block.clear();
         let read = match role {
             Role::Content if self.keeps_files(topic) => {
-                self.read_content(topic, index, &mut block, disk)
+                self.read_content(now, topic, index, &mut block, disk)
             }
             _ => self
                 .feeds

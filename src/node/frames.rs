@@ -268,7 +268,7 @@ impl Node {
         out: &mut Vec<u8>,
         disk: &mut dyn Disk,
     ) -> Served {
-        let answer = match self.answer(feed, request, disk) {
+        let answer = match self.answer(now, feed, request, disk) {
             Ok(answer) => answer,
             Err(StoreError::NotYet) => return Served::Later,
             Err(error) => {

@@ -134,9 +134,10 @@ impl Node {
     }
 
     /// Reads a content block from its file. What does not match its hash is not served: the file
-    /// was changed since.
+    /// was changed since, which a share looks into at once.
     pub(super) fn read_content(
         &mut self,
+        now: Instant,
         id: TopicId,
         index: u64,
         out: &mut Vec<u8>,
@@ -154,10 +155,16 @@ impl Node {
         let (metadata, content) = self.feeds.pair(first, content).ok_or(StoreError::Absent)?;
         let (metadata, content) = (&mut metadata.store, &mut content.store);
         let (offset, size) = content.extent(disk, index)?;
-        if !files.read(disk, dir, metadata, index, offset, size, out)? {
-            return Err(StoreError::Absent);
+        if files.read(disk, dir, metadata, index, offset, size, out)?
+            && content.check_leaf(disk, index, out)?
+        {
+            return Ok(());
         }
-        if content.check_leaf(disk, index, out)? { Ok(()) } else { Err(StoreError::Absent) }
+        if let What::Share(share) = &mut topic.what {
+            share.import.doubt(&mut job::Nodes { disk, metadata }, now, index)?;
+            self.work_due = true;
+        }
+        Err(StoreError::Absent)
     }
 
     /// Writes a verified content block into its file. `false`: no file needs it any more.

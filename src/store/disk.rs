@@ -9,7 +9,7 @@
 //! `sync_data` / `sync_fs` / `sync_dir` say so.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// An open directory, the root of what can be reached through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,12 +86,16 @@ pub trait Disk {
     /// Sets permission bits and modification time.
     fn set_meta(&mut self, file: File, mode: Option<u32>, mtime_ns: Option<i128>)
     -> io::Result<()>;
+    /// Sets a directory's permission bits.
+    fn set_dir_mode(&mut self, dir: Dir, path: &Path, mode: u32) -> io::Result<()>;
     fn meta(&mut self, file: File) -> io::Result<Meta>;
     /// Takes the exclusive advisory lock of the file; `WouldBlock`: somebody else holds it.
     fn lock(&mut self, file: File) -> io::Result<()>;
 
     /// `follow`: what a symbolic link leads to (below `dir` only), else the link itself.
     fn stat(&mut self, dir: Dir, path: &Path, follow: bool) -> io::Result<Meta>;
+    /// The path below `dir`, without any symbolic link in it, of what `path` leads to.
+    fn resolve(&mut self, dir: Dir, path: &Path) -> io::Result<PathBuf>;
     /// The names in a directory in any order, at most `max` of them, from `cursor` on (0 = start).
     /// Returns the cursor to go on with, or `None` at the end. A name that is there during the
     /// whole listing is listed at least once.

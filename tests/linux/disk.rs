@@ -110,6 +110,23 @@ fn d04_no_path_leads_out() {
             let file = disk.open(dir, p(path), Open::ReadFollow).unwrap();
             assert_eq!(disk.read_at(file, 0, &mut [0; 4]).unwrap(), 1, "{path}");
         }
+        for path in ["winding", "inside/file", "real/file"] {
+            assert_eq!(disk.resolve(dir, p(path)).unwrap(), p("real/file"), "{path}");
+        }
+        assert_eq!(disk.resolve(dir, p("inside")).unwrap(), p("real"));
+        assert_eq!(disk.resolve(dir, p("")).unwrap(), p(""));
+        for (path, kind) in [
+            ("out", ErrorKind::PermissionDenied),
+            ("up", ErrorKind::PermissionDenied),
+            ("loop", ErrorKind::PermissionDenied),
+            ("none", ErrorKind::NotFound),
+        ] {
+            assert_eq!(disk.resolve(dir, p(path)).unwrap_err().kind(), kind, "{path}");
+        }
+        disk.set_dir_mode(dir, p("real"), 0o751).unwrap();
+        assert_eq!(disk.stat(dir, p("real"), false).unwrap().mode, 0o751);
+        assert!(disk.set_dir_mode(dir, p("inside"), 0o700).is_err());
+        assert!(disk.set_dir_mode(dir, p("real/file"), 0o700).is_err());
         assert_eq!(disk.stat(dir, p("out"), false).unwrap().kind, Kind::Symlink);
         // A link itself can be removed and renamed.
         disk.rename(dir, p("out"), p("real/out"), true).unwrap();

@@ -18,7 +18,7 @@ mod user;
 
 use std::cell::{RefCell, RefMut};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use gannet::rng::Rng;
@@ -302,6 +302,25 @@ impl Disk for SimDisk {
         let ino = self.file(file)?.ino;
         let owner = (self.process, file.0);
         self.fs()?.traced(Op::Lock, ino, |fs| fs.lock(ino, owner))
+    }
+
+    fn set_dir_mode(&mut self, dir: Dir, path: &Path, mode: u32) -> io::Result<()> {
+        let at = self.dir(dir)?;
+        self.fs()?.traced(Op::SetMeta, (path, mode), |fs| {
+            let ino = fs.lookup(at, path, Follow::Never)?;
+            if fs.meta(ino)?.kind != gannet::store::disk::Kind::Dir {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            fs.set_meta(ino, Some(mode), None)
+        })
+    }
+
+    fn resolve(&mut self, dir: Dir, path: &Path) -> io::Result<PathBuf> {
+        let at = self.dir(dir)?;
+        self.fs()?.traced(Op::Stat, path, |fs| {
+            let ino = fs.lookup(at, path, Follow::Beneath)?;
+            fs.path_of(at, ino)
+        })
     }
 
     fn stat(&mut self, dir: Dir, path: &Path, follow: bool) -> io::Result<Meta> {

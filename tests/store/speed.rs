@@ -66,6 +66,12 @@ impl Disk for Memory {
     fn set_meta(&mut self, _: File, _: Option<u32>, _: Option<i128>) -> io::Result<()> {
         Ok(())
     }
+    fn set_dir_mode(&mut self, _: Dir, _: &Path, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+    fn resolve(&mut self, _: Dir, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
     fn meta(&mut self, file: File) -> io::Result<Meta> {
         let size = self.files[file.0 as usize].len() as u64;
         let (kind, mode, inode, device, uid, gid) = (Kind::File, 0o644, 1, 1, 0, 0);

@@ -15,12 +15,23 @@ use crate::time::Instant;
 pub(super) struct Mark {
     due: Instant,
     writer: Writer,
-    /// It was written to: equal times do not prove equal content.
-    pub written: bool,
+    /// What equal size and time prove.
+    pub trust: Trust,
     /// It is a directory that may have names nobody told of.
     pub scan: bool,
     /// Size and time when it was last found not still.
     seen: Option<(u64, i128)>,
+}
+
+/// When a file of the same size and time as its entry counts as the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Always.
+    Times,
+    /// It was written to: if the time is not so new that it may have stayed the same.
+    OldTimes,
+    /// Its content is known to be another.
+    Nothing,
 }
 
 /// What is known of whoever writes the file.
@@ -47,12 +58,13 @@ impl Marks {
     pub fn add(&mut self, now: Instant, path: &Path, what: Change) -> bool {
         let full = self.marks.len() >= CHANGED_PATHS;
         let fresh =
-            Mark { due: now, writer: Writer::None, written: false, scan: false, seen: None };
+            Mark { due: now, writer: Writer::None, trust: Trust::Times, scan: false, seen: None };
         let mut mark = match self.marks.get(path) {
             Some(mark) => *mark,
             None if full => return false,
             None => fresh,
         };
+        let doubted = mark.trust == Trust::Nothing;
         match what {
             Change::Appeared { dir: true } => {
                 mark.due = now + CLOSED_SETTLE;
@@ -61,7 +73,7 @@ impl Marks {
             Change::Appeared { dir: false } => {
                 mark.due = now + APPEARED_SETTLE;
                 mark.writer = Writer::Perhaps;
-                mark.written = true;
+                mark.trust = Trust::OldTimes;
             }
             Change::Modified => {
                 mark = written(now + STILL_FOR, Writer::Busy);
@@ -72,8 +84,26 @@ impl Marks {
             Change::Attributes => mark.due = mark.due.max(now + CLOSED_SETTLE),
             Change::Vanished { .. } => mark.due = now + VANISHED_SETTLE,
         }
+        if doubted {
+            mark.trust = Trust::Nothing;
+        }
         self.set(path, mark);
         true
+    }
+
+    /// The file's content is another than its entry says. `false`: as for `add`.
+    pub fn doubt(&mut self, now: Instant, path: &Path) -> bool {
+        // Whoever asks again and again must not put it off.
+        if let Some(mark) = self.marks.get_mut(path) {
+            mark.trust = Trust::Nothing;
+            return true;
+        }
+        let full = self.marks.len() >= CHANGED_PATHS;
+        if !full {
+            let due = now + CLOSED_SETTLE;
+            self.set(path, Mark { trust: Trust::Nothing, ..written(due, Writer::None) });
+        }
+        !full
     }
 
     /// The file changed while it was read: again when it is still.
@@ -138,5 +168,5 @@ impl Marks {
 }
 
 fn written(due: Instant, writer: Writer) -> Mark {
-    Mark { due, writer, written: true, scan: false, seen: None }
+    Mark { due, writer, trust: Trust::OldTimes, scan: false, seen: None }
 }

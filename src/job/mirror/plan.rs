@@ -14,6 +14,9 @@ use crate::job::{Budget, Cx, Nodes, Output};
 use crate::store::StoreError;
 use crate::store::disk::{Kind, Open};
 
+/// What the owner of a directory may always do.
+const OWNER_ALL: u32 = 0o700;
+
 impl Mirror {
     /// Whether the entry is one of those asked for.
     fn is_chosen(&self, path: &Path) -> bool {
@@ -64,7 +67,11 @@ impl Mirror {
             return Ok(true);
         };
         if stat.is_dir() {
-            self.make_dirs(cx, path, &node.name)?;
+            if self.make_dirs(cx, path, &node.name)? {
+                // Whoever keeps the copy has to be able to put there what the drive will.
+                let mode = stat.permissions() | OWNER_ALL;
+                cx.disk.set_dir_mode(cx.dir, path, mode).or_else(later::<StoreError>)?;
+            }
             return Ok(true);
         }
         let seq = u32::try_from(node.seq).unwrap_or(u32::MAX);

@@ -3,9 +3,9 @@
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     self, Advice, AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, SeekFrom,
@@ -196,6 +196,11 @@ impl Disk for LinuxDisk {
         Ok(())
     }
 
+    fn set_dir_mode(&mut self, dir: Dir, path: &Path, mode: u32) -> io::Result<()> {
+        let fd = self.at(dir, path, OFlags::RDONLY | OFlags::DIRECTORY, false)?;
+        Ok(retry_on_intr(|| fs::fchmod(&fd, Mode::from_raw_mode(mode & 0o7777)))?)
+    }
+
     fn meta(&mut self, file: File) -> io::Result<Meta> {
         Ok(meta(&fs::fstat(self.fd(file)?)?))
     }
@@ -212,6 +217,13 @@ impl Disk for LinuxDisk {
         }
         let (parent, name) = self.parent(dir, path)?;
         Ok(meta(&retry_on_intr(|| fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW))?))
+    }
+
+    fn resolve(&mut self, dir: Dir, path: &Path) -> io::Result<PathBuf> {
+        let found = place_of(self.at(dir, path, OFlags::PATH, true)?.as_fd())?;
+        let root = place_of(self.dir(dir)?)?;
+        // It may have been moved away since it was opened.
+        found.strip_prefix(&root).map(Path::to_owned).map_err(|_| ErrorKind::NotFound.into())
     }
 
     fn list(
@@ -312,6 +324,11 @@ impl Disk for LinuxDisk {
         let stat = fs::fstatvfs(self.dir(dir)?)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+}
+
+/// Where the kernel has what a handle is of.
+fn place_of(fd: BorrowedFd<'_>) -> io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
 impl OpenFile {

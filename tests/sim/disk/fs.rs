@@ -394,6 +394,17 @@ impl Fs {
         self.resolve(base, path, follow, follow != Follow::Never)?.ino.ok_or_else(|| error(ENOENT))
     }
 
+    /// Where below `base` an inode has its name.
+    pub fn path_of(&self, base: Ino, ino: Ino) -> io::Result<PathBuf> {
+        let (mut at, mut names) = (ino, Vec::new());
+        while at != base {
+            let (parent, name) = self.inode(at)?.home.as_ref().ok_or_else(|| error(ENOENT))?;
+            names.push(name);
+            at = *parent;
+        }
+        Ok(names.into_iter().rev().collect())
+    }
+
     pub fn open_root(&mut self, path: &Path, create: bool) -> io::Result<Ino> {
         let mut absolute = PathBuf::from("/");
         absolute.push(path);
