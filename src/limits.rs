@@ -40,6 +40,11 @@ pub const RLE_DECODED_BYTES: usize = (WANT_BLOCKS / 8) as usize;
 /// A block's size: what fits into a message with its largest proof.
 pub const BLOCK_BYTES: usize = DAT_MESSAGE_BYTES - 16 * 1024;
 
+// ── Wire (hyper) ────────────────────────────────────────────────────────────────────────────────
+
+/// Items of an array in compact encoding; JavaScript refuses more.
+pub const COMPACT_ITEMS: u64 = 1 << 20;
+
 // ── Connection ──────────────────────────────────────────────────────────────────────────────────
 
 /// Bytes read from one socket in one turn.

@@ -1,5 +1,6 @@
 //! Numbers, run lengths, protobuf fields.
 
+use gannet::codec::compact::{self, Reader};
 use gannet::codec::{proto, rle, varint};
 use gannet::limits::RLE_DECODED_BYTES;
 
@@ -64,4 +65,44 @@ pub fn proto(data: &[u8]) {
 
 pub fn proto_seeds() -> Vec<Vec<u8>> {
     vec![vec![8, 1, 0x12, 2, 1, 2, 0x19, 1, 2, 3, 4, 5, 6, 7, 8, 0x25, 1, 2, 3, 4]]
+}
+
+/// Half of the input says what is read from the other half; what was read is written and read again.
+pub fn compact(data: &[u8]) {
+    let (script, bytes) = data.split_at(data.len() / 2);
+    let mut reader = Reader::new(bytes);
+    for kind in script {
+        let before = reader.rest();
+        let mut again = Vec::new();
+        let read = match kind % 8 {
+            0 => reader.uint().map(|n| compact::put_uint(n, &mut again)),
+            1 => reader.int().map(|n| compact::put_int(n, &mut again)),
+            2 => reader.buffer().map(|b| compact::put_buffer(b, &mut again)),
+            3 => reader.string().map(|s| compact::put_buffer(s.as_bytes(), &mut again)),
+            4 => reader.words().map(|w| compact::put_words(w, &mut again)),
+            5 => reader.fixed::<32>().map(|f| again.extend_from_slice(f)),
+            6 => {
+                reader.optional_buffer().map(|b| compact::put_buffer(b.unwrap_or(&[]), &mut again))
+            }
+            _ => reader.count(40).map(|n| {
+                assert!(n * 40 <= reader.rest().len());
+                compact::put_uint(n as u64, &mut again);
+            }),
+        };
+        let taken = &before[..before.len() - reader.rest().len()];
+        if read.is_err() {
+            assert!(taken.is_empty());
+            break;
+        }
+        // Ours is the shortest form.
+        assert!(again.len() <= taken.len());
+    }
+}
+
+pub fn compact_seeds() -> Vec<Vec<u8>> {
+    vec![
+        vec![0, 1, 2, 3, 4, 0xfd, 0, 1, 7, 3, 1, 2, 3, 2, b'a', b'b', 1, 1, 2, 3, 4],
+        [vec![5, 7, 6], vec![9; 32], vec![1], vec![8; 40], vec![0]].concat(),
+        vec![0, 0, 0, 0xff, 255, 255, 255, 255, 255, 255, 0x1f, 0, 0xfe, 0, 0, 1, 0],
+    ]
 }

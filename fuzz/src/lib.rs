@@ -35,4 +35,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "drive_ignore", run: drive::ignore, seeds: drive::ignore_seeds },
     Target { name: "control_line", run: control::line, seeds: control::line_seeds },
     Target { name: "store_feed", run: store::feed, seeds: store::feed_seeds },
+    Target { name: "compact", run: codec::compact, seeds: codec::compact_seeds },
 ];

@@ -2,5 +2,8 @@
 //! seeds are arguments, nothing here draws randomness.
 
 pub mod hash;
+pub mod hyper;
+pub mod noise;
+pub mod sealed;
 pub mod sign;
 pub mod stream;

@@ -45,6 +45,11 @@ impl KeyPair {
         self.0.sign(message).to_bytes()
     }
 
+    /// What Diffie-Hellman multiplies with, not clamped yet: the first half of the hashed seed.
+    pub(super) fn scalar(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_scalar_bytes())
+    }
+
     /// The key pair of a drive's content feed, if this is its metadata feed's: libsodium's
     /// `crypto_kdf` with subkey 1 and context "hyperdri".
     pub fn content_pair(&self) -> KeyPair {

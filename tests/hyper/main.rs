@@ -1,0 +1,24 @@
+//! Bytes made by the JavaScript implementation of the Hypercore dialect, made again and read by
+//! ours. `tests/vectors/hyper.json` was made with hypercore 11.37.1, secret-stream 6.9.2, protomux
+//! 3.12.1, hyperbee 2.27.3, hyperblobs 2.12.1 and hyperdrive 13.3.4; its groups `dht` and `udx` are for
+//! protocols that are not spoken yet.
+
+mod crypto;
+
+use serde_json::Value;
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../vectors/hyper.json")).unwrap()
+}
+
+fn bytes(v: &Value) -> Vec<u8> {
+    hex::decode(v.as_str().unwrap()).unwrap()
+}
+
+fn array<const N: usize>(v: &Value) -> [u8; N] {
+    bytes(v).try_into().unwrap()
+}
+
+fn list(v: &Value) -> &Vec<Value> {
+    v.as_array().unwrap()
+}
