@@ -44,6 +44,27 @@ pub const BLOCK_BYTES: usize = DAT_MESSAGE_BYTES - 16 * 1024;
 
 /// Items of an array in compact encoding; JavaScript refuses more.
 pub const COMPACT_ITEMS: u64 = 1 << 20;
+/// Bytes of a frame behind its length, sealed: what JavaScript batches (8 MiB) and one block of 1 MiB
+/// more. The format ends at 16 MiB.
+pub const HYPER_FRAME_BYTES: usize = 9 * 1024 * 1024;
+/// Bytes of small messages that are sealed together: about what a socket takes at once.
+pub const HYPER_BATCH_BYTES: usize = 16 * 1024;
+/// Cores open on one connection, each direction.
+pub const HYPER_CHANNELS: usize = 16 * 1024;
+/// Messages kept for a core that we have not opened yet.
+pub const HYPER_EARLY_MESSAGES: usize = 17;
+/// Bytes those kept messages may hold together on one connection; JavaScript stops reading at 32 KiB.
+pub const HYPER_EARLY_BYTES: usize = 32 * 1024;
+/// Channels refused whose refusal was not taken by the socket yet.
+pub const HYPER_REJECTS: usize = 1024;
+/// Bytes of a protocol's or an extension's name; known ones have at most 20.
+pub const HYPER_NAME_BYTES: usize = 256;
+/// Blocks that one bitfield tells of: the largest window that JavaScript asks for.
+pub const HYPER_WINDOW_BLOCKS: u64 = 1 << 21;
+/// Bytes of a manifest: a hundred signers, or some of them and a page of user data.
+pub const HYPER_MANIFEST_BYTES: usize = 16 * 1024;
+/// Bytes of a signature container: a hundred signatures, and the nodes between their lengths.
+pub const HYPER_SIGNATURE_BYTES: usize = 16 * 1024;
 
 // ── Connection ──────────────────────────────────────────────────────────────────────────────────
 

@@ -26,6 +26,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("rng", "time"),
     ("ids", "time"),
     ("drive", "feed"),
+    // What is asked and proven, as messages carry it.
+    ("wire", "feed"),
     ("job", "store"),
     ("reactor", "sys"),
     // `Sys` lends a `Disk`.

@@ -11,6 +11,7 @@ pub mod dat;
 pub mod discovery;
 mod disk;
 pub mod drive;
+pub mod hyper;
 pub mod store;
 
 pub struct Target {
@@ -36,4 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "control_line", run: control::line, seeds: control::line_seeds },
     Target { name: "store_feed", run: store::feed, seeds: store::feed_seeds },
     Target { name: "compact", run: codec::compact, seeds: codec::compact_seeds },
+    Target { name: "hyper_first", run: hyper::first, seeds: hyper::first_seeds },
+    Target { name: "hyper_session", run: hyper::session_texts, seeds: hyper::session_texts_seeds },
+    Target { name: "hyper_message", run: hyper::message, seeds: hyper::message_seeds },
 ];

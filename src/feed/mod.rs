@@ -2,6 +2,7 @@
 //! and the proofs made and checked from that (dat/SPEC §2, §7). Knows no file, no peer, no message.
 
 pub mod flat;
+pub mod hyper;
 pub mod proof;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,30 @@
 //! that turns bytes into it and back.
 
 pub mod dat;
+pub mod hyper;
 mod message;
 
 pub use message::{Data, Have, Message, Request};
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Dat 1.
+    Dat,
+    /// Hypercore 10 and 11.
+    Hyper,
+}
+
+/// Bytes that are needed to tell the dialects apart.
+pub const DIALECT_BYTES: usize = 3;
+
+/// The dialect of an accepted connection by its first bytes: a Noise stream opens with a message of
+/// 32 bytes behind a length of three, a Dat stream with a Feed behind a varint, whose body begins with
+/// the field of its discovery key. `None`: not enough bytes yet.
+pub fn dialect(first: &[u8]) -> Option<Dialect> {
+    match first {
+        [32, 0, 0, ..] => Some(Dialect::Hyper),
+        [] | [32] | [32, 0] => None,
+        _ => Some(Dialect::Dat),
+    }
+}

@@ -4,6 +4,7 @@
 //! protocols that are not spoken yet.
 
 mod crypto;
+mod wire;
 
 use serde_json::Value;
 
