@@ -1,5 +1,7 @@
 //! Who lives on the machines: whole nodes, and those who wish them ill.
 
+use std::io::ErrorKind;
+
 use gannet::ids::ConnId;
 use gannet::node::Node;
 use gannet::node::event::{Event, SubscriberId};
@@ -42,6 +44,14 @@ impl Actor {
     }
 }
 
+/// A connection ends for what the network did, never for an answer that only means "again".
+pub fn check_closed(input: &Input<'_>) {
+    if let Input::Closed { why: Err(error), .. } = input {
+        let again = matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock);
+        assert!(!again, "a connection is given up: {error}");
+    }
+}
+
 impl Live for Actor {
     fn set_wall(&mut self, wall: Wall) {
         if let Actor::Node { node, .. } = self {
@@ -52,6 +62,7 @@ impl Live for Actor {
 
 impl Engine for Actor {
     fn handle(&mut self, now: Instant, input: Input<'_>, disk: &mut dyn Disk) {
+        check_closed(&input);
         self.engine().handle(now, input, disk);
     }
 

@@ -15,6 +15,7 @@ use gannet::store::disk::{Disk, File, Open};
 use gannet::sys::Endpoint;
 use gannet::time::Instant;
 
+use crate::actor::check_closed;
 use crate::disk::Faults;
 use crate::world::weather::Weather;
 use crate::world::{Live, SECOND, World, draw_tuning};
@@ -154,6 +155,7 @@ impl Copy {
 
 impl Engine for Copy {
     fn handle(&mut self, now: Instant, input: Input<'_>, _: &mut dyn Disk) {
+        check_closed(&input);
         match input {
             Input::Listening { at, .. } => drop(at.expect("the port is free")),
             Input::Accepted { conn, .. } => {

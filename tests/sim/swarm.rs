@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use gannet::daemon::config::{Config, Listen, Run};
 use gannet::daemon::open;
 use gannet::failure::Failure;
-use gannet::node::event::Interest;
+use gannet::node::event::{Event, Interest};
 use gannet::node::status::Status;
 use gannet::node::{self, Node};
 use gannet::rng::Rng;
@@ -47,6 +47,10 @@ pub struct Post {
     pub ended: Option<(u64, i32, Option<Failure>)>,
     /// The next cut of its disk kills only the process.
     spare: bool,
+    /// Its disk had errors that are no full disk: its user has to say that it is mended.
+    hurt: bool,
+    /// Power cuts so far.
+    pub cuts: u32,
 }
 
 pub struct Swarm {
@@ -61,6 +65,8 @@ pub struct Swarm {
     verbose: bool,
     /// Heap in use before there was anything.
     heap: usize,
+    /// Peers that left somebody.
+    partings: u32,
 }
 
 impl Swarm {
@@ -76,6 +82,7 @@ impl Swarm {
             seen: BTreeMap::new(),
             hostile: None,
             heap: memory::used(),
+            partings: 0,
             verbose: std::env::var_os("GANNET_SIM_TRACE").is_some(),
         }
     }
@@ -102,6 +109,8 @@ impl Swarm {
             ends: false,
             ended: None,
             spare: false,
+            hurt: false,
+            cuts: 0,
         });
         self.posts.len() - 1
     }
@@ -218,6 +227,7 @@ impl Swarm {
             self.world.kill(machine);
         } else {
             self.world.cut_power(machine);
+            self.posts[post].cuts += 1;
             self.check_stores(post);
         }
         self.down(post);
@@ -273,6 +283,7 @@ impl Swarm {
         let Some(reactor) = self.world.reactor(machine) else { return };
         let events = reactor.engine_mut().events();
         for event in events {
+            self.partings += u32::from(matches!(event, Event::PeerLeft { .. }));
             if self.verbose {
                 eprintln!("{:>12} m{machine} says {event:?}", self.world.now());
             }
@@ -361,6 +372,7 @@ impl Swarm {
         let mut rare = || if rng.one_in(3) { rng.between(30, 3000) } else { 0 };
         let (read_error, write_error) = (rare(), rare());
         let (sync_error, no_space) = (rare(), rare());
+        self.posts[post].hurt |= read_error + write_error + sync_error > 0;
         let gentle = Faults::gentle(rng);
         let faults = Faults { read_error, write_error, sync_error, no_space, ..gentle };
         self.world.device(self.posts[post].machine).set_faults(faults);
@@ -382,9 +394,10 @@ impl Swarm {
             }
         }
         for post in 0..self.posts.len() {
-            // What met an error of the disk waits for its user to say that it is mended.
-            let machine = self.posts[post].machine;
-            self.world.net().machines[machine].signals.push_back(Signal::Reload);
+            if std::mem::take(&mut self.posts[post].hurt) {
+                let machine = self.posts[post].machine;
+                self.world.net().machines[machine].signals.push_back(Signal::Reload);
+            }
             self.posts[post].spare = false;
             if let Some(at) = &mut self.posts[post].down_until {
                 *at = (*at).min(self.world.now() + SECOND / 10);
@@ -443,21 +456,22 @@ impl Swarm {
         }
     }
 
-    /// An idle minute costs next to nothing, and nobody was banned without reason.
+    /// An idle minute costs next to nothing and parts nobody, and nobody was banned without reason.
     pub fn check_idle(&mut self) {
         // A keep-alive every four seconds for each connection, and a tick a second.
         let most = 60 * 12 * self.posts.len() as u64;
-        let mut turns = u64::MAX;
+        let (mut turns, mut partings) = (u64::MAX, 0);
         for _ in 0..10 {
             // Somebody may still be fetching what this scenario does not wait for.
-            let before = self.world.turns;
+            let before = (self.world.turns, self.partings);
             self.run(60 * SECOND, |_| false);
-            turns = self.world.turns - before;
-            if turns <= most {
+            (turns, partings) = (self.world.turns - before.0, self.partings - before.1);
+            if turns <= most && partings == 0 {
                 break;
             }
         }
         assert!(turns <= most, "{turns} turns in an idle minute");
+        assert!(partings == 0 || self.hostile.is_some(), "{partings} partings in an idle minute");
         if self.hostile.is_none() {
             for post in 0..self.posts.len() {
                 let banned = self.status(post).map_or(0, |status| status.banned);

@@ -381,9 +381,6 @@ fn compare_step(
 ) -> Result<Option<bool>, StoreError> {
     let mut bytes = Vec::new();
     while let Some((_, stat)) = compare.candidates.last() {
-        if budget.is_spent() {
-            return Ok(None);
-        }
         if compare.block == stat.blocks {
             return Ok(Some(true));
         }
@@ -410,6 +407,10 @@ fn compare_step(
         } else {
             compare.candidates.pop();
             compare.block = 0;
+        }
+        // After a block, not before: what led here may have spent all of it, each time.
+        if budget.is_spent() {
+            return Ok(None);
         }
     }
     Ok(Some(false))
