@@ -138,11 +138,17 @@ pub const PEER_HOLDINGS_BYTES: usize = 1024 * 1024;
 pub const HOLDINGS_BYTES: usize = 8 * 1024 * 1024;
 /// Stored blocks are announced together after this: far below a round trip, far above a block.
 pub const ANNOUNCE_AFTER: Duration = Duration::from_millis(20);
-/// Requests of one peer that wait here: more than another gannet ever has out (`REQUESTS_TINY` and
-/// what it gave up), so that two of them never stop reading each other.
-pub const UPLOAD_REQUESTS: usize = 320;
-/// Messages that may still arrive from a connection that was told to hold.
-pub const UPLOAD_REQUESTS_HARD: usize = 2 * UPLOAD_REQUESTS;
+/// Requests of one peer that wait here before its socket is not read: the most that a gannet has
+/// out. They are small; their blocks are read from the disk when the socket has room.
+pub const UPLOAD_REQUESTS: usize = REQUESTS_TINY;
+/// Bytes of the blocks they ask for, if there are two or more: further ones are soon enough read
+/// when these are on their way.
+pub const UPLOAD_BYTES: u64 = 512 * 1024;
+/// The same while that peer owes us blocks and must be read on, or both sides would wait for the
+/// other to read: what a gannet has out and what it gave up without a word.
+pub const UPLOAD_REQUESTS_MUTUAL: usize = REQUESTS_TINY + REQUESTS_REMEMBERED;
+/// Requests that may still come from a connection that was told to hold.
+pub const UPLOAD_REQUESTS_HARD: usize = UPLOAD_REQUESTS_MUTUAL + DAT_EARLY_MESSAGES;
 /// "Do not have it" answers to one peer at once, and then in a second.
 pub const REFUSALS_BURST: u32 = 64;
 pub const REFUSALS_PER_SECOND: u32 = 16;
@@ -468,7 +474,7 @@ pub const KEPT_NAMES: u32 = 1000;
 pub const JOURNAL_BYTES: u64 = 16 << 20;
 /// Tried addresses and bans are written at most this often while they change.
 pub const KEEP_PEERS_EVERY: Duration = Duration::from_secs(60);
-/// Bytes of that file: 4,096 addresses with their bans and room to spare.
-pub const KEPT_PEERS_BYTES: usize = 512 * 1024;
+/// Bytes of that file: 4,096 addresses, bans of 1,024 ids, addresses and hosts, and room to spare.
+pub const KEPT_PEERS_BYTES: usize = 640 * 1024;
 /// A run that is to end (`--once`, `core get`) gives up if it has met nobody by then.
 pub const NO_PEERS_AFTER: Duration = Duration::from_secs(60);

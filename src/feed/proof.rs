@@ -73,6 +73,9 @@ pub enum Refusal {
     Unsigned,
     #[error("the block or its proof is wrong")]
     Wrong,
+    /// It is properly signed, and what we hold is not proven: the sender is not to blame.
+    #[error("it contradicts what is stored here, which no signature covers")]
+    Contradicts,
     #[error("the feed's writer signed two different histories")]
     Forked,
 }
@@ -311,7 +314,10 @@ impl<N: Nodes> Check<'_, N> {
             let sibling = flat::sibling(leaf.index);
             self.kept.retain(|node| node.index != leaf.index && node.index != sibling);
         }
-        let signed = if trusted { None } else { Some(self.signed(top, signature)?) };
+        let signed = match trusted {
+            true => self.agrees(top)?,
+            false => Some(self.signed(top, signature)?),
+        };
         let offset = self.offset(index)?;
         let size = leaf.size;
         if offset.checked_add(size).is_none_or(|end| end > limits::MAX_SAFE_INTEGER) {
@@ -402,14 +408,61 @@ impl<N: Nodes> Check<'_, N> {
         if !sign::verify(&self.feed.key, &hash::roots(&roots), &signature) {
             return Err(Refusal::Wrong.into());
         }
-        for node in self.kept.clone() {
-            if self.stored(node.index)?.is_some_and(|stored| stored != node) {
-                return Err(Stop::Forked(Fork { length, roots, signature }));
-            }
+        if let Some(ours) = self.contradicted()? {
+            let proven = self.tree_of(ours)?.is_some();
+            let fork = Fork { length, roots, signature };
+            return Err(if proven { Stop::Forked(fork) } else { Refusal::Contradicts.into() });
         }
         let sizes = roots.iter().try_fold(0u64, |sum, root| sum.checked_add(root.size));
         let byte_length = sizes.filter(|&sum| sum <= limits::MAX_SAFE_INTEGER);
         Ok(Signed { length, byte_length: byte_length.ok_or(Refusal::Size)?, signature })
+    }
+
+    /// A node that we hold and that is another one than was sent.
+    fn contradicted(&mut self) -> Result<Option<Node>, Stop<N::Error>> {
+        for node in self.kept.clone() {
+            if let Some(stored) = self.stored(node.index)?.filter(|stored| *stored != node) {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What was sent leads to `top`, which we hold. It may contradict what we hold below, where that
+    /// was proven by an earlier signature: both are the writer's then.
+    fn agrees(&mut self, top: Node) -> Result<Option<Signed>, Stop<N::Error>> {
+        let Some(ours) = self.contradicted()? else { return Ok(None) };
+        let (older, newer) = (self.tree_of(ours)?, self.tree_of(top)?);
+        match (older, newer) {
+            (Some(older), Some(newer)) if older.length != newer.length => Err(Stop::Forked(newer)),
+            _ => Err(Refusal::Contradicts.into()),
+        }
+    }
+
+    /// The signed tree that proves a node of ours, with its signature checked again: what is on the
+    /// disk may have been damaged, which is not the writer's doing.
+    fn tree_of(&mut self, node: Node) -> Result<Option<Fork>, Stop<N::Error>> {
+        let mut top = node;
+        while let Some(sibling) = self.stored(flat::sibling(top.index))?
+            && let Some(parent) = hash::parent(&top, &sibling)
+            && self.stored(parent.index)? == Some(parent)
+        {
+            top = parent;
+        }
+        let length = verified_by(self.feed, top.index);
+        let Some(signature) = self.held.signature(length).map_err(Stop::Failed)? else {
+            return Ok(None);
+        };
+        let mut roots = Vec::new();
+        for root in flat::full_roots(length) {
+            match self.stored(root)? {
+                Some(root) => roots.push(root),
+                None => return Ok(None),
+            }
+        }
+        let proven =
+            roots.contains(&top) && sign::verify(&self.feed.key, &hash::roots(&roots), &signature);
+        Ok(proven.then_some(Fork { length, roots, signature }))
     }
 
     /// Where a block begins: the sizes of the full roots of all before it, old and new.

@@ -304,6 +304,35 @@ fn b07_two_histories_are_a_fork() {
 }
 
 #[test]
+fn b07_a_fork_below_a_newer_signature_is_seen_when_its_nodes_come() {
+    // The first history has 5 blocks; the second shares 4 of them and has 8.
+    let mut one = source(4, |_| true);
+    let mut other = one.clone();
+    one.append(&pair(), b"lost", true);
+    (4..8).for_each(|block: u64| other.append(&pair(), &[block as u8], true));
+    let mut reader = Holder::empty(pair().public());
+    (0..5).for_each(|block| reader.fetch(&one, block));
+    // Nothing in the proof of block 7 contradicts what is held: it is taken.
+    let proof = other.build(7, 0, false).expect("a proof");
+    let Verdict::Accepted(accepted) = reader.verify(7, Some(&other.blocks[&7]), &proof) else {
+        panic!("it is signed");
+    };
+    reader.take(&accepted, Some(&other.blocks[&7]));
+    // The sibling of block 5 is another one in each history; the digest leaves it out.
+    let short = other.build(5, reader.feed.digest(5), false).expect("a proof");
+    let verdict = reader.verify(5, Some(&other.blocks[&5]), &short);
+    assert!(matches!(verdict, Verdict::Refused(Refusal::Unsigned | Refusal::Wrong)), "{verdict:?}");
+    let whole = other.build(5, 0, false).expect("a proof");
+    let verdict = reader.verify(5, Some(&other.blocks[&5]), &whole);
+    let Verdict::Forked(fork) = verdict else { panic!("{verdict:?}") };
+    assert_eq!((fork.length, fork.signature), (8, other.signatures[&8]));
+    // Were our own node only damaged, nobody would have signed it.
+    reader.nodes.get_mut(&8).expect("a leaf").hash[0] ^= 1;
+    let verdict = reader.verify(5, Some(&other.blocks[&5]), &whole);
+    assert_eq!(verdict, Verdict::Refused(Refusal::Contradicts));
+}
+
+#[test]
 fn an_older_signature_never_shortens() {
     let long = source(9, |_| true);
     let short = source(5, |_| true);

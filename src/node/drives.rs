@@ -9,7 +9,7 @@ use crate::store::Opening;
 use crate::store::disk::{Dir, Disk};
 use crate::store::{Content, FeedStore, Keys, Progress, StoreError};
 use crate::swarm::Swarm;
-use crate::sync::{Input, Wanted};
+use crate::sync::Wanted;
 use crate::time::Instant;
 
 use super::event::{Event, Role};
@@ -77,8 +77,7 @@ impl Node {
         follow: bool,
     ) {
         let Some(feed) = self.topics.get(&topic).map(|t| t.first) else { return };
-        let added = Input::FeedAdded { feed, wanted, upload: true, follow };
-        self.sync.handle(now, added, &self.feeds);
+        self.exchange(now, feed, wanted, follow);
         self.say_ready(now);
         self.work_due = true;
     }
@@ -243,8 +242,7 @@ impl Node {
         let Some(topic) = self.topics.get_mut(&id) else { return };
         topic.content = Some(feed);
         let wanted = Node::content_wanted(topic);
-        let added = Input::FeedAdded { feed, wanted, upload: true, follow: true };
-        self.sync.handle(now, added, &self.feeds);
+        self.exchange(now, feed, wanted, true);
         self.say_opened(feed);
         self.mirror_metadata_changed(id);
         self.open_on_all(now, id, disk);
@@ -381,12 +379,8 @@ impl Node {
         let mut settled = true;
         for conn in waiting {
             let Some(mut peer) = self.peers.remove(&conn) else { continue };
-            if !self.retry_arrival(now, conn, &mut peer, disk) {
-                settled = false;
-            } else if peer.held && !self.sync.uploads_full(conn) {
-                peer.held = false;
-                self.out.push_back(super::io::Output::Resume { conn });
-            }
+            settled &= self.retry_arrival(now, conn, &mut peer, disk);
+            self.read_on(conn, &mut peer);
             if peer.upload.is_some() {
                 // Trying it again is what polling does; the reactor's retry timer paces it.
                 self.out.push_back(super::io::Output::Wake { conn });

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::failure::{Failure, Kind};
 use crate::feed::Feed;
 use crate::feed::proof::Proof;
 use crate::ids::FeedId;
 use crate::limits;
+use crate::link::Key;
 use crate::store::disk::Disk;
 use crate::store::{FeedStore, StoreError, Stored};
-use crate::sync::{self, Input};
+use crate::sync::{self, Input, Wanted};
 use crate::time::Instant;
 use crate::wire::{Data, Request};
 
@@ -43,6 +45,7 @@ impl Feeds {
             dirty_since: None,
             unannounced: None,
             paused: None,
+            fork_told: false,
         }));
         id
     }
@@ -233,6 +236,40 @@ impl Node {
             self.publish(&Event::Appended { key, from, to });
         }
         Ok(())
+    }
+
+    /// A feed takes part in the exchange from now on. One that is known to be forked only serves.
+    pub(super) fn exchange(&mut self, now: Instant, feed: FeedId, wanted: Wanted, follow: bool) {
+        let added = Input::FeedAdded { feed, wanted, upload: true, follow };
+        self.sync.handle(now, added, &self.feeds);
+        if self.is_forked(feed) {
+            self.sync.handle(now, Input::Forked { feed }, &self.feeds);
+            if self.started_up {
+                self.forked(now, feed);
+            }
+        }
+    }
+
+    pub(super) fn is_forked(&self, feed: FeedId) -> bool {
+        self.feeds.get(feed).is_some_and(|open| open.store.feed().fork().is_some())
+    }
+
+    /// The writer signed two histories, which is proven: nothing more is fetched, what is here is
+    /// served on, and no peer is to blame (CHECKLIST B07).
+    pub(super) fn forked(&mut self, now: Instant, feed: FeedId) {
+        self.sync.handle(now, Input::Forked { feed }, &self.feeds);
+        let Some(open) = self.feeds.get_mut(feed) else { return };
+        if std::mem::replace(&mut open.fork_told, true) {
+            return;
+        }
+        let (key, length) = (Key(*open.store.feed().key()), open.store.feed().length());
+        let text = format!("the writer of {key} signed two histories: it stays at length {length}");
+        let ends = self.topics.get(&open.topic).is_some_and(|topic| topic.what.ends());
+        self.publish(&Event::Warning { text: text.clone() });
+        if ends {
+            let failure = Failure::new(Kind::Damaged, text);
+            self.fail(failure.hint("ask its writer for a new link"));
+        }
     }
 
     /// Nothing more is taken for a feed until the disk has room again.

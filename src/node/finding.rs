@@ -106,6 +106,10 @@ impl Node {
             let key = Key(*open.store.feed().key());
             let listen = self.listening.clone();
             self.publish(&Event::Ready { link: format!("dat://{key}"), key, listen });
+            if self.is_forked(first) {
+                // It was so in an earlier run: told when somebody listens.
+                self.forked(now, first);
+            }
             let port = self.listening.first().map_or(0, SocketAddr::port);
             if let Some(multicast) = &mut self.multicast {
                 multicast.join(now, discovery_key, port);

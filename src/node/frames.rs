@@ -1,6 +1,7 @@
 //! Bytes of a peer to messages and back: what each message leads to, and what is sent next.
 
 use crate::conn::Reason;
+use crate::feed::Refusal;
 use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::store::StoreError;
@@ -172,9 +173,24 @@ impl Node {
                 Outcome::Done
             }
             Err(StoreError::NotYet) => Outcome::Later,
+            Err(StoreError::Refused(Refusal::Forked)) => {
+                self.forked(now, feed);
+                self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
+                Outcome::Done
+            }
             Err(StoreError::Refused(why)) => {
                 log::info!("{conn:?}: block {index} of {feed:?} refused: {why}");
-                self.sync.handle(now, Input::Rejected { feed, peer: conn, index }, &self.feeds);
+                let input = match why {
+                    Refusal::Contradicts => {
+                        log::warn!("block {index} of {feed:?}: {why}; gannet verify tells more");
+                        Input::Unusable { feed, peer: conn, index }
+                    }
+                    Refusal::Wrong | Refusal::Unsigned | Refusal::Roots => {
+                        Input::Doubtful { feed, peer: conn, index }
+                    }
+                    _ => Input::Rejected { feed, peer: conn, index },
+                };
+                self.sync.handle(now, input, &self.feeds);
                 Outcome::Done
             }
             // No file of the drive needs the block any more.
@@ -250,11 +266,26 @@ impl Node {
         if std::mem::take(&mut peer.keepalive) && out.len() == start {
             peer.session.keepalive(out);
         }
+        self.read_on(conn, peer);
+        None
+    }
+
+    /// Lets a socket be read again if nothing speaks against it any more.
+    pub(super) fn read_on(&mut self, conn: ConnId, peer: &mut Peer) {
         if peer.held && peer.arrival.is_none() && !self.sync.uploads_full(conn) {
             peer.held = false;
             self.out.push_back(super::io::Output::Resume { conn });
         }
-        None
+    }
+
+    /// The same for all: what opens a gate is not always that something was sent.
+    pub(super) fn read_on_all(&mut self) {
+        for (conn, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.held) {
+            if peer.arrival.is_none() && !self.sync.uploads_full(*conn) {
+                peer.held = false;
+                self.out.push_back(super::io::Output::Resume { conn: *conn });
+            }
+        }
     }
 
     #[allow(clippy::too_many_arguments)] // Everything that an answer is made of.
@@ -313,6 +344,14 @@ impl Node {
             match output {
                 sync::Output::Send { peer: conn, feed, message } => {
                     if let Some(peer) = self.peers.get_mut(&conn) {
+                        let asks = matches!(message, sync::OwnedMessage::Request(_));
+                        if asks && peer.held && peer.arrival.is_none() {
+                            // Its answer has to be read.
+                            peer.held = self.sync.uploads_full(conn);
+                            if !peer.held {
+                                self.out.push_back(super::io::Output::Resume { conn });
+                            }
+                        }
                         if peer.outbox.is_empty() {
                             self.out.push_back(super::io::Output::Wake { conn });
                         }

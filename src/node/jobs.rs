@@ -96,8 +96,7 @@ impl Node {
             topic.content = Some(feed);
             topic.stores = stores;
         }
-        let added = Input::FeedAdded { feed, wanted: Wanted::Nothing, upload: true, follow: true };
-        self.sync.handle(now, added, &self.feeds);
+        self.exchange(now, feed, Wanted::Nothing, true);
         self.say_opened(feed);
         id
     }

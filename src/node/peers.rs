@@ -297,7 +297,12 @@ impl Node {
     /// Once a second: who is silent, who needs a sign of life.
     pub(super) fn tick_peers(&mut self, now: Instant) {
         let mut ended = Vec::new();
+        self.read_on_all();
         for (conn, peer) in &mut self.peers {
+            if peer.held {
+                // It cannot be heard while we do not listen.
+                peer.life.received(now, 0);
+            }
             match peer.life.due(now) {
                 Due::Nothing => {}
                 Due::KeepAlive => {

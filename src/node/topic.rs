@@ -25,6 +25,8 @@ pub struct OpenFeed {
     pub unannounced: Option<u64>,
     /// Nothing is written to it for now: why.
     pub paused: Option<String>,
+    /// The user was told that its writer signed two histories.
+    pub fork_told: bool,
 }
 
 /// A drive or a bare feed.

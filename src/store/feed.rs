@@ -86,6 +86,34 @@ pub struct FeedStore {
 }
 
 /// Tree and signatures as proofs want them.
+/// Where nothing is held.
+struct Nothing;
+
+impl Nodes for Nothing {
+    type Error = StoreError;
+
+    fn node(&mut self, _: u64) -> Result<Option<Node>, StoreError> {
+        Ok(None)
+    }
+
+    fn signature(&mut self, _: u64) -> Result<Option<Signature>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// The proof of a block of a forked feed, all of it, if it is one: nodes of both histories may be
+/// held, and who is sent a mixture would hold it against us.
+fn whole_proof(feed: &Feed, shelf: &mut Shelf<'_>, index: u64) -> Result<Proof, StoreError> {
+    let proof = proof::build(feed, shelf, index, 0, false)?.ok_or(StoreError::Absent)?;
+    let leaf = shelf.node(index.saturating_mul(2))?.ok_or(StoreError::Absent)?;
+    let stranger = Feed::new(*feed.key());
+    let signature = proof.signature.as_ref();
+    match proof::verify(&stranger, &mut Nothing, index, Some(leaf), &proof.nodes, signature)? {
+        Verdict::Accepted(_) => Ok(proof),
+        _ => Err(StoreError::Absent),
+    }
+}
+
 pub(super) struct Shelf<'a> {
     pub feed: &'a Feed,
     pub tree: &'a mut Pages,
@@ -246,6 +274,9 @@ impl FeedStore {
     ) -> Result<Proof, StoreError> {
         let FeedStore { feed, tree, signatures, place, .. } = self;
         let mut shelf = Shelf { feed, tree, signatures, place, disk };
+        if feed.fork().is_some() && !hash_only {
+            return whole_proof(feed, &mut shelf, index);
+        }
         proof::build(feed, &mut shelf, index, digest, hash_only)?.ok_or(StoreError::Absent)
     }
 

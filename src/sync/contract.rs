@@ -115,6 +115,25 @@ pub enum Input<'a> {
         peer: PeerId,
         index: u64,
     },
+    /// As `Rejected`, but for what may be true of a second history of the writer, whose nodes the
+    /// digest in our request left out: the peer is asked once more for all of them before that
+    /// counts as a strike (B07).
+    Doubtful {
+        feed: FeedId,
+        peer: PeerId,
+        index: u64,
+    },
+    /// What came is true and cannot be stored beside what is here: it is not asked of this peer
+    /// again, which is no strike.
+    Unusable {
+        feed: FeedId,
+        peer: PeerId,
+        index: u64,
+    },
+    /// The writer signed two histories: nothing more is fetched of this feed. No peer is to blame.
+    Forked {
+        feed: FeedId,
+    },
     /// The block arrived and could not be stored, through no fault of the peer.
     Lost {
         feed: FeedId,
@@ -202,7 +221,7 @@ pub enum Output {
 /// What a Data message is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Asked for: verify and store it, then say `Stored`, `Rejected` or `Lost`.
+    /// Asked for: verify and store it, then say `Stored`, `Rejected`, `Doubtful` or `Lost`.
     Expected,
     /// Asked for, given up and still useful: as `Expected`.
     Late,

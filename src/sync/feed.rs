@@ -16,6 +16,8 @@ pub(super) struct FeedState {
     wanted: Wanted,
     pub(super) upload: bool,
     follow: bool,
+    /// There are two histories of it: nothing is fetched, whatever is wanted.
+    forked: bool,
     /// Growth at and behind this block is not fetched: complete, and not to be followed.
     frozen: Option<u64>,
     pub(super) flights: BTreeMap<u64, Flight>,
@@ -64,6 +66,7 @@ impl FeedState {
             wanted,
             upload,
             follow,
+            forked: false,
             frozen: None,
             flights: BTreeMap::new(),
             peers: BTreeSet::new(),
@@ -74,9 +77,18 @@ impl FeedState {
         }
     }
 
+    fn wanted(&self) -> &Wanted {
+        if self.forked { &Wanted::Nothing } else { &self.wanted }
+    }
+
+    pub(super) fn fork(&mut self) {
+        self.forked = true;
+        self.recompute();
+    }
+
     /// Whether anything at all is to be fetched.
     pub(super) fn downloading(&self) -> bool {
-        match &self.wanted {
+        match self.wanted() {
             Wanted::Nothing => false,
             Wanted::All => true,
             Wanted::Ranges(ranges) => !ranges.is_empty(),
@@ -84,7 +96,7 @@ impl FeedState {
     }
 
     pub(super) fn wants(&self, block: u64) -> bool {
-        match &self.wanted {
+        match self.wanted() {
             Wanted::Nothing => false,
             Wanted::All => self.frozen.is_none_or(|end| block < end),
             Wanted::Ranges(ranges) => ranges.contains(block),
@@ -104,7 +116,7 @@ impl FeedState {
     }
 
     pub(super) fn next_wanted(&self, from: u64) -> Option<u64> {
-        match &self.wanted {
+        match self.wanted() {
             Wanted::Nothing => None,
             Wanted::All => self.frozen.is_none_or(|end| from < end).then_some(from),
             Wanted::Ranges(ranges) => ranges.next(from),
@@ -169,7 +181,7 @@ impl FeedState {
     /// Whether nothing wanted is missing within what is proven to exist. Costs by what was stored
     /// since it was last asked.
     pub(super) fn is_filled(&mut self, feed: &Feed) -> bool {
-        let end = match &self.wanted {
+        let end = match self.wanted() {
             Wanted::Nothing => return false,
             Wanted::All if feed.length() == 0 => return false,
             Wanted::All => feed.length(),

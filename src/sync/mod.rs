@@ -107,6 +107,9 @@ impl Sync {
             }
             Input::Stored { feed, index } => self.stored(now, feed, index),
             Input::Rejected { feed, peer, index } => self.rejected(now, feed, peer, index),
+            Input::Doubtful { feed, peer, index } => self.doubtful(now, feed, peer, index, feeds),
+            Input::Unusable { feed, peer, index } => self.unusable(now, feed, peer, index),
+            Input::Forked { feed } => self.change_wanted(now, feed, FeedState::fork),
             Input::Lost { feed, index } => self.lost(now, feed, index),
             Input::Grew { feed, from, to } => self.grew(feed, from, to, feeds),
             Input::Cleared { feed, start, length } => self.cleared(feed, start, length),
@@ -182,9 +185,11 @@ impl Sync {
         self.out.push_back(Output::Send { peer, feed, message });
     }
 
-    /// The peer's requests that can wait here do; read nothing more from it.
+    /// The peer's requests that can wait here do; read nothing more from it (R11). Never so while it
+    /// owes us blocks, within reason: two peers that fetch from each other would both stop reading,
+    /// and neither could answer the other.
     pub fn uploads_full(&self, peer: PeerId) -> bool {
-        self.peers.get(&peer).is_some_and(|peer| peer.uploads.full())
+        self.peers.get(&peer).is_some_and(|peer| peer.uploads.full(peer.owes()))
     }
 
     /// Whether a request of the peer waits for its answer.

@@ -171,6 +171,12 @@ impl Peer {
         self.live
     }
 
+    /// Whether blocks that it was asked for are still to come. What was not answered in time may
+    /// be on its way too, until it answers again.
+    pub(super) fn owes(&self) -> bool {
+        self.live > 0 || self.silent > 0
+    }
+
     /// Heap for what it says it holds, counted anew.
     pub(super) fn holdings_bytes(&self) -> usize {
         self.feeds.values().map(|r| r.holdings.bytes()).sum()

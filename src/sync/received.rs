@@ -1,5 +1,6 @@
 //! What peers say. Every number in here comes from a stranger.
 
+use super::requests::block_estimate;
 use super::{Feeds, OwnedMessage, PeerId, Sync, Why};
 use crate::ids::FeedId;
 use crate::limits;
@@ -142,7 +143,8 @@ impl Sync {
     ) {
         let Some(state) = self.feeds.get(&of) else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let here = feeds.feed(of).is_some_and(|feed| {
+        let known = feeds.feed(of);
+        let here = known.is_some_and(|feed| {
             let leaf = request.index.checked_mul(2).is_some_and(|leaf| feed.holds(leaf));
             match (request.bytes, request.hash) {
                 (0, false) => feed.has(request.index),
@@ -151,7 +153,8 @@ impl Sync {
             }
         });
         if state.upload && here {
-            if peer.uploads.push(of, *request).is_err() {
+            let bytes = known.map_or(0, block_estimate);
+            if peer.uploads.push(of, *request, bytes).is_err() {
                 self.disconnect(now, id, Why::Flood, false);
             }
         } else {

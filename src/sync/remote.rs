@@ -26,6 +26,17 @@ pub(super) struct Remote {
     /// Blocks that it did not answer for, or answered wrongly.
     pub(super) declined: BTreeMap<u64, Declined>,
     pub(super) ending: Ending,
+    pub(super) doubt: Doubt,
+}
+
+/// Whether it was asked for all nodes of a block, to see if it has another history than we (B07).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    Never,
+    /// For this block it is to be.
+    About(u64),
+    /// It was, and that did not verify either.
+    Spent,
 }
 
 /// Our Wants to it.
@@ -99,6 +110,7 @@ impl Remote {
             picks: Picks::default(),
             declined: BTreeMap::new(),
             ending: Ending::Open,
+            doubt: Doubt::Never,
         }
     }
 

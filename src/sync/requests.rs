@@ -4,6 +4,7 @@
 use super::feed::{Completeness, FeedState, Flight};
 use super::peer::{Answer, Peer};
 use super::picker::{Pick, Picker};
+use super::remote::Doubt;
 use super::{Arrival, Feeds, Output, OwnedMessage, PeerId, Sync, Why};
 use crate::feed::Feed;
 use crate::ids::FeedId;
@@ -151,6 +152,9 @@ impl Sync {
                     peer.satisfied(id, index);
                     if let Some(remote) = peer.feeds.get_mut(&id) {
                         remote.declined.remove(&index);
+                        if remote.doubt == Doubt::About(index) {
+                            remote.doubt = Doubt::Never;
+                        }
                     }
                 }
             }
@@ -169,23 +173,55 @@ impl Sync {
         }
     }
 
-    /// A strike (R06). The block is asked of others only, as long as this connection lasts.
-    pub(super) fn rejected(&mut self, now: Instant, feed: FeedId, from: PeerId, index: u64) {
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.strikes += 1;
-            let strikes = peer.strikes;
-            if let Some(remote) = peer.feeds.get_mut(&feed) {
-                remote.decline_always(index);
+    /// What came does not verify, perhaps because we hold nodes of another history of the writer: the
+    /// peer is asked once for everything. What else it sends meanwhile is neither taken nor held
+    /// against it.
+    pub(super) fn doubtful(
+        &mut self,
+        now: Instant,
+        feed: FeedId,
+        from: PeerId,
+        index: u64,
+        feeds: &dyn Feeds,
+    ) {
+        let told = feeds.feed(feed).is_some_and(|feed| feed.digest(index) != 0);
+        let remote = self.peers.get_mut(&from).and_then(|peer| peer.feeds.get_mut(&feed));
+        let flight = self.feeds.get(&feed).and_then(|state| state.flights.get(&index)).copied();
+        let Some(remote) = remote else { return self.rejected(now, feed, from, index) };
+        match remote.doubt {
+            Doubt::Never if told && flight == Some(Flight::Arriving(from)) => {
+                remote.doubt = Doubt::About(index);
+                self.requeue(now, feed, index);
             }
-            self.hungry.insert(from);
-            if strikes >= limits::STRIKES {
-                self.disconnect(now, from, Why::BadData, true);
+            Doubt::About(other) if other != index => self.unusable(now, feed, from, index),
+            Doubt::Never | Doubt::About(_) | Doubt::Spent => {
+                remote.doubt = Doubt::Spent;
+                self.rejected(now, feed, from, index);
             }
+        }
+    }
+
+    pub(super) fn unusable(&mut self, now: Instant, feed: FeedId, from: PeerId, index: u64) {
+        if let Some(remote) = self.peers.get_mut(&from).and_then(|p| p.feeds.get_mut(&feed)) {
+            remote.decline_always(index);
         }
         let flight = self.feeds.get(&feed).and_then(|state| state.flights.get(&index));
         if flight == Some(&Flight::Arriving(from)) {
             self.requeue(now, feed, index);
         }
+    }
+
+    /// A strike (R06). The block is asked of others only, as long as this connection lasts.
+    pub(super) fn rejected(&mut self, now: Instant, feed: FeedId, from: PeerId, index: u64) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.strikes += 1;
+            let strikes = peer.strikes;
+            self.hungry.insert(from);
+            if strikes >= limits::STRIKES {
+                self.disconnect(now, from, Why::BadData, true);
+            }
+        }
+        self.unusable(now, feed, from, index);
     }
 
     /// Asks the node to end a connection and has nothing to do with it from here on.
@@ -278,7 +314,10 @@ impl Sync {
         peer.ask(now, of, block, block_estimate(feed));
         let due = now + peer.timeout();
         self.have_before_request(id, of);
-        let request = Request { index: block, digest: feed.digest(block), ..Request::default() };
+        let remote = self.peers.get(&id).and_then(|peer| peer.feeds.get(&of));
+        let doubted = remote.is_some_and(|remote| remote.doubt == Doubt::About(block));
+        let digest = if doubted { 0 } else { feed.digest(block) };
+        let request = Request { index: block, digest, ..Request::default() };
         self.send(id, of, OwnedMessage::Request(request));
         self.wake_for(Some(due));
     }
@@ -392,7 +431,7 @@ impl Sync {
 }
 
 /// How large a block of the feed is going to be.
-fn block_estimate(feed: &Feed) -> u64 {
+pub(super) fn block_estimate(feed: &Feed) -> u64 {
     match feed.byte_length().checked_div(feed.length()) {
         Some(mean) => mean.max(1),
         None => limits::BLOCK_ESTIMATE_BYTES,

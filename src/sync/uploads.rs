@@ -13,7 +13,9 @@ use crate::wire::Request;
 /// First come, first served: a JavaScript peer times its oldest request only.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    queue: VecDeque<Upload>,
+    queue: VecDeque<(Upload, u64)>,
+    /// Bytes of the blocks asked for, by estimate.
+    bytes: u64,
 }
 
 /// A request was not queued.
@@ -21,21 +23,32 @@ pub(super) struct Uploads {
 pub(super) struct Flood;
 
 impl Uploads {
-    /// Queues a request. The same one twice is answered once.
-    pub(super) fn push(&mut self, feed: FeedId, request: Request) -> Result<(), Flood> {
+    /// Queues a request for a block of about `bytes`. The same one twice is answered once.
+    pub(super) fn push(&mut self, feed: FeedId, request: Request, bytes: u64) -> Result<(), Flood> {
         let same = |u: &Upload| u.feed == feed && same_block(&u.request, &request);
-        if self.queue.iter().any(same) {
+        if self.queue.iter().any(|(upload, _)| same(upload)) {
             return Ok(());
         }
         if self.queue.len() >= limits::UPLOAD_REQUESTS_HARD {
             return Err(Flood);
         }
-        self.queue.push_back(Upload { feed, request });
+        let bytes = if request.hash { 0 } else { bytes };
+        self.queue.push_back((Upload { feed, request }, bytes));
+        self.bytes += bytes;
         Ok(())
     }
 
+    fn retain(&mut self, keep: impl Fn(&Upload) -> bool) {
+        let Uploads { queue, bytes } = self;
+        queue.retain(|(upload, size)| {
+            let keep = keep(upload);
+            *bytes -= if keep { 0 } else { *size };
+            keep
+        });
+    }
+
     pub(super) fn cancel(&mut self, feed: FeedId, request: &Request) {
-        self.queue.retain(|u| u.feed != feed || !same_block(&u.request, request));
+        self.retain(|u| u.feed != feed || !same_block(&u.request, request));
     }
 
     /// Drops requests for blocks that are gone.
@@ -44,23 +57,31 @@ impl Uploads {
             let r = &u.request;
             u.feed == feed && r.bytes == 0 && !r.hash && (start..end).contains(&r.index)
         };
-        self.queue.retain(|u| !gone(u));
+        self.retain(|u| !gone(u));
     }
 
     pub(super) fn forget(&mut self, feed: FeedId) {
-        self.queue.retain(|u| u.feed != feed);
+        self.retain(|u| u.feed != feed);
     }
 
     pub(super) fn pop(&mut self) -> Option<Upload> {
-        self.queue.pop_front()
+        let (upload, bytes) = self.queue.pop_front()?;
+        self.bytes -= bytes;
+        Some(upload)
     }
 
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    pub(super) fn full(&self) -> bool {
-        self.queue.len() >= limits::UPLOAD_REQUESTS
+    /// Whether the peer is not to be read. With `mutual` it owes us blocks: would we stop reading,
+    /// it could not send them, and if it does the same nobody reads ever again.
+    pub(super) fn full(&self, mutual: bool) -> bool {
+        if mutual {
+            return self.queue.len() >= limits::UPLOAD_REQUESTS_MUTUAL;
+        }
+        let many = self.queue.len() >= limits::UPLOAD_REQUESTS;
+        many || self.queue.len() >= 2 && self.bytes >= limits::UPLOAD_BYTES
     }
 }
 
@@ -101,7 +122,7 @@ mod tests {
     fn r04_cancel_takes_a_queued_upload_out_and_is_harmless_later() {
         let mut uploads = Uploads::default();
         for n in 0..4 {
-            uploads.push(FeedId(1), block(n)).unwrap();
+            uploads.push(FeedId(1), block(n), 10).unwrap();
         }
         uploads.cancel(FeedId(1), &Request { digest: 9, ..block(2) });
         uploads.cancel(FeedId(2), &block(1));
@@ -116,14 +137,34 @@ mod tests {
     fn r11_queue_is_bounded_and_repetitions_do_not_fill_it() {
         let mut uploads = Uploads::default();
         for _ in 0..100_000 {
-            uploads.push(FeedId(1), block(7)).unwrap();
+            uploads.push(FeedId(1), block(7), 10).unwrap();
         }
         assert_eq!(uploads.len(), 1);
-        let taken = (0..100_000).take_while(|&n| uploads.push(FeedId(1), block(n)).is_ok()).count();
-        assert!(uploads.full() && uploads.len() <= limits::UPLOAD_REQUESTS_HARD);
+        let push = |uploads: &mut Uploads, n| uploads.push(FeedId(1), block(n), 10).is_ok();
+        let taken = (0..100_000).take_while(|&n| push(&mut uploads, n)).count();
+        assert!(uploads.full(false) && uploads.full(true));
+        assert!(uploads.len() <= limits::UPLOAD_REQUESTS_HARD);
         assert!(taken >= limits::UPLOAD_REQUESTS);
-        // What an honest peer has out never closes the gate, or two of them could wait for ever.
-        const { assert!(limits::UPLOAD_REQUESTS > limits::REQUESTS_TINY) };
+        while uploads.pop().is_some() {}
+        assert_eq!((uploads.len(), uploads.bytes), (0, 0));
+    }
+
+    #[test]
+    fn r11_bytes_of_blocks_close_the_gate_too_but_one_block_never_does() {
+        let mut uploads = Uploads::default();
+        uploads.push(FeedId(1), block(0), limits::BLOCK_BYTES as u64).unwrap();
+        assert!(!uploads.full(false));
+        uploads.push(FeedId(1), block(1), 1).unwrap();
+        assert!(uploads.full(false) && !uploads.full(true));
+        uploads.cancel(FeedId(1), &block(0));
+        assert!(!uploads.full(false));
+        for n in 0..8 {
+            assert!(!uploads.full(false), "{n}");
+            uploads.push(FeedId(2), block(n), 64 * 1024).unwrap();
+        }
+        assert!(uploads.full(false));
+        uploads.forget(FeedId(2));
+        assert_eq!((uploads.len(), uploads.bytes), (1, 1));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::disk::Device;
 use crate::swarm::{CONTROL, Swarm};
 use crate::world::SECOND;
 
-const DIR: &str = "/feed";
+pub const DIR: &str = "/feed";
 
 /// Blocks that the writer was told are durable, by number. What it was told nothing about may be
 /// there too.
@@ -212,7 +212,7 @@ impl Tool {
     }
 }
 
-fn patiently<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> T {
+pub fn patiently<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> T {
     loop {
         match call() {
             Err(StoreError::NotYet) => {}

@@ -14,6 +14,8 @@ mod drives;
 mod feeds;
 mod hostile;
 mod memory;
+mod mutual;
+mod restored;
 mod sleep;
 mod swarm;
 mod world;
@@ -35,6 +37,8 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "feeds", run: feeds::run, every: 1 },
     Scenario { name: "drives", run: drives::run, every: 1 },
     Scenario { name: "alone", run: alone::run, every: 4 },
+    Scenario { name: "mutual", run: mutual::run, every: 2 },
+    Scenario { name: "restored", run: restored::run, every: 4 },
 ];
 
 struct Arguments {

@@ -62,6 +62,8 @@ pub struct Swarm {
     /// Every signature that a reader ever held: (key, length) → signature.
     seen: BTreeMap<([u8; 32], u64), [u8; 64]>,
     pub hostile: Option<MachineId>,
+    /// Who hung up and what was warned of, if the scenario wants to know.
+    pub log: Option<Vec<(MachineId, Event)>>,
     verbose: bool,
     /// Heap in use before there was anything.
     heap: usize,
@@ -83,6 +85,7 @@ impl Swarm {
             hostile: None,
             heap: memory::used(),
             partings: 0,
+            log: None,
             verbose: std::env::var_os("GANNET_SIM_TRACE").is_some(),
         }
     }
@@ -159,7 +162,7 @@ impl Swarm {
         if !self.rng.one_in(3) {
             let most = 1usize << self.rng.between(1, 8);
             sync.requests = (self.rng.between(1, most as u64) as usize, most);
-            sync.tiny_requests = most.max(1 << self.rng.between(1, 10));
+            sync.tiny_requests = most.max(1 << self.rng.between(1, 8));
             sync.bytes_in_flight = 1 << self.rng.between(8, 22);
         }
         let seed = self.rng.next_u64();
@@ -286,6 +289,11 @@ impl Swarm {
             self.partings += u32::from(matches!(event, Event::PeerLeft { .. }));
             if self.verbose {
                 eprintln!("{:>12} m{machine} says {event:?}", self.world.now());
+            }
+            if matches!(event, Event::PeerLeft { .. } | Event::Warning { .. })
+                && let Some(log) = &mut self.log
+            {
+                log.push((machine, event));
             }
         }
         self.check_memory();

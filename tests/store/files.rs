@@ -342,6 +342,39 @@ fn b07_a_fork_freezes_the_feed_and_both_are_kept() {
 }
 
 #[test]
+fn b07_a_forked_feed_serves_whole_proofs_of_either_history() {
+    let (mut one_disk, mut other_disk, mut disk) =
+        (SimDisk::new(1), SimDisk::new(2), SimDisk::new(3));
+    let mut one = create(&mut one_disk, "", true).expect("a writer");
+    let mut other = create(&mut other_disk, "", true).expect("a writer");
+    append(&mut one_disk, &mut one, 4).expect("appended");
+    append(&mut other_disk, &mut other, 4).expect("appended");
+    one.append(&mut one_disk, &[b"lost"]).expect("appended");
+    other.append(&mut other_disk, &[b"again".as_slice(); 4]).expect("appended");
+    let mut reader = create(&mut disk, "", false).expect("a reader");
+    (0..5).for_each(|b| {
+        fetch((&mut one_disk, &mut one), (&mut disk, &mut reader), b).expect("stored");
+    });
+    // The second history covers the first without showing where they part.
+    let whole = proof(&mut other_disk, &mut other, 7, 0);
+    take(&mut disk, &mut reader, 7, b"again", &whole).expect("it is signed");
+    let whole = proof(&mut other_disk, &mut other, 5, 0);
+    let refused = take(&mut disk, &mut reader, 5, b"again", &whole);
+    assert!(matches!(refused, Err(StoreError::Refused(Refusal::Forked))), "{refused:?}");
+    // A stranger can check what it gets, whatever it says that it holds.
+    let mut far = SimDisk::new(4);
+    let mut stranger = create(&mut far, "", false).expect("a reader");
+    for b in [0, 3, 7] {
+        fetch((&mut disk, &mut reader), (&mut far, &mut stranger), b).expect("proven");
+    }
+    assert_eq!(stranger.feed().length(), 8);
+    let mut far = SimDisk::new(5);
+    let mut stranger = create(&mut far, "", false).expect("a reader");
+    fetch((&mut disk, &mut reader), (&mut far, &mut stranger), 4).expect("proven");
+    assert_eq!((stranger.feed().length(), read(&mut far, &mut stranger, 4)), (5, b"lost".into()));
+}
+
+#[test]
 fn cleared_blocks_are_gone_but_provable() {
     let mut disk = SimDisk::new(1);
     let mut store = create(&mut disk, "", true).expect("a writer");

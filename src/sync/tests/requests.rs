@@ -211,6 +211,67 @@ fn r06_a_bad_block_goes_to_another_peer_and_two_are_the_end() {
     assert_eq!(rig.asked(peer(2)), [1]);
 }
 
+/// The digests of the requests for a block that were sent to a peer.
+fn digests(rig: &mut Rig, to: PeerId, block: u64) -> Vec<u64> {
+    let requests = rig.sent(to).into_iter().filter_map(|message| match message {
+        OwnedMessage::Request(request) if request.index == block => Some(request.digest),
+        _ => None,
+    });
+    requests.collect()
+}
+
+/// A reader that holds the nodes of 8 blocks, and one peer with 12.
+fn doubter() -> Rig {
+    let mut known = feed(8, &[(0, 8)]);
+    known.set_nodes(0, 15, true);
+    let mut rig = Rig::new(known, Wanted::All);
+    rig.source(peer(1), 0, 12);
+    rig
+}
+
+#[test]
+fn b07_what_may_be_another_history_is_asked_for_again_with_all_nodes_before_a_strike() {
+    let mut rig = doubter();
+    let told = digests(&mut rig, peer(1), 8);
+    assert!(told.len() == 1 && told[0] != 0, "{told:?}");
+    let doubtful = |index| Input::Doubtful { feed: F, peer: peer(1), index };
+    assert_eq!(rig.data(peer(1), 8), Arrival::Expected);
+    rig.put(doubtful(8));
+    assert_eq!(digests(&mut rig, peer(1), 8), [0], "once more, telling nothing");
+    // Others that fail meanwhile are of the same history.
+    for block in 9..12 {
+        assert_eq!(rig.data(peer(1), block), Arrival::Expected);
+        rig.put(doubtful(block));
+    }
+    assert_eq!(rig.sync.peer_status(rig.now, peer(1)).unwrap().strikes, 0);
+    rig.data(peer(1), 8);
+    rig.put(doubtful(8));
+    assert_eq!(rig.sync.peer_status(rig.now, peer(1)).unwrap().strikes, 1, "it was no fork");
+    rig.have(peer(1), 12, 2);
+    rig.data(peer(1), 12);
+    rig.put(doubtful(12));
+    assert_eq!(rig.dropped(peer(1)), Some(Why::BadData), "a liar has one chance more, not two");
+}
+
+#[test]
+fn b07_a_forked_feed_is_not_fetched_any_more_and_nobody_is_punished() {
+    let mut rig = doubter();
+    assert_eq!(rig.data(peer(1), 8), Arrival::Expected);
+    rig.put(Input::Forked { feed: F });
+    rig.put(Input::Lost { feed: F, index: 8 });
+    assert_eq!((rig.in_flight(), rig.outstanding(peer(1))), (0, 0));
+    rig.sent(peer(1));
+    rig.have(peer(1), 12, 100);
+    rig.source(peer(2), 0, 12);
+    rig.put(Input::SetWanted { feed: F, wanted: Wanted::All });
+    rig.put(Input::WantMore { feed: F, start: 9, length: 1 });
+    rig.pass(Duration::from_secs(60));
+    assert_eq!((rig.asked(peer(1)), rig.asked(peer(2))), (vec![], vec![]));
+    assert_eq!((rig.dropped(peer(1)), rig.dropped(peer(2))), (None, None));
+    rig.request(peer(1), 3);
+    assert!(rig.sync.has_upload(peer(1)), "what is here is served on");
+}
+
 #[test]
 fn r07_an_answer_with_another_index_is_not_the_answer() {
     let mut rig = everything(8);

@@ -1,0 +1,117 @@
+//! Two nodes that hold a part of a feed each and fetch the rest from one another, and nobody else is
+//! there: each asks and answers at the same time, through pipes as narrow as the seed has them. Neither
+//! may stop reading because of what the other asks (R11).
+
+use std::path::Path;
+
+use gannet::crypto::sign::KeyPair;
+use gannet::daemon::config::{Blocks, Run};
+use gannet::link::{Key, Link};
+use gannet::node::event::Event;
+use gannet::store::disk::Disk;
+use gannet::store::{Content, FeedStore, Keys};
+use gannet::time::Instant;
+
+use crate::disk::{Device, SimDisk};
+use crate::feeds::{DIR, create, patiently};
+use crate::swarm::Swarm;
+use crate::world::SECOND;
+
+pub fn run(seed: u64) -> u64 {
+    let mut swarm = Swarm::new(seed);
+    swarm.log = Some(Vec::new());
+    let pair = KeyPair::from_seed([seed as u8; 32]);
+    let link = Link { key: Key(pair.public()), version: None, path: String::new() };
+    for _ in 0..2 {
+        let run = Run::CoreFetch {
+            link: link.clone(),
+            dir: DIR.into(),
+            blocks: Blocks::Follow,
+            show: None,
+        };
+        swarm.add(run, vec![(DIR.into(), "", true)]);
+    }
+    let first = Swarm::address(swarm.posts[0].machine);
+    swarm.posts[1].peers.push(first);
+    let desk = swarm.world.add_machine(&[0]);
+    let desk = swarm.world.device(desk);
+    create(&desk, &pair);
+    let (size, most) =
+        [(60, 2000), (1000, 1500), (16_000, 120), (65_536, 60)][swarm.rng.below(4) as usize];
+    let count = swarm.rng.between(20, most);
+    let blocks: Vec<Vec<u8>> = (0..count).map(|n| vec![n as u8; size]).collect();
+    // Runs of blocks go to one or the other; sometimes nearly all to one.
+    let bias = swarm.rng.between(1, 9);
+    let mut owner = 0;
+    let owners: Vec<usize> = (0..count)
+        .map(|_| {
+            if swarm.rng.one_in(10) {
+                owner = usize::from(swarm.rng.below(10) < bias);
+            }
+            owner
+        })
+        .collect();
+    let devices = [0, 1].map(|post: usize| swarm.world.device(swarm.posts[post].machine));
+    deal(&desk, &devices, &blocks, &owners);
+    swarm.calm_down();
+    if swarm.rng.one_in(2) {
+        // Fast lines that hold little: many requests are out, and few answers fit between the two.
+        let window = 300 << swarm.rng.below(7);
+        let weather = &mut swarm.world.net().weather;
+        (weather.window, weather.segment) = (window, 536);
+        (weather.latency_us, weather.rate, weather.turn_us) = ((20, 200), 50_000_000, 20);
+    }
+    let whole = |swarm: &mut Swarm| {
+        let have = |post| Some(swarm.status(post)?.feeds.first()?.have);
+        have(0) == Some(count) && have(1) == Some(count)
+    };
+    let done = swarm.run(7200 * SECOND, whole);
+    let left: Vec<&Event> = swarm
+        .log
+        .iter()
+        .flatten()
+        .map(|(_, e)| e)
+        .filter(|e| matches!(e, Event::PeerLeft { .. }))
+        .collect();
+    assert!(left.is_empty(), "somebody hung up in calm weather: {left:?}");
+    assert!(done, "{count} blocks of {size} bytes: {:?} {:?}", swarm.status(0), swarm.status(1));
+    swarm.check_idle();
+    swarm.check_stop();
+    swarm.world.trace()
+}
+
+/// Makes both readers' feeds, with their blocks and the proofs of them.
+fn deal(desk: &Device, devices: &[Device; 2], blocks: &[Vec<u8>], owners: &[usize]) {
+    let mut disk = desk.process();
+    let dir = disk.open_root(Path::new(DIR), false).expect("it was made");
+    let mut source = patiently(|| FeedStore::open(&mut disk, dir, "", None, None, Content::File));
+    let parts: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+    patiently(|| source.append(&mut disk, &parts));
+    for (post, device) in devices.iter().enumerate() {
+        let mine: Vec<u64> =
+            (0..blocks.len()).filter(|n| owners[*n] == post).map(|n| n as u64).collect();
+        give(&mut disk, &mut source, device, &mine);
+    }
+    source.close(&mut disk, Instant(0)).expect("a good disk");
+}
+
+/// Makes a reader's feed with some of the blocks and the proofs of them.
+pub fn give(disk: &mut SimDisk, source: &mut FeedStore, device: &Device, blocks: &[u64]) {
+    let mut there = device.process();
+    let dir = there.open_root(Path::new(DIR), true).expect("the disk is empty");
+    let public = *source.feed().key();
+    let keys = || Keys { public, secret: None, keep_secret: false };
+    let mut store = patiently(|| FeedStore::create(&mut there, dir, "", keys(), Content::File));
+    for &block in blocks {
+        let digest = store.feed().digest(block);
+        let proof = patiently(|| source.proof(disk, block, digest, false));
+        let mut value = Vec::new();
+        patiently(|| source.read(disk, block, &mut value));
+        let signature = proof.signature.as_ref();
+        let accepted =
+            patiently(|| store.check(&mut there, block, Some(&value), &proof.nodes, signature));
+        patiently(|| store.accept(&mut there, &accepted, Some(&value)));
+    }
+    store.close(&mut there, Instant(0)).expect("a good disk");
+    device.sync();
+}
