@@ -12,7 +12,7 @@ pub(super) struct Bans {
     pub(super) ids: BTreeMap<Vec<u8>, Instant>,
     pub(super) addrs: BTreeMap<SocketAddr, Instant>,
     /// Bans of a host's peers, and when the last of them ends.
-    hosts: BTreeMap<IpAddr, (u32, Instant)>,
+    pub(super) hosts: BTreeMap<IpAddr, (u32, Instant)>,
 }
 
 impl Bans {
@@ -20,16 +20,21 @@ impl Bans {
         let until = now + limits::BAN;
         self.insert(now, addr, id, until);
         let Some(addr) = addr else { return };
-        let ip = addr.ip().to_canonical();
+        self.insert_host(now, addr.ip(), 1, until);
+    }
+
+    /// Counts `bans` more peers of a host as banned, the last of them until then.
+    pub(super) fn insert_host(&mut self, now: Instant, host: IpAddr, bans: u32, until: Instant) {
+        let ip = host.to_canonical();
         if ip.is_loopback() {
             return;
         }
         self.hosts.retain(|_, (_, until)| *until > now);
-        if self.hosts.len() >= limits::BANS {
+        if self.hosts.len() >= limits::BANS && !self.hosts.contains_key(&ip) {
             evict(&mut self.hosts, |(_, until)| *until);
         }
-        let count = self.hosts.get(&ip).map_or(0, |(count, _)| *count);
-        self.hosts.insert(ip, (count + 1, until));
+        let (count, last) = self.hosts.get(&ip).copied().unwrap_or((0, until));
+        self.hosts.insert(ip, (count.saturating_add(bans), last.max(until)));
     }
 
     pub(super) fn insert(

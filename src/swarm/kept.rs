@@ -2,13 +2,14 @@
 //! answer nor forgets those that did (P05). Integers are big-endian:
 //!
 //! ```text
-//! "gnsw" version(1) count(4) candidate* count(4) ban*  checksum(8, FNV-1a of all before)
+//! "gnsw" version(1) count(4) candidate* count(4) ban* count(4) host*  checksum(8, FNV-1a of all before)
 //! candidate := addr flags(1: 1 proven) failures(1) until(8) id
 //! ban       := addr id until(8)
+//! host      := addr(its port is 0) bans(4) until(8)
 //! addr      := 0 | 4 ip(4) port(2) | 6 ip(16) port(2) scope(4)          id := length(1) bytes
 //! ```
 //!
-//! Times are calendar milliseconds. A clock that was set meanwhile can shorten a wait, or make it
+//! A file of version 1 has no hosts. Times are calendar milliseconds. A clock that was set meanwhile can shorten a wait, or make it
 //! as long as the longest legal one, not longer.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -20,7 +21,7 @@ use crate::limits;
 use crate::time::{Instant, Wall};
 
 const MAGIC: &[u8; 4] = b"gnsw";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The bytes are not what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +56,12 @@ impl Swarm {
             put_id(id, &mut out);
             put_time(*until, now, wall, &mut out);
         }
+        out.extend((self.bans.hosts.len() as u32).to_be_bytes());
+        for (host, (count, until)) in &self.bans.hosts {
+            put_addr(Some(SocketAddr::new(*host, 0)), &mut out);
+            out.extend(count.to_be_bytes());
+            put_time(*until, now, wall, &mut out);
+        }
         out.extend(checksum(&out).to_be_bytes());
         out
     }
@@ -66,7 +73,11 @@ impl Swarm {
             return Err(Corrupt);
         }
         let mut from = Reader(body);
-        if from.take::<4>()? != *MAGIC || from.take::<1>()? != [VERSION] {
+        if from.take::<4>()? != *MAGIC {
+            return Err(Corrupt);
+        }
+        let [version] = from.take()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(Corrupt);
         }
         let mut entries = Vec::new();
@@ -83,6 +94,13 @@ impl Swarm {
         for _ in 0..from.count(2 * limits::BANS)? {
             bans.push((from.addr()?, from.id()?, from.time(now, wall, limits::BAN)?));
         }
+        let mut hosts = Vec::new();
+        let count = if version < 2 { 0 } else { from.count(limits::BANS)? };
+        for _ in 0..count {
+            let host = from.addr()?.ok_or(Corrupt)?.ip();
+            let bans = u32::from_be_bytes(from.take()?);
+            hosts.push((host, bans, from.time(now, wall, limits::BAN)?));
+        }
         if !from.0.is_empty() {
             return Err(Corrupt);
         }
@@ -93,6 +111,9 @@ impl Swarm {
         }
         for (addr, id, until) in bans {
             self.bans.insert(now, addr, Some(id), until);
+        }
+        for (host, bans, until) in hosts {
+            self.bans.insert_host(now, host, bans, until);
         }
         self.next_at(now);
         Ok(())

@@ -165,6 +165,56 @@ fn p05_kept_table_keeps_back_off_proof_and_bans() {
 }
 
 #[test]
+fn p05_a_banned_host_stays_banned_over_a_restart() {
+    let host = |port: u16| SocketAddr::from(([10, 9, 9, 9], port));
+    let mut swarm = swarm();
+    for port in 1..limits::BANS_OF_HOST as u16 {
+        swarm.ban(T0, Some(host(port)), Some(&[port as u8]));
+    }
+    assert!(!swarm.is_banned(T0, Some(host(99)), None), "it may be one of many behind a router");
+    let mut back = self::swarm();
+    back.restore(&swarm.encode(T0, WALL), T0, WALL).unwrap();
+    back.ban(T0, Some(host(50)), None);
+    assert!(back.is_banned(T0, Some(host(99)), None), "those before the restart count");
+    let bytes = back.encode(T0, WALL);
+    let mut back = self::swarm();
+    let later = Wall(WALL.0 + limits::BAN.as_millis() as i64 / 2);
+    back.restore(&bytes, T0, later).unwrap();
+    assert!(back.is_banned(T0, Some(host(99)), Some(b"new")));
+    assert!(!back.is_banned(T0 + limits::BAN / 2 + Duration::from_secs(1), Some(host(99)), None));
+    assert!(!back.is_banned(T0, Some(addr(1)), None));
+    // What an earlier gannet wrote ends before the hosts.
+    let mut old = self::swarm();
+    old.hear(T0, 1);
+    let mut bytes = old.encode(T0, WALL);
+    bytes.truncate(bytes.len() - 12);
+    bytes[4] = 1;
+    bytes.extend(super::kept::checksum(&bytes).to_be_bytes());
+    let mut back = self::swarm();
+    back.restore(&bytes, T0, WALL).unwrap();
+    assert_eq!(back.candidates(T0).len(), 1);
+}
+
+#[test]
+fn p05_the_longest_list_of_peers_fits_its_file() {
+    let id = [7; limits::PEER_ID_BYTES];
+    let far = |n: u32| SocketAddr::from((std::net::Ipv6Addr::from(u128::from(n) << 64 | 1), 9));
+    let mut swarm = swarm();
+    for n in 0..limits::CANDIDATES as u32 {
+        swarm.found(T0, far(n), Source::Multicast);
+    }
+    swarm.entries.values_mut().for_each(|entry| entry.id = Some(id.to_vec()));
+    for n in 0..2 * limits::BANS as u32 {
+        let mut id = id;
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        swarm.ban(T0, Some(far(n + 1_000_000)), Some(&id));
+    }
+    let bytes = swarm.encode(T0, WALL);
+    assert!(bytes.len() <= limits::KEPT_PEERS_BYTES, "{} bytes", bytes.len());
+    assert!(self::swarm().restore(&bytes, T0, WALL).is_ok());
+}
+
+#[test]
 fn p05_damaged_bytes_are_refused_whole() {
     let mut full = swarm();
     for n in 0..20 {
