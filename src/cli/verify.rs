@@ -90,16 +90,17 @@ impl Arguments {
         let link = Link { key, version: None, path: String::new() };
         let run = match place::core(&self.dir)? {
             "" => Run::CoreFetch { link, dir: self.dir, blocks: Blocks::All, show: None },
-            _ => return forgotten(&link),
+            _ => Run::Refill { link, dir: self.dir, content: Vec::new() },
         };
         daemon::run(self.network.config(run, global))
     }
 
-    /// Forgets what is bad and sets damaged files aside, then fetches those files.
+    /// Forgets what is bad and sets damaged files aside, then fetches that again.
     fn repair_drive(self, mut drive: Drive, checked: &Checked, global: &Global) -> Outcome {
         if drive.is_ours() {
             return Err(self.ours());
         }
+        let before = drive.held();
         drive.metadata.forget(&checked.metadata)?;
         let mut only = BTreeSet::new();
         for bad in &checked.content {
@@ -111,22 +112,19 @@ impl Arguments {
                 _ => drive.forget(*bad)?,
             }
         }
+        let content = drive.lost_since(&before);
         let key = Key(*drive.metadata.feed().key());
         let in_folder = drive.folder.is_some();
         drive.close()?;
         let link = Link { key, version: None, path: String::new() };
-        if !in_folder {
-            return forgotten(&link);
-        }
         let only = only.into_iter().collect();
-        let run = Run::Clone { link, dir: self.dir, once: true, only };
+        let run = if in_folder {
+            Run::Clone { link, dir: self.dir, once: true, only }
+        } else {
+            Run::Refill { link, dir: self.dir, content }
+        };
         daemon::run(self.network.config(run, global))
     }
-}
-
-/// A seed fetches what it lacks whenever it runs.
-fn forgotten(link: &Link) -> Outcome {
-    put(format!("what was damaged is forgotten; gannet seed {link} fetches it again\n").as_bytes())
 }
 
 /// Says what is bad, a line each.

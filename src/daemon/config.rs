@@ -45,6 +45,14 @@ pub enum Run {
     /// `dir/<64 hex>/`: SLEEP files of the linked feed as `metadata.*`, those of a drive's content
     /// feed as `content.*`.
     Seed { links: Vec<Link>, dir: PathBuf },
+    /// Fetch again what the seed of a link has lost, then end. `dir` holds the seed's files, and
+    /// may have any name.
+    Refill {
+        link: Link,
+        dir: PathBuf,
+        /// Content blocks: first and count. The metadata feed is fetched whole.
+        content: Vec<(u64, u64)>,
+    },
     /// Serve the bare feed in `dir` (SLEEP files without prefix), whoever wrote it. Blocks of our
     /// own feed come in through the control socket (`node::control::What::Append`).
     CoreServe { dir: PathBuf },

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::config::{Blocks, Config, Run};
+use crate::bits::RangeSet;
 use crate::crypto::sign::{KeyPair, PublicKey};
 use crate::drive::stat::Index;
 use crate::failure::{Failure, Kind};
@@ -23,7 +24,10 @@ const STORES: &str = ".dat";
 pub(super) fn inside(run: &Run) -> PathBuf {
     match run {
         Run::Share { dir } | Run::Clone { dir, .. } => dir.join(STORES),
-        Run::Seed { dir, .. } | Run::CoreServe { dir } | Run::CoreFetch { dir, .. } => dir.clone(),
+        Run::Seed { dir, .. }
+        | Run::Refill { dir, .. }
+        | Run::CoreServe { dir }
+        | Run::CoreFetch { dir, .. } => dir.clone(),
     }
 }
 
@@ -36,6 +40,7 @@ pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), F
             clone(node, sys, link, dir, options)
         }
         Run::Seed { links, dir } => links.iter().try_for_each(|link| seed(node, sys, link, dir)),
+        Run::Refill { link, dir, content } => refill(node, sys, link, dir, content),
         Run::CoreServe { dir } => core_serve(node, sys, dir),
         Run::CoreFetch { link, dir, blocks, show } => {
             let options =
@@ -297,6 +302,25 @@ fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, dir: &Path) -> Result<
     recover(sys, &mut store).map_err(|e| place.failed(e))?;
     let now = sys.now();
     node.add_keep(now, place.dir, place.name(), store);
+    Ok(())
+}
+
+fn refill(
+    node: &mut Node,
+    sys: &mut impl Sys,
+    link: &Link,
+    dir: &Path,
+    content: &[(u64, u64)],
+) -> Result<(), Failure> {
+    let place = Place::open(sys, dir, false)?;
+    let (key, file) = (Some(link.key.0), Content::File);
+    let mut store =
+        open_store(sys, place.dir, "metadata.", key, None, file).map_err(|e| place.failed(e))?;
+    recover(sys, &mut store).map_err(|e| place.failed(e))?;
+    let mut ranges = RangeSet::new();
+    content.iter().for_each(|&(start, len)| ranges.insert(start, len));
+    let now = sys.now();
+    node.add_refill(now, place.dir, place.name(), store, ranges);
     Ok(())
 }
 

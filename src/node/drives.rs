@@ -1,6 +1,7 @@
 //! Drives as the node keeps them: two feeds, found through each other, and the job that stands
 //! between them and a folder.
 
+use crate::bits::RangeSet;
 use crate::drive::stat::Index;
 use crate::ids::FeedId;
 use crate::limits;
@@ -14,7 +15,7 @@ use crate::time::Instant;
 
 use super::event::{Event, Role};
 use super::io::Work;
-use super::topic::{Topic, TopicId, What};
+use super::topic::{Refill, Topic, TopicId, What};
 use super::{Node, Stopping};
 
 /// The content feed of a drive on its way to being open.
@@ -90,12 +91,39 @@ impl Node {
         folder: String,
         store: FeedStore,
     ) -> TopicId {
+        self.add_kept(now, dir, folder, store, None)
+    }
+
+    /// Fetches what a kept drive lacks of its metadata, and these blocks of its content, then ends
+    /// the run.
+    pub fn add_refill(
+        &mut self,
+        now: Instant,
+        dir: Dir,
+        folder: String,
+        store: FeedStore,
+        content: RangeSet,
+    ) -> TopicId {
+        let content_whole = content.is_empty();
+        let refill = Refill { content, metadata_whole: false, content_whole };
+        self.add_kept(now, dir, folder, store, Some(refill))
+    }
+
+    fn add_kept(
+        &mut self,
+        now: Instant,
+        dir: Dir,
+        folder: String,
+        store: FeedStore,
+        refill: Option<Refill>,
+    ) -> TopicId {
         let known = store.feed().has(0);
-        let id = self.add_topic(now, dir, folder, store, Role::Metadata, What::Keep);
+        let follow = refill.is_none();
+        let id = self.add_topic(now, dir, folder, store, Role::Metadata, What::Keep(refill));
         if let Some(topic) = self.topics.get_mut(&id) {
             topic.stores = dir;
         }
-        self.add_to_sync(now, id, Wanted::All, true);
+        self.add_to_sync(now, id, Wanted::All, follow);
         if known {
             self.index_due.push(id);
         }
@@ -178,7 +206,7 @@ impl Node {
     fn not_a_drive(&mut self, topic: TopicId, why: &str) {
         let Some(entry) = self.topics.get(&topic) else { return };
         match entry.what {
-            What::Keep | What::Core(_) => {
+            What::Keep(_) | What::Core(_) => {
                 if let Some(open) = self.feeds.get_mut(entry.first) {
                     open.role = Role::Core;
                 }
@@ -201,7 +229,7 @@ impl Node {
     ) -> Result<Progress, StoreError> {
         let Some(topic) = self.topics.get(&content.topic) else { return Ok(Progress::Done) };
         // A folder's content is looked for by its job, which knows the files.
-        let kept = matches!(topic.what, What::Keep);
+        let kept = matches!(topic.what, What::Keep(_));
         let place = if kept { Content::File } else { Content::External };
         let stores = topic.stores;
         loop {
@@ -308,6 +336,9 @@ impl Node {
             if matches!(topic.what, What::Core(_)) && self.core_settles(now, id) {
                 continue;
             }
+            if self.refilled(now, id, role) {
+                continue;
+            }
             let Some(topic) = self.topics.get_mut(&id) else { continue };
             if matches!(topic.what, What::Core(_)) || role == Role::Core {
                 if topic.complete_at != Some(length) {
@@ -320,6 +351,32 @@ impl Node {
                 self.core_complete(now, id);
             }
         }
+    }
+
+    /// A feed of a drive being refilled is whole; with the last one the run ends.
+    fn refilled(&mut self, now: Instant, id: TopicId, role: Role) -> bool {
+        let Some(topic) = self.topics.get_mut(&id) else { return false };
+        let What::Keep(Some(refill)) = &mut topic.what else { return false };
+        match role {
+            Role::Metadata => refill.metadata_whole = true,
+            Role::Content => refill.content_whole = true,
+            // It is no drive: there is no content.
+            Role::Core => (refill.metadata_whole, refill.content_whole) = (true, true),
+        }
+        if refill.metadata_whole && refill.content_whole && topic.complete_at.is_none() {
+            let Some(open) = self.feeds.get(topic.first) else { return true };
+            let (key, length) = (Key(*open.store.feed().key()), open.store.feed().length());
+            let version = if role == Role::Core { length } else { length.saturating_sub(1) };
+            let bytes = match topic.content.and_then(|content| self.feeds.get(content)) {
+                Some(content) => content.store.feed().byte_length(),
+                None => open.store.feed().byte_length(),
+            };
+            topic.complete_at = Some(length);
+            let elapsed_ms = now.since(topic.started).as_millis() as u64;
+            self.publish(&Event::Complete { key, version, files: 0, bytes, elapsed_ms });
+            self.stop(now, 0);
+        }
+        true
     }
 
     /// Closes all stores in order, at the end of a run.

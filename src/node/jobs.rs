@@ -147,7 +147,7 @@ impl Node {
         let files = match &mut topic.what {
             What::Share(share) => share.import.files(),
             What::Clone(clone) => clone.mirror.files(),
-            What::Core(_) | What::Keep => return Err(StoreError::Absent),
+            What::Core(_) | What::Keep(_) => return Err(StoreError::Absent),
         };
         let (dir, first, content) = stores;
         let content = content.ok_or(StoreError::Absent)?;
@@ -244,7 +244,7 @@ impl Node {
         let step = match &mut topic.what {
             What::Share(share) => share.import.step(&mut cx, budget),
             What::Clone(clone) => clone.mirror.step(&mut cx, budget),
-            What::Core(_) | What::Keep => return Work::Idle,
+            What::Core(_) | What::Keep(_) => return Work::Idle,
         };
         let was_full = topic.full_until.take().is_some();
         let work = match step {
@@ -278,7 +278,7 @@ impl Node {
             let output = match &mut topic.what {
                 What::Share(share) => share.import.poll_output(),
                 What::Clone(clone) => clone.mirror.poll_output(),
-                What::Core(_) | What::Keep => None,
+                What::Core(_) | What::Keep(_) => None,
             };
             let Some(output) = output else { break };
             self.job_output(now, id, output);
@@ -344,7 +344,7 @@ impl Node {
                 topic.shown = Some(figures);
                 self.say_clone_complete(now, id);
             }
-            What::Core(_) | What::Keep => {}
+            What::Core(_) | What::Keep(_) => {}
         }
     }
 
@@ -446,7 +446,7 @@ impl Node {
         let Some(topic) = self.topics.get(&id) else { return };
         let content = match &topic.what {
             What::Core(_) => Some(topic.first),
-            What::Clone(_) | What::Keep => topic.content,
+            What::Clone(_) | What::Keep(_) => topic.content,
             What::Share(share) if share.import.is_settled() => None,
             What::Share(_) => return self.import_progress(id),
         };
@@ -498,7 +498,7 @@ impl Node {
     pub(super) fn drives_need_tick(&self) -> bool {
         self.topics.values().any(|topic| match &topic.what {
             What::Share(share) => !share.import.is_settled(),
-            What::Clone(_) | What::Core(_) | What::Keep => false,
+            What::Clone(_) | What::Core(_) | What::Keep(_) => false,
         })
     }
 
@@ -508,7 +508,7 @@ impl Node {
             let job = match &topic.what {
                 What::Share(share) => share.import.next_deadline(),
                 What::Clone(clone) => clone.mirror.next_deadline(),
-                What::Core(_) | What::Keep => None,
+                What::Core(_) | What::Keep(_) => None,
             };
             if topic.broken { None } else { topic.full_until.or(job) }
         });
@@ -527,7 +527,7 @@ impl Node {
                 let mirror = &clone.mirror;
                 (mirror.applied(), mirror.figures(), mirror.is_settled(), "fetching")
             }
-            What::Core(_) | What::Keep => (0, job::Figures::default(), true, "serving"),
+            What::Core(_) | What::Keep(_) => (0, job::Figures::default(), true, "serving"),
         };
         let state = if topic.full_until.is_some() {
             "paused: the disk is full"
@@ -545,7 +545,8 @@ impl Node {
     pub(super) fn content_wanted(topic: &Topic) -> Wanted {
         match &topic.what {
             What::Clone(clone) => Wanted::Ranges(clone.mirror.wanted().clone()),
-            What::Keep => Wanted::All,
+            What::Keep(None) => Wanted::All,
+            What::Keep(Some(refill)) => Wanted::Ranges(refill.content.clone()),
             What::Core(_) | What::Share(_) => Wanted::Nothing,
         }
     }
@@ -564,7 +565,7 @@ impl Node {
                         log::warn!("{} was not closed in order: {error}", topic.folder);
                     }
                 }
-                What::Core(_) | What::Keep => {}
+                What::Core(_) | What::Keep(_) => {}
             }
         }
     }

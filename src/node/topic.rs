@@ -2,6 +2,7 @@
 //! only its own feeds are ever opened on its connections, because a connection proves the
 //! knowledge of the first feed's key and of no other.
 
+use crate::bits::RangeSet;
 use crate::ids::FeedId;
 use crate::store::FeedStore;
 use crate::store::disk::Dir;
@@ -88,7 +89,8 @@ impl What {
         match self {
             What::Core(core) => core.ends(),
             What::Clone(clone) => clone.once,
-            What::Share(_) | What::Keep => false,
+            What::Keep(refill) => refill.is_some(),
+            What::Share(_) => false,
         }
     }
 }
@@ -101,6 +103,15 @@ pub enum What {
     Share(Box<Share>),
     /// A folder that follows a drive.
     Clone(Box<Clone>),
-    /// A drive kept whole, without a folder.
-    Keep,
+    /// A drive kept whole, without a folder; or one whose gaps are filled before the run ends.
+    Keep(Option<Refill>),
+}
+
+/// A run that fetches what a kept drive has lost.
+pub struct Refill {
+    /// The content blocks.
+    pub content: RangeSet,
+    /// All of the metadata is here, and these blocks.
+    pub metadata_whole: bool,
+    pub content_whole: bool,
 }

@@ -238,6 +238,40 @@ fn a_served_feed_takes_appends_and_is_read_by_link() {
     assert_eq!(home.run(&["verify", "four"]).code, 0);
 }
 
+/// Turns a bit in the middle of a file.
+fn damage(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_seed_is_repaired_from_its_peers() {
+    let (home, share, link, address) = shared();
+    let seed = home.start(&["seed", &link, "--dir", "seeds", "--peer", &address]);
+    let kept = format!("seeds/{}", &link["dat://".len()..]);
+    let began = Instant::now();
+    while home.run(&["verify", &kept]).text() != "9 blocks checked, all well\n" {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(seed.stop(), 0);
+    // Under another name: it is repaired where it is.
+    std::fs::rename(home.path(&kept), home.path("moved")).unwrap();
+    let network = ["--peer", &address, "--listen", "127.0.0.1", "--no-discovery"];
+    let repair = [&["verify", "moved", "--repair"][..], &network].concat();
+    for file in ["content.data", "metadata.data", "content.tree"] {
+        damage(&home.path("moved").join(file));
+        assert_eq!(home.run(&["verify", "moved"]).code, 5, "{file}");
+        let done = home.run(&repair);
+        assert_eq!(done.code, 0, "{file}: {}{}", done.text(), done.err);
+        assert_eq!(home.run(&["verify", "moved"]).ok(), "9 blocks checked, all well\n", "{file}");
+    }
+    assert_eq!(home.run(&repair).ok(), "9 blocks checked, all well\n");
+    assert_eq!(share.stop(), 0);
+}
+
 #[test]
 fn a_seed_keeps_and_serves() {
     let (home, share, link, address) = shared();
