@@ -23,6 +23,8 @@ use crate::world::{Live, SECOND, World, draw_tuning};
 const PORT: u16 = 3282;
 const FRAME: usize = 1000;
 const SILENCE: Duration = Duration::from_secs(20);
+/// How long a client takes a rest from reading.
+const HOLD: Duration = Duration::from_millis(50);
 
 /// Client to server: the offset to go on from, eight bytes. Server to client: frames of two bytes of
 /// length and as many bytes of the file; an empty one is its end.
@@ -39,6 +41,10 @@ pub struct Copy {
     pub done: bool,
     /// Frames waiting for the disk.
     waiting: bool,
+    /// Client: after so many frames it wants no more for a while; 0: it always does.
+    hold_after: u64,
+    frames: u64,
+    held: Option<(ConnId, Instant)>,
 }
 
 struct Peer {
@@ -50,7 +56,7 @@ struct Peer {
 }
 
 impl Copy {
-    fn new(disk: &mut dyn Disk, server: Option<Endpoint>) -> Copy {
+    fn new(disk: &mut dyn Disk, server: Option<Endpoint>, hold_after: u64) -> Copy {
         let name = if server.is_some() { "copy" } else { "original" };
         let dir = disk.open_root(Path::new("/data"), true).expect("the root can be made");
         let file = disk.open(dir, Path::new(name), Open::Create).expect("the file can be made");
@@ -75,11 +81,14 @@ impl Copy {
             have,
             done: false,
             waiting: false,
+            hold_after,
+            frames: 0,
+            held: None,
         }
     }
 
     fn lost(&mut self, now: Instant) {
-        self.silent = None;
+        (self.silent, self.held) = (None, None);
         if self.server.is_some() && !self.done {
             self.redial = Some(now + Duration::from_millis(100));
         }
@@ -120,6 +129,11 @@ impl Copy {
                     break;
                 }
             }
+        }
+        self.frames += 1;
+        if self.hold_after > 0 && self.frames.is_multiple_of(self.hold_after) {
+            self.held = Some((conn, now + HOLD));
+            self.outputs.push_back(Output::Hold { conn });
         }
         Consumed { bytes: 2 + len, frames: 1, ..Consumed::default() }
     }
@@ -176,6 +190,10 @@ impl Engine for Copy {
                 if let Some(to) = self.server.clone() {
                     self.outputs.push_back(Output::Dial { tag: 2, to });
                 }
+            }
+            Input::Deadline if self.held.is_some_and(|(_, at)| at <= now) => {
+                let conn = self.held.take().map(|(conn, _)| conn);
+                self.outputs.extend(conn.map(|conn| Output::Resume { conn }));
             }
             Input::Deadline if self.silent.is_some_and(|at| at <= now) => {
                 let lost = std::mem::take(&mut self.conns).into_keys();
@@ -240,7 +258,8 @@ impl Engine for Copy {
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
-        [self.redial, self.silent].into_iter().flatten().min()
+        let held = self.held.map(|(_, at)| at);
+        [self.redial, self.silent, held].into_iter().flatten().min()
     }
 }
 
@@ -298,8 +317,9 @@ pub fn run(seed: u64) -> u64 {
 fn start(world: &mut World<Copy>, rng: &mut Rng, machine: usize, server: Option<&Endpoint>) {
     let tuning = draw_tuning(rng);
     let to = server.cloned();
-    let started: Result<(), ()> =
-        world.start(machine, tuning, |sys| Ok(Copy::new(crate::world::disk_of(sys), to)));
+    let hold_after = rng.below(4);
+    let started: Result<(), ()> = world
+        .start(machine, tuning, |sys| Ok(Copy::new(crate::world::disk_of(sys), to, hold_after)));
     assert!(started.is_ok());
 }
 
