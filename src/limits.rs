@@ -202,6 +202,9 @@ pub const USEFUL_UPTIME: Duration = Duration::from_secs(15);
 pub const BANS: usize = 1024;
 /// Banned peers of one host after which the host is banned.
 pub const BANS_OF_HOST: u32 = 3;
+/// How long a peer may take to close one of two connections that we opened to it: far beyond any way
+/// there and back.
+pub const DUPLICATE_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a peer's id.
 pub const PEER_ID_BYTES: usize = DAT_ID_BYTES;
 

@@ -31,6 +31,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::daemon::config::Print;
+use crate::daemon::output::LogLines;
 use crate::failure::{Failure, Kind};
 
 /// Keeps feeds and folders in sync between machines, peer to peer
@@ -179,7 +180,8 @@ fn tell(failure: &Failure, json: bool) -> i32 {
     code
 }
 
-/// Log lines go to standard error; `RUST_LOG` decides, else `-v`.
+/// Log lines go to standard error, which may be stuck without stopping anything; `RUST_LOG`
+/// decides, else `-v`.
 fn logging(global: &Global) {
     let level = match global.verbose {
         _ if global.quiet => "error",
@@ -189,7 +191,9 @@ fn logging(global: &Global) {
         _ => "trace",
     };
     let env = env_logger::Env::default().default_filter_or(level);
+    let lines = LogLines::new(std::io::stderr());
     let _ = env_logger::Builder::from_env(env)
+        .target(env_logger::Target::Pipe(Box::new(lines)))
         .format(|out, record| {
             let level = record.level().as_str().to_ascii_lowercase();
             writeln!(out, "gannet: {level}: {}", record.args())

@@ -277,6 +277,55 @@ fn write_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> rustix::io::Result<usize> {
     }
 }
 
+/// Log lines on their way to a stream that may be slow or stuck: what it does not take at once is
+/// dropped, and the next line that it takes is preceded by how many are missing.
+pub struct LogLines<F> {
+    to: F,
+    missed: u64,
+}
+
+impl<F: AsFd> LogLines<F> {
+    pub fn new(to: F) -> LogLines<F> {
+        LogLines { to, missed: 0 }
+    }
+
+    /// Whether the line was taken. What is too long for one write is cut.
+    fn put(&self, line: &[u8]) -> bool {
+        let most = limits::OUTPUT_PIECE_BYTES;
+        let mut short = Vec::new();
+        let line = if line.len() > most {
+            short.extend_from_slice(&line[..most - 1]);
+            short.push(b'\n');
+            &short
+        } else {
+            line
+        };
+        // Nobody is left to tell that the reader went away.
+        write_now(self.to.as_fd(), line).is_ok_and(|written| written > 0)
+    }
+}
+
+/// One call is one line, as the logger makes them. It never fails and never waits.
+impl<F: AsFd> std::io::Write for LogLines<F> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if self.missed > 0 {
+            let missed = crate::text::Count(self.missed, "line");
+            let gap = format!("gannet: warn: {missed} of the log not shown: its reader is slow\n");
+            if self.put(gap.as_bytes()) {
+                self.missed = 0;
+            }
+        }
+        if self.missed > 0 || !self.put(line) {
+            self.missed += 1;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,6 +399,36 @@ mod tests {
         assert!(written >= piece.len());
         drop(reader);
         assert!(write_now(writer.as_fd(), &piece).is_err());
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_costs_no_time_and_shows_its_gap() {
+        use std::io::Read as _;
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut log = LogLines::new(writer);
+        let line = [b'x'; 999];
+        let mut taken = 0;
+        while log.missed == 0 {
+            log.write_all(&[&line[..], b"\n"].concat()).unwrap();
+            taken += 1;
+        }
+        for _ in 0..1_000_000 - 1 {
+            log.write_all(b"lost\n").unwrap();
+        }
+        assert!(taken > 4 && log.missed == 1_000_000);
+        let mut read = vec![0; (taken - 1) * 1000];
+        reader.read_exact(&mut read).unwrap();
+        log.write_all(b"after\n").unwrap();
+        log.write_all(&[b'y'; 3 * limits::OUTPUT_PIECE_BYTES]).unwrap();
+        drop(log);
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        let lines: Vec<&str> = rest.lines().collect();
+        assert!(
+            lines[0].starts_with("gannet: warn: ") && lines[0].contains("of the log not shown")
+        );
+        assert_eq!((lines[1], lines.len()), ("after", 3));
+        assert!(lines[2].len() < limits::OUTPUT_PIECE_BYTES && rest.ends_with("y\n"));
     }
 
     #[test]

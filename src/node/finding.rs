@@ -110,7 +110,10 @@ impl Node {
                 // It was so in an earlier run: told when somebody listens.
                 self.forked(now, first);
             }
-            let port = self.listening.first().map_or(0, SocketAddr::port);
+            // The announcements are IPv4 only (dat/SPEC §11.1); who listens on IPv6 alone asks and
+            // is not announced.
+            let v4 = self.listening.iter().find(|at| at.is_ipv4());
+            let port = v4.map_or(0, SocketAddr::port);
             if let Some(multicast) = &mut self.multicast {
                 multicast.join(now, discovery_key, port);
             }

@@ -37,6 +37,8 @@ pub struct Peer {
     pub dialed: Option<std::net::SocketAddr>,
     /// Bytes of the frame at the front that is not complete yet.
     pub partial: usize,
+    /// It is the newer of two that we opened to one peer, which has until then to close one.
+    pub twin_until: Option<Instant>,
     /// Useful bytes from this peer, for `swarm`.
     pub useful: bool,
 }
@@ -84,12 +86,18 @@ impl Peer {
             handshake: None,
             dialed: None,
             partial: 0,
+            twin_until: None,
             useful: false,
         }
     }
 
     pub fn close(&mut self, why: Reason) {
         self.life.close(why);
+    }
+
+    /// Whether it calls itself so. Who has no name is nobody's twin.
+    pub fn is(&self, id: &[u8]) -> bool {
+        !id.is_empty() && self.handshake.as_ref().is_some_and(|h| h.id == id)
     }
 
     /// For logs.

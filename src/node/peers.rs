@@ -146,22 +146,27 @@ impl Node {
         {
             return Some(Reason::Banned);
         }
-        let twin = self.peers.iter().find(|(_, other)| {
-            other.topic == Some(topic)
-                && other.handshake.as_ref().is_some_and(|h| !id.is_empty() && h.id == id)
-        });
-        if let Some((&old, other)) = twin {
-            let opened = |direction| match direction {
-                Direction::Out => swarm::Opened::ByUs,
-                Direction::In => swarm::Opened::ByPeer,
-            };
-            let (older, newer) = (opened(other.life.direction), opened(peer.life.direction));
+        let twins: Vec<(ConnId, Direction)> = self
+            .peers
+            .iter()
+            .filter(|(_, other)| other.topic == Some(topic) && other.is(&id))
+            .map(|(conn, other)| (*conn, other.life.direction))
+            .collect();
+        let opened = |direction| match direction {
+            Direction::Out => swarm::Opened::ByUs,
+            Direction::In => swarm::Opened::ByPeer,
+        };
+        // There are several only while those that we opened wait for the peer's word.
+        for (old, direction) in twins {
+            let (older, newer) = (opened(direction), opened(peer.life.direction));
             match swarm::verdict(&self.config.id, &id, older, newer) {
                 swarm::Verdict::Keep(swarm::Survivor::Old) => return Some(Reason::Duplicate),
                 swarm::Verdict::Keep(swarm::Survivor::New) => {
                     self.close(now, old, Reason::Duplicate);
                 }
-                swarm::Verdict::Wait => {}
+                swarm::Verdict::Wait => {
+                    peer.twin_until = Some(now + limits::DUPLICATE_PATIENCE);
+                }
             }
         }
         self.lonely_until = None;
@@ -315,7 +320,29 @@ impl Node {
         for (conn, why) in ended {
             self.close(now, conn, why);
         }
+        self.end_twins(now);
         debug_assert!(self.peers.len() <= limits::CONNECTIONS);
+    }
+}
+
+impl Node {
+    /// Of two connections that we opened to one peer, the peer closes one. One that does not gets
+    /// the newer of them closed by us, long after its own word would have come: both sides closing a
+    /// different one at the same time would lose both.
+    fn end_twins(&mut self, now: Instant) {
+        let over = |peer: &Peer| peer.twin_until.is_some_and(|until| until <= now);
+        let due: Vec<ConnId> =
+            self.peers.iter().filter(|(_, peer)| over(peer)).map(|(conn, _)| *conn).collect();
+        for conn in due {
+            let Some(peer) = self.peers.get_mut(&conn) else { continue };
+            peer.twin_until = None;
+            let Some(peer) = self.peers.get(&conn) else { continue };
+            let Some(handshake) = &peer.handshake else { continue };
+            let mut others = self.peers.iter().filter(|(other, _)| **other != conn);
+            if others.any(|(_, other)| other.topic == peer.topic && other.is(&handshake.id)) {
+                self.close(now, conn, Reason::Duplicate);
+            }
+        }
     }
 }
 

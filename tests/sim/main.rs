@@ -18,6 +18,7 @@ mod mutual;
 mod restored;
 mod sleep;
 mod swarm;
+mod twins;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +39,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "drives", run: drives::run, every: 1 },
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
+    Scenario { name: "twins", run: twins::run, every: 2 },
     Scenario { name: "restored", run: restored::run, every: 4 },
 ];
 

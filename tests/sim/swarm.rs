@@ -97,6 +97,15 @@ impl Swarm {
     /// A new machine for a node that does not run yet.
     pub fn add(&mut self, run: Run, feeds: Vec<(String, &'static str, bool)>) -> usize {
         let links: &[usize] = if self.rng.one_in(3) { &[0, 1] } else { &[0] };
+        self.add_on(run, feeds, links)
+    }
+
+    pub fn add_on(
+        &mut self,
+        run: Run,
+        feeds: Vec<(String, &'static str, bool)>,
+        links: &[usize],
+    ) -> usize {
         let machine = self.world.add_machine(links);
         self.world.net().machines[machine].drift_ppm = self.rng.below(400) as i64 - 200;
         let writer = self.posts.is_empty();
