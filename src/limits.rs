@@ -63,6 +63,10 @@ pub const HYPER_NAME_BYTES: usize = 256;
 pub const HYPER_WINDOW_BLOCKS: u64 = 1 << 21;
 /// Bytes of a manifest: a hundred signers, or some of them and a page of user data.
 pub const HYPER_MANIFEST_BYTES: usize = 16 * 1024;
+/// Signers of a core.
+pub const HYPER_SIGNERS: usize = 128;
+/// Other cores that a manifest names.
+pub const HYPER_LINKED: usize = 256;
 /// Bytes of a signature container: a hundred signatures, and the nodes between their lengths.
 pub const HYPER_SIGNATURE_BYTES: usize = 16 * 1024;
 

@@ -12,6 +12,7 @@ pub mod discovery;
 mod disk;
 pub mod drive;
 pub mod hyper;
+pub mod hyper_feed;
 pub mod store;
 
 pub struct Target {
@@ -40,4 +41,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "hyper_first", run: hyper::first, seeds: hyper::first_seeds },
     Target { name: "hyper_session", run: hyper::session_texts, seeds: hyper::session_texts_seeds },
     Target { name: "hyper_message", run: hyper::message, seeds: hyper::message_seeds },
+    Target { name: "hyper_manifest", run: hyper_feed::manifest, seeds: hyper_feed::manifest_seeds },
+    Target {
+        name: "hyper_signature",
+        run: hyper_feed::signature,
+        seeds: hyper_feed::signature_seeds,
+    },
+    Target { name: "hyper_proof", run: hyper_feed::proof, seeds: hyper_feed::proof_seeds },
 ];

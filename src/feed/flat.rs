@@ -59,3 +59,11 @@ pub fn full_roots(length: u64) -> impl Iterator<Item = u64> {
         Some(root)
     })
 }
+
+/// The largest node that begins with block `start` and ends before block `end` (`start < end`).
+pub fn largest_from(start: u64, end: u64) -> u64 {
+    let fits = (end - start).ilog2();
+    let aligned = start.trailing_zeros().min(63);
+    let depth = fits.min(aligned);
+    index(depth, start >> depth)
+}

@@ -1,15 +1,21 @@
 //! Bytes made by the JavaScript implementation of the Hypercore dialect, made again and read by
 //! ours. `tests/vectors/hyper.json` was made with hypercore 11.37.1, secret-stream 6.9.2, protomux
-//! 3.12.1, hyperbee 2.27.3, hyperblobs 2.12.1 and hyperdrive 13.3.4; its groups `dht` and `udx` are for
-//! protocols that are not spoken yet.
+//! 3.12.1, hyperbee 2.27.3, hyperblobs 2.12.1 and hyperdrive 13.3.4; its groups `dht`, `udx` and
+//! `noise_ik_dht` are for protocols that are not spoken yet. `hyper_more.json` was made with the same
+//! packages by `hyper_more.js` beside it.
 
 mod crypto;
+mod feed;
 mod wire;
 
 use serde_json::Value;
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../vectors/hyper.json")).unwrap()
+}
+
+fn more() -> Value {
+    serde_json::from_str(include_str!("../vectors/hyper_more.json")).unwrap()
 }
 
 fn bytes(v: &Value) -> Vec<u8> {

@@ -3,5 +3,21 @@
 //! of Dat; hashes, signatures and proofs are not.
 
 mod ask;
+mod authority;
+mod build;
+mod check;
+mod manifest;
+mod reorg;
+mod seek;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 pub use ask::{Ask, Grown, Indexed, Path, Proof, Seek, SeekPath, Upgrade};
+pub use authority::{Authority, Container, Share, WrongManifest, patch_nodes};
+pub use build::{Source, Unprovable, build};
+pub use check::{Accepted, Ours, Refusal, Signed, verify, verify_alone};
+pub use manifest::{BadManifest, Manifest, Prologue, Signer};
+pub use reorg::{Conflict, Reorg, conflict};
+pub use seek::{Place, byte_offset, find};
+pub use tree::{Held, Misplaced, Tree, missing};
