@@ -132,6 +132,9 @@ pub(super) struct Shape {
     pub pages: u64,
     /// Pages whose bits are not what the file says.
     pub dirty: BTreeSet<u64>,
+    /// The file is an old one: a page has room for 256 bytes of the accelerator, which is the same
+    /// and so lies on twice as many pages; what there are no pages for is left out.
+    pub old: bool,
     /// Tops of pages and everything over them, where not zero.
     upper: BTreeMap<u64, u8>,
 }
@@ -146,7 +149,12 @@ impl Shape {
 
     /// Bits of these blocks changed.
     pub fn touch_blocks(&mut self, start: u64, len: u64) {
-        self.touch(start / BLOCKS, (start + len).div_ceil(BLOCKS));
+        let (first, last) = (start / BLOCKS, (start + len).div_ceil(BLOCKS));
+        self.touch(first, last);
+        if self.old {
+            // The accelerator over these pages.
+            self.touch((2 * first).min(self.pages), (2 * last).min(self.pages));
+        }
     }
 
     /// Bits of this node changed.
@@ -156,11 +164,20 @@ impl Shape {
 
     /// Bits of these nodes were cleared; pages that do not exist need no writing.
     pub fn touch_cleared(&mut self, start: u64, end: u64) {
-        self.touch(start / NODES, end.div_ceil(NODES).min(self.pages));
+        let (first, last) = (start / NODES, end.div_ceil(NODES).min(self.pages));
+        self.touch(first, last);
+        if self.old {
+            self.touch((2 * first).min(self.pages), (2 * last).min(self.pages));
+        }
     }
 
     fn touch(&mut self, first: u64, last: u64) {
         self.dirty.extend(first..last);
+    }
+
+    /// Bytes of the accelerator on a page.
+    fn index_bytes(&self) -> u64 {
+        (if self.old { INDEX_BYTES / 2 } else { INDEX_BYTES }) as u64
     }
 
     /// Sets the top of a page and all above it; the pages that hold a changed byte.
@@ -173,7 +190,7 @@ impl Shape {
             if old.unwrap_or(0) == value {
                 break;
             }
-            changed.push(node / INDEX_BYTES as u64);
+            changed.push(node / self.index_bytes());
             node = flat::parent(node);
             let Some((left, right)) = flat::children(node) else { break };
             if flat::depth(node) > HIGHEST {
@@ -199,14 +216,35 @@ impl Shape {
         let elsewhere = changed.into_iter().filter(|&page| page != number && page < pages);
         self.dirty.extend(elsewhere);
         // A file that grew over a gap now has room for nodes that there was none for.
-        for (&node, _) in self.upper.range(self.pages * INDEX_BYTES as u64..) {
-            let page = node / INDEX_BYTES as u64;
+        let each = self.index_bytes();
+        for (&node, _) in self.upper.range(self.pages * each..) {
+            let page = node / each;
             if page < pages && page != number {
                 self.dirty.insert(page);
             }
         }
-        let over = (number + 1) * INDEX_BYTES as u64 - 1;
-        bytes[PAGE_BYTES - 1] = self.value(over);
+        if self.old {
+            // Half of the bytes over another page.
+            let mut covered = self.with_index(number / 2, have, nodes);
+            let half = INDEX_AT + (number % 2) as usize * INDEX_BYTES / 2;
+            bytes.truncate(INDEX_AT);
+            bytes.extend(covered.drain(half..half + INDEX_BYTES / 2));
+        } else {
+            bytes[PAGE_BYTES - 1] = self.over(number);
+        }
         bytes
+    }
+
+    /// A page as it would be with all of the accelerator over it.
+    fn with_index(&self, number: u64, have: &Bitfield, nodes: &Bitfield) -> Vec<u8> {
+        let mut bytes = bits(number, have, nodes);
+        index(&mut bytes);
+        bytes[PAGE_BYTES - 1] = self.over(number);
+        bytes
+    }
+
+    /// The byte behind those of a page: the first that spans others, too.
+    fn over(&self, number: u64) -> u8 {
+        self.value((number + 1) * INDEX_BYTES as u64 - 1)
     }
 }

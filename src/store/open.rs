@@ -161,6 +161,7 @@ impl Opening {
         let (key, secret) = (self.key.ok_or(StoreError::Missing)?, self.secret.take());
         let mut store = FeedStore::new(key, secret, self.content, self.place.clone(), bitfield);
         store.page_bytes = page_bytes;
+        store.shape.old = page_bytes == bitpage::OLD_PAGE_BYTES;
         store.marked = marked;
         store.recovery = marked.then(Recovery::default);
         if let Some(fork) = fork {

@@ -1,7 +1,6 @@
 //! Changing a feed: blocks from peers, blocks of our own, and making both durable.
 
 use super::StoreError;
-use super::bitpage;
 use super::disk::Disk;
 use super::feed::{Content, FeedStore, Stored};
 use super::pages::HEADER;
@@ -271,12 +270,7 @@ impl FeedStore {
             self.bitfield.write(disk, &self.place, 0, &header)?;
         }
         while let Some(&number) = self.shape.dirty.first() {
-            let mut page = self.shape.encode(number, self.feed.have(), self.feed.nodes());
-            if self.page_bytes != bitpage::PAGE_BYTES {
-                // The old accelerator is half as long; zeros are always right.
-                page[bitpage::INDEX_AT..].fill(0);
-                page.truncate(self.page_bytes);
-            }
+            let page = self.shape.encode(number, self.feed.have(), self.feed.nodes());
             let offset = HEADER + number * self.page_bytes as u64;
             self.bitfield.write(disk, &self.place, offset, &page)?;
             self.shape.dirty.remove(&number);

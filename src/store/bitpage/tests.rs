@@ -84,9 +84,10 @@ fn slow(file: &BTreeMap<u64, Vec<u8>>, pages: u64, node: u64) -> u8 {
 
 #[test]
 fn accelerator_over_many_pages() {
-    for seed in 0..30 {
+    for (seed, old) in (0..60).map(|n| (n / 2, n % 2 == 1)) {
         let mut rng = Rng::from_seed(seed);
-        let (mut have, mut shape, mut file) = (Bitfield::new(), Shape::default(), BTreeMap::new());
+        let (mut have, mut shape, mut file) =
+            (Bitfield::new(), Shape { old, ..Shape::default() }, BTreeMap::new());
         for _ in 0..rng.between(1, 12) {
             let (start, len) = (rng.below(12 * BLOCKS), rng.below(2 * BLOCKS) + 1);
             if rng.one_in(4) {
@@ -103,19 +104,21 @@ fn accelerator_over_many_pages() {
             if rng.one_in(4) {
                 // Reopened.
                 write(&mut file, &mut shape, &have);
-                let mut fresh = Shape { pages: shape.pages, ..Shape::default() };
+                let mut fresh = Shape { pages: shape.pages, old, ..Shape::default() };
                 (0..fresh.pages).for_each(|page| fresh.loaded(page, &have, &Bitfield::new()));
                 shape = fresh;
             }
         }
         write(&mut file, &mut shape, &have);
         for (&number, page) in &file {
-            for at in [0, 1, 100, 255, 510, 511] {
-                let node = number * 512 + at;
+            let each = page.len() as u64 - 3072;
+            assert_eq!(each, if old { 256 } else { 512 });
+            for at in [0, 1, 100, 127, 254, 255, 510, 511].into_iter().filter(|&at| at < each) {
+                let node = number * each + at;
                 assert_eq!(
                     page[3072 + at as usize],
                     slow(&file, shape.pages, node),
-                    "{seed} {node}"
+                    "{seed} {node} {old}"
                 );
             }
             let (mut back, mut nodes) = (Bitfield::new(), Bitfield::new());
