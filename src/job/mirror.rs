@@ -7,30 +7,27 @@
 
 mod adopt;
 mod apply;
+mod begin;
+mod blocks;
 mod journal;
 mod plan;
+mod present;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use self::adopt::Adopt;
-use self::apply::{Compare, Placing, Present};
+use self::apply::Placing;
+use self::begin::write_latest;
 use self::journal::Journal;
-use super::files::{Files, read_all, temp_dir, within, write_all};
+use self::present::Compare;
+use super::files::Files;
 use super::{Budget, Cx, Figures, Nodes, Output, Step, pause};
 use crate::bits::RangeSet;
-use crate::drive::stat::Stat;
 use crate::drive::walk::{Change, Diff};
-use crate::limits::{
-    MAX_SAFE_INTEGER, MIRROR_BATCH_FILES, MIRROR_BATCH_WAIT, MIRROR_COMMIT_BYTES, SCAN_NAMES,
-};
-use crate::store::disk::Open;
-use crate::store::{Progress, StoreError};
+use crate::limits::{MIRROR_BATCH_WAIT, MIRROR_COMMIT_BYTES};
+use crate::store::StoreError;
 use crate::time::Instant;
-
-/// The version whose changes the folder has (dat/SPEC §10).
-const LATEST: &str = ".dat/metadata.latest";
 
 /// What of a drive to have in the folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -196,59 +193,6 @@ impl Mirror {
         Ok(Step::More)
     }
 
-    fn recover(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
-        // Without a content feed there is no block 0 yet, and nothing to do.
-        let Some(content) = &mut cx.content else { return Ok(Step::Idle) };
-        let units = budget.left();
-        budget.bytes(units / 2 + 1);
-        if cx.metadata.recovering() && cx.metadata.recover(cx.disk, None, units)? == Progress::More
-        {
-            return Ok(Step::More);
-        }
-        // Blocks whose bits were lost are found by adopting.
-        if !content.recovering() || content.recover(cx.disk, None, units)? == Progress::Done {
-            self.phase = Phase::Open;
-        }
-        Ok(Step::More)
-    }
-
-    fn open(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
-        self.applied = read_latest(cx)?;
-        match cx.disk.make_dir(cx.dir, Path::new(temp_dir())) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
-            _ => {}
-        }
-        self.temps = list_temps(cx)?;
-        self.journal = Journal::open(cx.disk, cx.dir, self.applied)?;
-        self.planned = self.applied;
-        self.phase = Phase::Base(Diff::all(self.applied), None);
-        Ok(())
-    }
-
-    fn base(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
-        if self.applied > 0 && cx.metadata.feed().have().prefix() <= self.applied {
-            return Ok(Step::Idle);
-        }
-        let Phase::Base(walk, item) = &mut self.phase else { return Ok(Step::More) };
-        let item = match item.take() {
-            Some(item) => item,
-            None => match walk.next(&mut Nodes { disk: cx.disk, metadata: cx.metadata })? {
-                Some(change) => Item { change },
-                None => {
-                    self.phase = Phase::Ready;
-                    return Ok(Step::More);
-                }
-            },
-        };
-        let done = self.plan_base(cx, budget, &item);
-        if !matches!(done, Ok(true))
-            && let Phase::Base(_, slot) = &mut self.phase
-        {
-            *slot = Some(item);
-        }
-        done.map(|_| Step::More)
-    }
-
     fn plan_step(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<(), StoreError> {
         let Phase::Plan(walk, target, item) = &mut self.phase else { return Ok(()) };
         let item = match item.take() {
@@ -398,125 +342,9 @@ impl Mirror {
         Ok(due)
     }
 
-    /// Looks whether a file that got blocks is complete. `false`: there is none to look at.
-    fn look_at_touched(
-        &mut self,
-        cx: &mut Cx<'_>,
-        budget: &mut Budget,
-    ) -> Result<bool, StoreError> {
-        let Some(&seq) = self.touched.last() else { return Ok(false) };
-        budget.calls(1);
-        if self.pending.contains_key(&seq) && !self.adopt.contains(&seq) {
-            let found = super::files::entry(&mut self.nodes(cx), seq)?;
-            if let Some((_, stat)) = found
-                && self.is_stored(cx, &stat)
-                && !self.ready.contains(&seq)
-            {
-                self.ready.push_back(seq);
-                self.ready_since.get_or_insert(cx.now);
-            }
-        }
-        self.touched.retain(|&touched| touched != seq);
-        Ok(true)
-    }
-
-    fn is_batch_due(&self, now: Instant) -> bool {
-        let waited = self.ready_since.is_some_and(|since| since + MIRROR_BATCH_WAIT <= now);
-        let all = self.ready.len() == self.pending.len() && matches!(self.phase, Phase::Ready);
-        !self.ready.is_empty() && (waited || all || self.ready.len() >= MIRROR_BATCH_FILES)
-    }
-
     fn nodes<'a>(&self, cx: &'a mut Cx<'_>) -> Nodes<'a> {
         Nodes { disk: cx.disk, metadata: cx.metadata }
     }
-
-    fn want(&mut self, stat: &Stat) {
-        if stat.blocks > 0 {
-            self.wanted.insert(stat.offset, stat.blocks);
-            self.wanted_changed = true;
-        }
-    }
-
-    fn publish_wanted(&mut self) {
-        let planning = matches!(self.phase, Phase::Plan(..) | Phase::Base(..) | Phase::Orphans(_));
-        if planning {
-            return;
-        }
-        if std::mem::take(&mut self.rebuild) {
-            let mut wanted = RangeSet::new();
-            for place in self.files.iter().filter(|p| p.temp && !self.adopt.contains(&p.seq)) {
-                wanted.insert(place.first, place.blocks);
-            }
-            self.wanted = wanted;
-            self.wanted_changed = true;
-        }
-        if std::mem::take(&mut self.wanted_changed) {
-            self.outputs.push_back(Output::Wanted);
-        }
-    }
-
-    /// The content blocks still needed, or needed and stored already.
-    pub fn wanted(&self) -> &RangeSet {
-        &self.wanted
-    }
-
-    /// Writes a verified content block that begins at byte `offset` of the feed (between
-    /// `FeedStore::check` and `accept`; both numbers are in `Accepted`). `false`: no file of the
-    /// drive needs it, so it is not stored. `Full`: call again later.
-    pub fn place(
-        &mut self,
-        cx: &mut Cx<'_>,
-        block: u64,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<bool, StoreError> {
-        let mut placed = false;
-        let places: Vec<_> = self.files.at(block).filter(|place| place.temp).collect();
-        for place in places {
-            if self.write_temp(cx, place.seq, offset, bytes)? {
-                placed = true;
-            } else if let Some((name, stat)) = super::files::entry(&mut self.nodes(cx), place.seq)?
-            {
-                self.refuse_pending(cx, place.seq, &name, &stat)?;
-            }
-        }
-        Ok(placed)
-    }
-
-    /// Writes bytes of the content feed into an entry's temporary file. `false`: they do not lie
-    /// in it (D07).
-    fn write_temp(
-        &mut self,
-        cx: &mut Cx<'_>,
-        seq: u32,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<bool, StoreError> {
-        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-        let Some((file, stat)) = self.files.open_temp(&mut nodes, cx.dir, seq)? else {
-            return Ok(false);
-        };
-        self.temps.insert(seq);
-        let Some(at) = within(&stat, offset, bytes.len() as u64) else { return Ok(false) };
-        write_all(cx.disk, file, at, bytes)?;
-        let written = bytes.len() as u64;
-        self.uncommitted += written;
-        self.unflushed = true;
-        self.partial += written;
-        Ok(true)
-    }
-
-    /// The block was accepted by the content feed.
-    pub fn stored(&mut self, _now: Instant, block: u64) {
-        for place in self.files.at(block).filter(|place| place.temp) {
-            if self.touched.last() != Some(&place.seq) {
-                self.touched.push(place.seq);
-            }
-        }
-    }
-
-    /// The metadata feed grew or got blocks. (The next step sees that by itself.)
-    pub fn metadata_changed(&mut self) {}
 
     pub fn next_deadline(&self) -> Option<Instant> {
         self.ready_since.map(|since| since + MIRROR_BATCH_WAIT)
@@ -565,43 +393,4 @@ impl Mirror {
         self.journal.close(cx.disk);
         written.and_then(|()| self.commit(cx))
     }
-
-    fn refuse(&mut self, name: &str, why: &str) {
-        let path = name.trim_start_matches('/').to_owned();
-        self.outputs.push_back(Output::Refused { path, why: why.to_owned() });
-    }
-}
-
-fn read_latest(cx: &mut Cx<'_>) -> Result<u64, StoreError> {
-    let file = match cx.disk.open(cx.dir, Path::new(LATEST), Open::Read) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error.into()),
-    };
-    let mut bytes = Vec::new();
-    let read = read_all(cx.disk, file, 0, 8, &mut bytes);
-    cx.disk.close(file);
-    read?;
-    let latest = bytes.try_into().map_or(0, u64::from_be_bytes);
-    Ok(if latest > MAX_SAFE_INTEGER { 0 } else { latest })
-}
-
-fn write_latest(cx: &mut Cx<'_>, version: u64) -> Result<(), StoreError> {
-    let file = cx.disk.open(cx.dir, Path::new(LATEST), Open::Create)?;
-    let written = write_all(cx.disk, file, 0, &version.to_be_bytes());
-    let synced = written.and_then(|()| Ok(cx.disk.sync_data(file)?));
-    cx.disk.close(file);
-    synced
-}
-
-fn list_temps(cx: &mut Cx<'_>) -> Result<BTreeSet<u32>, StoreError> {
-    let mut temps = BTreeSet::new();
-    let mut names = Vec::new();
-    let mut cursor = Some(0);
-    while let Some(from) = cursor {
-        cursor = cx.disk.list(cx.dir, Path::new(temp_dir()), from, SCAN_NAMES, &mut names)?;
-        let numbers = names.drain(..).filter_map(|n| n.name.to_str()?.parse::<u32>().ok());
-        temps.extend(numbers);
-    }
-    Ok(temps)
 }

@@ -137,7 +137,6 @@ impl Node {
             self.index_due.push(topic);
             self.work_due = true;
         }
-        self.mirror_metadata_changed(topic);
     }
 
     /// Reads block 0 of drives whose content feed is not open yet, and opens that (CHECKLIST F05,
@@ -272,7 +271,6 @@ impl Node {
         let wanted = Node::content_wanted(topic);
         self.exchange(now, feed, wanted, true);
         self.say_opened(feed);
-        self.mirror_metadata_changed(id);
         self.open_on_all(now, id, disk);
         self.work_due = true;
     }

@@ -189,14 +189,6 @@ impl Node {
         }
     }
 
-    /// The metadata feed of a clone grew or got blocks.
-    pub(super) fn mirror_metadata_changed(&mut self, topic: TopicId) {
-        if let Some(What::Clone(clone)) = self.topics.get_mut(&topic).map(|t| &mut t.what) {
-            clone.mirror.metadata_changed();
-            self.work_due = true;
-        }
-    }
-
     /// The metadata feed of a clone is whole as far as a connected peer knows.
     pub(super) fn mirror_heard(&mut self, topic: TopicId, heard: bool) {
         if let Some(What::Clone(clone)) = self.topics.get_mut(&topic).map(|t| &mut t.what) {

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Item, Mirror, Present};
+use super::present::Present;
+use super::{Item, Mirror};
 use crate::drive::path;
 use crate::drive::stat::Stat;
 use crate::drive::tree::{self, TreeNode};

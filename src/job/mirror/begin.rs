@@ -1,0 +1,115 @@
+//! The beginning: what is on disk of an earlier run. The feeds are recovered, then the version that
+//! the folder was is held against it.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::journal::Journal;
+use super::{Item, Mirror, Phase};
+use crate::drive::walk::Diff;
+use crate::job::files::{read_all, temp_dir, write_all};
+use crate::job::{Budget, Cx, Nodes, Step};
+use crate::limits::{MAX_SAFE_INTEGER, SCAN_NAMES};
+use crate::store::disk::Open;
+use crate::store::{Progress, StoreError};
+
+/// The version whose changes the folder has (dat/SPEC §10).
+const LATEST: &str = ".dat/metadata.latest";
+
+impl Mirror {
+    pub(super) fn recover(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+    ) -> Result<Step, StoreError> {
+        // Without a content feed there is no block 0 yet, and nothing to do.
+        let Some(content) = &mut cx.content else { return Ok(Step::Idle) };
+        let units = budget.left();
+        budget.bytes(units / 2 + 1);
+        if cx.metadata.recovering() && cx.metadata.recover(cx.disk, None, units)? == Progress::More
+        {
+            return Ok(Step::More);
+        }
+        // Blocks whose bits were lost are found by adopting.
+        if !content.recovering() || content.recover(cx.disk, None, units)? == Progress::Done {
+            self.phase = Phase::Open;
+        }
+        Ok(Step::More)
+    }
+
+    pub(super) fn open(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
+        self.applied = read_latest(cx)?;
+        match cx.disk.make_dir(cx.dir, Path::new(temp_dir())) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
+        self.temps = list_temps(cx)?;
+        self.journal = Journal::open(cx.disk, cx.dir, self.applied)?;
+        self.planned = self.applied;
+        self.phase = Phase::Base(Diff::all(self.applied), None);
+        Ok(())
+    }
+
+    pub(super) fn base(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+    ) -> Result<Step, StoreError> {
+        if self.applied > 0 && cx.metadata.feed().have().prefix() <= self.applied {
+            return Ok(Step::Idle);
+        }
+        let Phase::Base(walk, item) = &mut self.phase else { return Ok(Step::More) };
+        let item = match item.take() {
+            Some(item) => item,
+            None => match walk.next(&mut Nodes { disk: cx.disk, metadata: cx.metadata })? {
+                Some(change) => Item { change },
+                None => {
+                    self.phase = Phase::Ready;
+                    return Ok(Step::More);
+                }
+            },
+        };
+        let done = self.plan_base(cx, budget, &item);
+        if !matches!(done, Ok(true))
+            && let Phase::Base(_, slot) = &mut self.phase
+        {
+            *slot = Some(item);
+        }
+        done.map(|_| Step::More)
+    }
+}
+
+pub(super) fn read_latest(cx: &mut Cx<'_>) -> Result<u64, StoreError> {
+    let file = match cx.disk.open(cx.dir, Path::new(LATEST), Open::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    let read = read_all(cx.disk, file, 0, 8, &mut bytes);
+    cx.disk.close(file);
+    read?;
+    let latest = bytes.try_into().map_or(0, u64::from_be_bytes);
+    Ok(if latest > MAX_SAFE_INTEGER { 0 } else { latest })
+}
+
+pub(super) fn write_latest(cx: &mut Cx<'_>, version: u64) -> Result<(), StoreError> {
+    let file = cx.disk.open(cx.dir, Path::new(LATEST), Open::Create)?;
+    let written = write_all(cx.disk, file, 0, &version.to_be_bytes());
+    let synced = written.and_then(|()| Ok(cx.disk.sync_data(file)?));
+    cx.disk.close(file);
+    synced
+}
+
+pub(super) fn list_temps(cx: &mut Cx<'_>) -> Result<BTreeSet<u32>, StoreError> {
+    let mut temps = BTreeSet::new();
+    let mut names = Vec::new();
+    let mut cursor = Some(0);
+    while let Some(from) = cursor {
+        cursor = cx.disk.list(cx.dir, Path::new(temp_dir()), from, SCAN_NAMES, &mut names)?;
+        let numbers = names.drain(..).filter_map(|n| n.name.to_str()?.parse::<u32>().ok());
+        temps.extend(numbers);
+    }
+    Ok(temps)
+}
