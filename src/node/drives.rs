@@ -265,7 +265,9 @@ impl Node {
     }
 
     fn content_opened(&mut self, now: Instant, id: TopicId, store: FeedStore, disk: &mut dyn Disk) {
+        let key = Key(*store.feed().key());
         let feed = self.feeds.add(store, id, Role::Content);
+        self.mirror_content_opened(id, key);
         let Some(topic) = self.topics.get_mut(&id) else { return };
         topic.content = Some(feed);
         let wanted = Node::content_wanted(topic);

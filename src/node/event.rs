@@ -1,6 +1,7 @@
-//! What happened, for those who watch: the library's observers, `--json`, the printed line and
-//! `--exec`. Events only tell; nothing in the engine depends on who listens, and a subscriber that
-//! is slow gets a marked gap instead of costing memory.
+//! What happened, for those who watch. Everybody who does is an [`Observer`]: the job that keeps a
+//! clone's folder, `--exec`, what an embedding program registers ([`Subscribers::observe`]), and the
+//! bounded queue of a [`Subscriber`], for `--json`, the printed line and whoever may be slow: it gets
+//! a marked gap instead of costing memory or the loop's time.
 //!
 //! Knows no terminal, no socket and no clock.
 
@@ -262,14 +263,15 @@ impl Interest {
     }
 }
 
-/// Whoever embeds the library and wants to hear what happens.
+/// Whoever wants to hear what happens.
 pub trait Observer {
     /// The kinds to be told of. Asked once.
     fn interest(&self) -> Interest {
         Interest::EVERYTHING
     }
 
-    /// Called from the loop between two turns: it must not block.
+    /// Called from within the loop, in the order of events: it must not block, and be short. Who
+    /// cannot promise that takes a [`Subscriber`]'s queue and drains it when there is time.
     fn event(&mut self, event: &Event);
 }
 
@@ -285,10 +287,6 @@ pub struct Subscriber {
 impl Subscriber {
     pub fn new(interest: Interest) -> Subscriber {
         Subscriber { interest, queue: VecDeque::new(), bytes: 0, missed: 0 }
-    }
-
-    pub fn interest(&self) -> Interest {
-        self.interest
     }
 
     /// Queues the event if it is wanted and there is room; else counts it as missed.
@@ -342,10 +340,21 @@ impl Subscriber {
     }
 }
 
+impl Observer for Subscriber {
+    fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.push(event);
+    }
+}
+
 /// All who watch. The node publishes here; each subscriber is drained by its owner.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Subscribers {
     list: Vec<Option<Subscriber>>,
+    observers: Vec<(Interest, Box<dyn Observer>)>,
     union: Interest,
 }
 
@@ -372,8 +381,21 @@ impl Subscribers {
         if let Some(slot) = self.list.get_mut(id.0) {
             *slot = None;
         }
-        self.union =
-            self.list.iter().flatten().fold(Interest::NOTHING, |union, s| union.and(s.interest));
+        let observers = self.observers.iter().map(|(interest, _)| *interest);
+        let all = self.list.iter().flatten().map(|s| s.interest).chain(observers);
+        self.union = all.fold(Interest::NOTHING, Interest::and);
+    }
+
+    /// Tells `observer` of everything from now on, for as long as the node lives. Register before the
+    /// feeds are opened to hear of that too. `false`: there are too many already.
+    pub fn observe(&mut self, observer: Box<dyn Observer>) -> bool {
+        if self.observers.len() >= limits::SUBSCRIBERS {
+            return false;
+        }
+        let interest = observer.interest();
+        self.union = self.union.and(interest);
+        self.observers.push((interest, observer));
+        true
     }
 
     /// Whether anybody wants events of this kind; spares the cost of making them.
@@ -382,8 +404,15 @@ impl Subscribers {
     }
 
     pub fn publish(&mut self, event: &Event) {
-        if self.wants(event.kind()) {
-            self.list.iter_mut().flatten().for_each(|s| s.push(event));
+        let kind = event.kind();
+        if !self.wants(kind) {
+            return;
+        }
+        self.list.iter_mut().flatten().for_each(|s| s.push(event));
+        for (interest, observer) in &mut self.observers {
+            if interest.has(kind) {
+                observer.event(event);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 use crate::sys::Program;
 
 use super::Node;
-use super::event::{Event, Interest, Subscriber};
+use super::event::{Event, Interest, Observer, Subscriber};
 use super::io::Tag;
 
 pub struct Exec {
@@ -17,10 +17,6 @@ pub struct Exec {
 impl Exec {
     pub fn new(command: String) -> Exec {
         Exec { command, queue: Subscriber::new(Interest::NOTABLE), running: false }
-    }
-
-    pub fn push(&mut self, event: &Event) {
-        self.queue.push(event);
     }
 
     /// The program to start now, if none runs and something happened.
@@ -35,6 +31,16 @@ impl Exec {
 
     pub fn ended(&mut self) {
         self.running = false;
+    }
+}
+
+impl Observer for Exec {
+    fn interest(&self) -> Interest {
+        self.queue.interest()
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.queue.event(event);
     }
 }
 
@@ -59,8 +65,8 @@ mod tests {
     fn programs_run_one_at_a_time_and_see_the_facts() {
         let mut exec = Exec::new("true".into());
         assert!(exec.next_program().is_none());
-        exec.push(&Event::FileDeleted { path: "a".into() });
-        exec.push(&Event::FileDeleted { path: "b".into() });
+        exec.event(&Event::FileDeleted { path: "a".into() });
+        exec.event(&Event::FileDeleted { path: "b".into() });
         let first = exec.next_program().expect("something happened");
         assert!(first.environment.contains(&("GANNET_PATH".into(), "a".into())));
         assert!(exec.next_program().is_none(), "the first still runs");

@@ -189,14 +189,13 @@ impl Node {
         if let Some((from, to)) = grew {
             self.publish(&Event::Appended { key: key.into(), from, to });
         }
+        let stored = Event::BlockStored { key: key.into(), index, bytes: bytes as u64 };
+        self.tell_job(now, topic, &stored);
         if self.subscribers.wants(EventKind::BlockStored) {
-            let bytes = bytes as u64;
-            self.publish(&Event::BlockStored { key: key.into(), index, bytes });
+            self.publish(&stored);
         }
-        match role {
-            Role::Metadata => self.metadata_stored(topic, index),
-            Role::Content => self.content_stored(now, topic, index),
-            Role::Core => {}
+        if role == Role::Metadata {
+            self.metadata_stored(topic, index);
         }
     }
 

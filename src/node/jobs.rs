@@ -14,7 +14,7 @@ use crate::sync::{Input, Wanted};
 use crate::sys::WatchEvent;
 use crate::time::{Instant, Wall};
 
-use super::event::{Event, Role};
+use super::event::{Event, EventKind, Interest, Observer, Role};
 use super::feeds::Feeds;
 use super::io::{Output, Tag, Work};
 use super::topic::{Topic, TopicId, What};
@@ -50,8 +50,27 @@ pub struct Clone {
     mirror: Mirror,
     pub(super) once: bool,
     version: Option<u64>,
+    /// The key of the content feed, once that is open.
+    content: Option<Key>,
+    /// When the event that it hears of happened.
+    now: Instant,
     /// The metadata feed is whole, as far as a peer that is connected knows.
     heard: bool,
+}
+
+/// The folder follows what is stored of the content feed.
+impl Observer for Clone {
+    fn interest(&self) -> Interest {
+        Interest::NOTHING.with(EventKind::BlockStored)
+    }
+
+    fn event(&mut self, event: &Event) {
+        if let Event::BlockStored { key, index, .. } = event
+            && Some(*key) == self.content
+        {
+            self.mirror.stored(self.now, *index);
+        }
+    }
 }
 
 /// Lends a topic's stores to one of its jobs.
@@ -113,7 +132,14 @@ impl Node {
     ) -> TopicId {
         let known = metadata.feed().has(0);
         let mirror = Mirror::new(Options { only: options.only, version: options.version });
-        let clone = Clone { mirror, once: options.once, version: options.version, heard: false };
+        let clone = Clone {
+            mirror,
+            once: options.once,
+            version: options.version,
+            content: None,
+            now,
+            heard: false,
+        };
         let what = What::Clone(Box::new(clone));
         let id = self.add_topic(now, dir, folder, metadata, Role::Metadata, what);
         if let Some(topic) = self.topics.get_mut(&id) {
@@ -183,9 +209,20 @@ impl Node {
         clone.mirror.place(&mut cx, accepted.index, accepted.offset, value)
     }
 
-    pub(super) fn content_stored(&mut self, now: Instant, topic: TopicId, index: u64) {
+    /// Lets the job of a drive hear of its feeds.
+    pub(super) fn tell_job(&mut self, now: Instant, topic: TopicId, event: &Event) {
+        if let Some(What::Clone(clone)) = self.topics.get_mut(&topic).map(|t| &mut t.what)
+            && clone.interest().has(event.kind())
+        {
+            clone.now = now;
+            clone.event(event);
+        }
+    }
+
+    /// The content feed of a clone is known.
+    pub(super) fn mirror_content_opened(&mut self, topic: TopicId, key: Key) {
         if let Some(What::Clone(clone)) = self.topics.get_mut(&topic).map(|t| &mut t.what) {
-            clone.mirror.stored(now, index);
+            clone.content = Some(key);
         }
     }
 

@@ -44,7 +44,7 @@ use crate::time::{Instant, Wall};
 
 use clients::Client;
 use drives::ContentOpening;
-use event::{Event, Subscribers};
+use event::{Event, Observer, Subscribers};
 use exec::Exec;
 use feeds::Feeds;
 use finding::NameSocket;
@@ -263,7 +263,7 @@ impl Node {
     fn publish(&mut self, event: &Event) {
         self.subscribers.publish(event);
         if let Some(exec) = &mut self.exec {
-            exec.push(event);
+            exec.event(event);
         }
     }
 
