@@ -13,6 +13,8 @@ mod disk;
 pub mod drive;
 pub mod hyper;
 pub mod hyper_feed;
+pub mod kept;
+pub mod node;
 pub mod store;
 
 pub struct Target {
@@ -36,6 +38,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "drive_walk", run: drive::walk, seeds: drive::walk_seeds },
     Target { name: "drive_ignore", run: drive::ignore, seeds: drive::ignore_seeds },
     Target { name: "control_line", run: control::line, seeds: control::line_seeds },
+    Target { name: "node_loop", run: node::node_loop, seeds: node::node_loop_seeds },
+    Target { name: "kept_peers", run: kept::peers, seeds: kept::peers_seeds },
+    Target { name: "link", run: kept::link, seeds: kept::link_seeds },
     Target { name: "store_feed", run: store::feed, seeds: store::feed_seeds },
     Target { name: "compact", run: codec::compact, seeds: codec::compact_seeds },
     Target { name: "hyper_first", run: hyper::first, seeds: hyper::first_seeds },
