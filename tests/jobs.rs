@@ -1139,6 +1139,37 @@ fn d08_a_file_of_the_same_size_and_millisecond_is_kept() {
 }
 
 #[test]
+fn d06_a_file_appears_when_its_last_block_is_here() {
+    let (here, there) = (Device::new(1), Device::new(2));
+    let mut share = Share::new(&here);
+    let mut copy = Copy::new(&there, Options::default());
+    let mut rng = Rng::from_seed(6);
+    let mut old: Option<Vec<u8>> = None;
+    // A new file, and then a new version of it: the old one stands there meanwhile.
+    for _ in 0..2 {
+        let mut bytes = vec![0; 4 * 65_536 + 1];
+        rng.fill(&mut bytes);
+        here.write("/share/dir/doc", &bytes).unwrap();
+        share.changed("dir/doc", Change::Closed);
+        share.run();
+        copy.pull(&mut share);
+        copy.settle().unwrap();
+        let missing = copy.missing();
+        assert_eq!(missing.len(), 5);
+        for block in missing {
+            assert_eq!(there.read("/copy/dir/doc").ok(), old, "before block {block}");
+            assert!(copy.fetch(&mut share, block).unwrap());
+            if copy.missing().len() > 0 {
+                copy.settle().unwrap();
+            }
+        }
+        copy.settle().unwrap();
+        assert_eq!(there.read("/copy/dir/doc").unwrap(), bytes);
+        old = Some(bytes);
+    }
+}
+
+#[test]
 fn d03_only_some_paths_and_only_one_version() {
     let (here, there) = (Device::new(1), Device::new(2));
     here.write("/share/a/1", b"one").unwrap();

@@ -162,6 +162,48 @@ fn a_clone_follows_and_both_sides_know_their_peer() {
     assert_eq!((clone.stop(), share.stop()), (0, 0));
 }
 
+/// Two copies meet before either has block 0; the writer comes later, and a third copy last.
+#[test]
+fn f05_the_content_feed_opens_for_peers_from_before_and_after_block_zero() {
+    let (home, share, link, _) = shared();
+    assert_eq!(share.stop(), 0);
+    let far = home.start(&["clone", &link, "far"]);
+    let (_, at_far) = ready(&far);
+    let near = home.start(&["clone", &link, "near", "--peer", &at_far]);
+    let (_, at_near) = ready(&near);
+    near.event("peer_joined");
+    far.event("peer_joined");
+    assert!(!home.path("near/a.txt").exists());
+    let share = home.start(&["share", "folder", "--peer", &at_near]);
+    near.event("complete");
+    far.event("complete");
+    let late = home.start(&["clone", &link, "late", "--peer", &at_far]);
+    late.event("complete");
+    let bytes = std::fs::read(home.path("folder/sub/b.bin")).unwrap();
+    for copy in ["near", "far", "late"] {
+        assert!(std::fs::read(home.path(copy).join("sub/b.bin")).unwrap() == bytes, "{copy}");
+    }
+    assert_eq!((late.stop(), far.stop(), near.stop(), share.stop()), (0, 0, 0, 0));
+}
+
+#[test]
+fn d10_a_signal_ends_it_in_order_and_soon() {
+    let (home, share, link, address) = shared();
+    let copy = home.start(&["clone", &link, "copy", "--peer", &address]);
+    copy.event("complete");
+    std::fs::write(home.path("folder/new.txt"), "news").unwrap();
+    let began = Instant::now();
+    assert_eq!(share.stop(), 0);
+    // Two seconds, which the simulator holds it to, and some for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    copy.event("peer_left");
+    for name in ["metadata.gannet.open", "content.gannet.open", "gannet.sock"] {
+        assert!(!home.path("folder/.dat").join(name).exists(), "{name} is left");
+    }
+    assert!(home.run(&["verify", "folder"]).ok().contains("all well"));
+    assert_eq!(copy.stop(), 0);
+}
+
 #[test]
 fn sigusr1_prints_the_status() {
     let (_home, share, link, _) = shared();

@@ -450,3 +450,25 @@ fn d11_status_tells_the_figures() {
     assert!((50_000..150_000).contains(&peer.down_per_second), "{peer:?}");
     assert!(peer.delay >= Duration::from_millis(50) && peer.queued_uploads == 1);
 }
+
+#[test]
+fn p08_uploads_to_a_peer_that_is_gone_end_with_it() {
+    let mut rig = Rig::new(feed(20, &[(0, 20)]), Wanted::Nothing);
+    rig.join(peer(1));
+    rig.message(peer(1), Message::Want { start: 0, length: Some(8192) });
+    for block in 0..10 {
+        rig.request(peer(1), block);
+    }
+    let first = rig.sync.next_upload(rig.now, peer(1)).expect("the first request");
+    assert_eq!(first.request.index, 0);
+    rig.put(Input::Gone { peer: peer(1) });
+    assert_eq!(rig.sync.next_upload(rig.now, peer(1)), None);
+    // What was being read for it, and the growth of the feed, reach nobody either.
+    rig.sent(peer(1));
+    rig.put(Input::Uploaded { peer: peer(1), feed: F, index: 0, bytes: BLOCK });
+    rig.put(Input::Unavailable { peer: peer(1), feed: F, index: 1 });
+    rig.store(20);
+    rig.pass(Duration::from_secs(60));
+    assert!(rig.sent(peer(1)).is_empty());
+    assert_eq!(rig.sync.next_upload(rig.now, peer(1)), None);
+}
