@@ -44,7 +44,7 @@ impl Arguments {
             let what = format!("{}: there is no {path} in version {version}", self.dir.display());
             return Err(Failure::new(Kind::NotFound, what));
         }
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let mut out = String::new();
         for entry in &entries {
             out.push_str(&match (global.json, self.long) {

@@ -6,13 +6,11 @@ mod ask;
 mod calendar;
 mod cat;
 mod clone;
-mod completions;
 mod core;
 mod drive;
 mod key;
 mod log;
 mod ls;
-mod man;
 mod network;
 mod offline;
 mod panic;
@@ -28,7 +26,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use crate::daemon::config::Print;
 use crate::daemon::output::LogLines;
@@ -42,7 +40,6 @@ use crate::failure::{Failure, Kind};
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = AFTER_HELP
 )]
 struct Cli {
@@ -97,8 +94,13 @@ enum Command {
     Verify(verify::Arguments),
     Key(key::Arguments),
     Core(core::Arguments),
-    Completions(completions::Arguments),
-    Man(man::Arguments),
+}
+
+/// What the command line understands: the manual page and the completions in contrib/ are made of
+/// it, by a test, so that the program need not carry what makes them.
+#[doc(hidden)]
+pub fn words() -> clap::Command {
+    Cli::command()
 }
 
 /// What a command ends with: an exit code, or a failure that still has to be told.
@@ -140,8 +142,6 @@ fn run(command: Command, global: &Global) -> Outcome {
         Command::Verify(args) => args.run(global),
         Command::Key(args) => args.run(global),
         Command::Core(args) => args.run(global),
-        Command::Completions(args) => args.run(),
-        Command::Man(args) => args.run(),
     }
 }
 

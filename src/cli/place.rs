@@ -91,7 +91,7 @@ pub fn seeds_in(dir: &Path) -> Vec<PathBuf> {
         })
         .map(|entry| entry.path())
         .collect();
-    seeds.sort();
+    seeds.sort_unstable();
     seeds
 }
 

@@ -33,7 +33,7 @@ impl Arguments {
             place::directory(&dir)?;
         }
         let mut links = self.links;
-        links.sort_by_key(|link| link.key);
+        links.sort_unstable_by_key(|link| link.key);
         links.dedup_by_key(|link| link.key);
         let run = Run::Seed { links, dir };
         daemon::run(self.network.config(run, global))

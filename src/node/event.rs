@@ -620,7 +620,7 @@ mod tests {
         );
         assert_eq!(Event::Resumed {}.json(), r#"{"event":"resumed"}"#);
         let mut facts = ready.environment();
-        facts.sort();
+        facts.sort_unstable();
         let facts: Vec<(&str, &str)> =
             facts.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
         assert_eq!(

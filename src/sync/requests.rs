@@ -244,7 +244,7 @@ impl Sync {
                 .collect();
             if round.len() > 1 {
                 self.rng.shuffle(&mut round);
-                round.sort_by_key(|(live, _)| *live);
+                round.sort_unstable_by_key(|(live, _)| *live);
             }
             for (_, id) in round {
                 if self.ask_one(now, id, feeds) || self.hedge(now, id, feeds) {

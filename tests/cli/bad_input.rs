@@ -41,7 +41,6 @@ fn words_that_make_no_sense() {
         (&["core", "get", ".", "5..2"], "no blocks from 5 to 2"),
         (&["core", "get", "dat://abc", "0"], "3 hex digits"),
         (&["core", "tail", ".", "-n", "many"], "many"),
-        (&["completions", "tcsh"], "[possible values: bash, fish, zsh]"),
         (&["key", "hide", "."], "hide"),
     ];
     let home = Home::new();

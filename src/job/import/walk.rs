@@ -114,7 +114,7 @@ impl Import {
                         }
                     }
                 }
-                frame.names.sort_by(|a, b| b.name.cmp(&a.name));
+                frame.names.sort_unstable_by(|a, b| b.name.cmp(&a.name));
                 frame.names.dedup_by(|a, b| a.name == b.name);
                 frame.stage = cursor.map_or(Listing::Listed, Listing::From);
                 Ok(Step::More)

@@ -88,7 +88,7 @@ pub(super) fn list(route: &OwnedFd) -> io::Result<Vec<Interface>> {
             });
         }
     })?;
-    found.sort();
+    found.sort_unstable();
     found.dedup();
     Ok(found)
 }

@@ -1,26 +1,45 @@
-//! `gannet man`.
+//! The manual page and the shell completions in contrib/ are those of the program.
+//!
+//! `GANNET_WRITE_DOCS=1 cargo test --test docs` writes them anew.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
-use std::io;
+use std::path::Path;
+use std::{env, fs, io};
 
-use clap::{Args, Command, CommandFactory};
+use clap::Command;
+use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{Cli, Outcome};
-use crate::failure::Failure;
-
-/// Print the manual page, all commands in one (view it with: gannet man | man -l -)
-#[derive(Args)]
-pub struct Arguments {}
-
-impl Arguments {
-    pub fn run(self) -> Outcome {
-        let page = page().map_err(|e| Failure::io("the manual page", &e))?;
-        super::put(&page)
+#[test]
+fn manual_page_and_completions_are_those_of_the_program() {
+    same("man/gannet.1", &page().expect("a page in memory"));
+    for (shell, path) in [
+        (Shell::Bash, "completions/gannet.bash"),
+        (Shell::Fish, "completions/gannet.fish"),
+        (Shell::Zsh, "completions/_gannet"),
+    ] {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut gannet::cli::words(), "gannet", &mut script);
+        same(path, &script);
     }
 }
 
+fn same(path: &str, expected: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib").join(path);
+    if env::var_os("GANNET_WRITE_DOCS").is_some() {
+        fs::create_dir_all(path.parent().expect("below contrib")).expect("a directory");
+        fs::write(&path, expected).expect("a file in contrib");
+    }
+    let there = fs::read(&path).unwrap_or_default();
+    assert!(
+        there == expected,
+        "{} is not of this program any more: GANNET_WRITE_DOCS=1 cargo test --test docs writes it anew",
+        path.display()
+    );
+}
+
 fn page() -> io::Result<Vec<u8>> {
-    let mut command = Cli::command();
+    let mut command = gannet::cli::words();
     command.build();
     let mut out = Vec::new();
     let man = Man::new(command.clone()).section("1");
