@@ -22,7 +22,7 @@ pub struct Bitfield {
     /// Page numbers whose bits are all set.
     full: RangeSet,
     /// The pages with set and clear bits.
-    mixed: BTreeMap<u64, Page>,
+    mixed: BTreeMap<u64, Box<Page>>,
     /// Every bit below is set; the true prefix may be longer until `prefix` is asked.
     known_prefix: u64,
     count: u64,
@@ -118,7 +118,7 @@ impl Bitfield {
         let number = bit / PAGE;
         if self.full.contains(number) {
             self.full.remove(number, 1);
-            self.mixed.insert(number, Page::full());
+            self.mixed.insert(number, Box::new(Page::full()));
         }
         if let Some(page) = self.mixed.get_mut(&number) {
             page.bits.remove((bit % PAGE) as usize);

@@ -236,7 +236,7 @@ impl Checked {
 struct Files {
     root: Option<Dir>,
     /// By first block.
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, Box<Entry>>,
     /// The file read last, by its first block.
     open: Option<(u64, File)>,
 }
@@ -244,7 +244,7 @@ struct Files {
 impl Files {
     fn add(&mut self, entry: Entry) {
         if entry.stat.blocks > 0 {
-            self.entries.insert(entry.stat.offset, entry);
+            self.entries.insert(entry.stat.offset, Box::new(entry));
         }
     }
 

@@ -73,7 +73,7 @@ pub struct Resolver {
     hosts: BTreeMap<String, Vec<IpAddr>>,
     servers: Vec<SocketAddr>,
     search: Vec<String>,
-    lookups: BTreeMap<LookupId, Lookup>,
+    lookups: BTreeMap<LookupId, Box<Lookup>>,
     next_id: u32,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
     done: VecDeque<(LookupId, Answer)>,
@@ -118,7 +118,8 @@ impl Resolver {
                 let first = others.pop_front().unwrap_or_default();
                 let asking = [TYPE::AAAA, TYPE::A].map(|record| self.ask(now, record, &first));
                 let text = name.to_owned();
-                self.lookups.insert(id, Lookup { text, port, others, asking, grace: None });
+                let lookup = Lookup { text, port, others, asking, grace: None };
+                self.lookups.insert(id, Box::new(lookup));
             }
         }
         id
@@ -176,7 +177,7 @@ impl Resolver {
             let until = lookup.asking.iter().filter_map(Asking::until).min();
             until.into_iter().chain(lookup.grace).min()
         };
-        self.lookups.values().filter_map(of).min()
+        self.lookups.values().filter_map(|lookup| of(lookup)).min()
     }
 
     fn finish(&mut self, id: LookupId, answer: Answer) {

@@ -49,9 +49,9 @@ impl Node {
         let first = self.feeds.add(store, id, role);
         let mut topic = Topic::new(first, discovery_key, dir, folder, what);
         topic.started = now;
-        self.topics.insert(id, topic);
+        self.topics.insert(id, Box::new(topic));
         let rng = crate::rng::Rng::from_seed(self.rng.next_u64());
-        self.swarms.insert(id, Swarm::new(rng));
+        self.swarms.insert(id, Box::new(Swarm::new(rng)));
         self.say_opened(first);
         id
     }

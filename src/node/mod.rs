@@ -121,11 +121,11 @@ pub struct Node {
     /// Calendar time as the embedder last told it, for file times only.
     wall: Wall,
     peers: BTreeMap<ConnId, Box<Peer>>,
-    clients: BTreeMap<ConnId, Client>,
-    topics: BTreeMap<TopicId, Topic>,
+    clients: BTreeMap<ConnId, Box<Client>>,
+    topics: BTreeMap<TopicId, Box<Topic>>,
     feeds: Feeds,
     sync: Sync,
-    swarms: BTreeMap<TopicId, Swarm>,
+    swarms: BTreeMap<TopicId, Box<Swarm>>,
     lookups: BTreeMap<LookupId, (TopicId, String)>,
     /// Names to look up again, when, for whom.
     names: Vec<(Instant, TopicId, String)>,

@@ -13,7 +13,6 @@ use crate::sys::Endpoint;
 use crate::time::Instant;
 use crate::wire::dat::{FirstFeed, Handshake, Session};
 
-use super::clients::Client;
 use super::event::Event;
 use super::io::{Output, Tag};
 use super::peer::Peer;
@@ -23,7 +22,7 @@ use super::{Node, Purpose};
 impl Node {
     pub(super) fn accepted(&mut self, now: Instant, conn: ConnId, listener: Tag, from: Endpoint) {
         if self.tags.get(&listener) == Some(&Purpose::Control) {
-            self.clients.insert(conn, Client::default());
+            self.clients.insert(conn, Box::default());
             return;
         }
         let peer = Peer::new(now, Direction::In, from, Session::accept(), None);

@@ -20,7 +20,7 @@ pub(super) struct Pages {
     header: [u8; HEADER as usize],
     /// Bytes of the file; everything behind is zeros.
     len: u64,
-    pages: BTreeMap<u64, Page>,
+    pages: BTreeMap<u64, Box<Page>>,
     /// Counts uses, to know the page that was not used for longest.
     clock: u64,
     /// Entries put and not yet written.
@@ -118,11 +118,9 @@ impl Pages {
         self.clock += 1;
         let size = self.entry * ENTRIES as usize;
         let beyond = HEADER + number * size as u64 >= self.len;
-        let page = self.pages.entry(number).or_insert_with(|| Page {
-            bytes: vec![0; size].into(),
-            known: if beyond { u128::MAX } else { 0 },
-            dirty: 0,
-            used: 0,
+        let page = self.pages.entry(number).or_insert_with(|| {
+            let known = if beyond { u128::MAX } else { 0 };
+            Box::new(Page { bytes: vec![0; size].into(), known, dirty: 0, used: 0 })
         });
         page.used = self.clock;
     }

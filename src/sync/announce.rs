@@ -89,7 +89,7 @@ impl Sync {
         let Some(state) = self.feeds.get_mut(&of).filter(|state| state.upload) else { return };
         let listens = |id| {
             let remote = self.peers.get(id).and_then(|peer| peer.feeds.get(&of));
-            remote.is_some_and(|r: &Remote| r.windows.subscribed && !r.holdings.contains(index))
+            remote.is_some_and(|r| r.windows.subscribed && !r.holdings.contains(index))
         };
         if !state.peers.iter().any(listens) {
             return;

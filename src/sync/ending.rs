@@ -50,7 +50,7 @@ impl Sync {
         let since = peer
             .feeds
             .values()
-            .map(over)
+            .map(|remote| over(remote))
             .try_fold(Instant::default(), |last, at| at.map(|at| last.max(at)));
         let Some(since) = since else { return };
         let due = since + limits::FINISHED_GRACE;

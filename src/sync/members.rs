@@ -13,11 +13,11 @@ impl Sync {
         if !self.feeds.contains_key(&of) {
             return;
         }
-        let peer = self.peers.entry(id).or_insert_with(|| Peer::new(&self.tuning));
+        let peer = self.peers.entry(id).or_insert_with(|| Box::new(Peer::new(&self.tuning)));
         if peer.leaving || peer.feeds.contains_key(&of) {
             return;
         }
-        peer.feeds.insert(of, Remote::new(live, ack));
+        peer.feeds.insert(of, Box::new(Remote::new(live, ack)));
         peer.finished = false;
         if let Some(state) = self.feeds.get_mut(&of) {
             state.peers.insert(id);
@@ -121,7 +121,7 @@ impl Sync {
     /// Asks the peer to tell what it has: the first range at once, further ones as far as it is
     /// known to reach.
     pub(super) fn extend_wants(&mut self, id: PeerId, of: FeedId) {
-        if !self.feeds.get(&of).is_some_and(FeedState::downloading) {
+        if !self.feeds.get(&of).is_some_and(|state| state.downloading()) {
             return;
         }
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.leaving) else { return };
@@ -151,7 +151,7 @@ impl Sync {
             if !missing || !state.flights.is_empty() || feeds.feed(of).is_none() {
                 continue;
             }
-            let hopeful = |id| self.peers.get(id).is_some_and(|p: &Peer| p.ripe.contains(&of));
+            let hopeful = |id| self.peers.get(id).is_some_and(|p| p.ripe.contains(&of));
             if state.peers.iter().any(hopeful) {
                 continue;
             }

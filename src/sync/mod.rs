@@ -46,8 +46,8 @@ use peer::Peer;
 pub struct Sync {
     rng: Rng,
     tuning: Tuning,
-    feeds: BTreeMap<FeedId, FeedState>,
-    peers: BTreeMap<PeerId, Peer>,
+    feeds: BTreeMap<FeedId, Box<FeedState>>,
+    peers: BTreeMap<PeerId, Box<Peer>>,
     /// Peers that may have room for a request and something to be asked for.
     hungry: BTreeSet<PeerId>,
     /// Feeds whose completeness is to be looked at.
@@ -86,7 +86,9 @@ impl Sync {
         let ticked = matches!(input, Input::Tick);
         match input {
             Input::FeedAdded { feed, wanted, upload, follow } => {
-                self.feeds.entry(feed).or_insert_with(|| FeedState::new(wanted, upload, follow));
+                self.feeds
+                    .entry(feed)
+                    .or_insert_with(|| Box::new(FeedState::new(wanted, upload, follow)));
                 self.touched.insert(feed);
             }
             Input::FeedRemoved { feed } => self.feed_removed(now, feed),

@@ -13,7 +13,7 @@ use crate::time::Instant;
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) feeds: BTreeMap<FeedId, Remote>,
+    pub(super) feeds: BTreeMap<FeedId, Box<Remote>>,
     /// Feeds that may have a block to ask of it; the others need not be searched.
     pub(super) ripe: BTreeSet<FeedId>,
     /// The feed that was asked last: the next one has its turn.

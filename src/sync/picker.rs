@@ -39,7 +39,7 @@ pub(super) struct Picker<'a> {
 
 impl Picker<'_> {
     /// The next block to ask of `peer`.
-    pub(super) fn pick(&mut self, peers: &mut BTreeMap<PeerId, Peer>, peer: PeerId) -> Pick {
+    pub(super) fn pick(&mut self, peers: &mut BTreeMap<PeerId, Box<Peer>>, peer: PeerId) -> Pick {
         let remote = peers.get_mut(&peer).and_then(|p| p.feeds.get_mut(&self.id));
         let Some(remote) = remote.filter(|remote| remote.uploading) else { return Pick::Nothing };
         let mut picks = std::mem::take(&mut remote.picks);
@@ -117,7 +117,7 @@ impl Picker<'_> {
         Some((good.then_some(held), held + 1))
     }
 
-    fn sort_by_rarity(&mut self, peers: &BTreeMap<PeerId, Peer>, picks: &mut Picks) {
+    fn sort_by_rarity(&mut self, peers: &BTreeMap<PeerId, Box<Peer>>, picks: &mut Picks) {
         if picks.queue.len() < 2 || self.state.peers.len() < 2 {
             return;
         }
@@ -126,6 +126,7 @@ impl Picker<'_> {
             .peers
             .iter()
             .filter_map(|peer| peers.get(peer)?.feeds.get(&self.id))
+            .map(|remote| &**remote)
             .filter(|remote| remote.length > 0)
             .take(limits::RARITY_PEERS)
             .collect();

@@ -2,7 +2,7 @@
 //! block back to where others find it, in the same call.
 
 use super::feed::{Completeness, FeedState, Flight};
-use super::peer::{Answer, Peer};
+use super::peer::Answer;
 use super::picker::{Pick, Picker};
 use super::remote::Doubt;
 use super::{Arrival, Feeds, Output, OwnedMessage, PeerId, Sync, Why};
@@ -375,7 +375,7 @@ impl Sync {
     ) -> Vec<(u64, Instant)> {
         let remote = self.peers.get(&id).and_then(|peer| peer.feeds.get(&of));
         let asked_at = |owner: PeerId, block| {
-            self.peers.get(&owner).and_then(|owner: &Peer| owner.asked_at(of, block))
+            self.peers.get(&owner).and_then(|owner| owner.asked_at(of, block))
         };
         let mut blocks = Vec::new();
         for (&block, flight) in &state.flights {

@@ -20,7 +20,7 @@ const RECORD: u64 = 16;
 pub(super) struct Journal {
     file: Option<File>,
     len: u64,
-    names: BTreeMap<u64, Entry>,
+    names: BTreeMap<u64, Box<Entry>>,
     unwritten: Vec<u8>,
 }
 
@@ -51,7 +51,7 @@ impl Journal {
             let (hash, seq) = (number(&record[..8]), number(&record[8..]));
             match u32::try_from(seq) {
                 Ok(0) | Err(_) => drop(journal.names.remove(&hash)),
-                Ok(seq) => drop(journal.names.insert(hash, Entry { seq, stale: true })),
+                Ok(seq) => drop(journal.names.insert(hash, Box::new(Entry { seq, stale: true }))),
             }
         }
         journal.names.retain(|_, entry| u64::from(entry.seq) > applied);
@@ -86,7 +86,7 @@ impl Journal {
         if seq == 0 {
             self.names.remove(&hash);
         } else {
-            self.names.insert(hash, Entry { seq, stale: false });
+            self.names.insert(hash, Box::new(Entry { seq, stale: false }));
         }
         self.unwritten.extend_from_slice(&hash.to_be_bytes());
         self.unwritten.extend_from_slice(&u64::from(seq).to_be_bytes());
