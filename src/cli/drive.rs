@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::offline::{At, Offline, Opened, failure, open_beside};
 use super::place::{self, Holds};
+use crate::codec;
 use crate::drive::stat::{Index, Stat};
 use crate::failure::{Failure, Kind};
 use crate::job::Nodes;
@@ -304,7 +305,7 @@ pub fn read_at(
     out: &mut Vec<u8>,
 ) -> Result<bool, StoreError> {
     let before = out.len();
-    out.resize(before + size, 0);
+    codec::extend_zeros(out, size);
     let mut done = 0;
     while done < size {
         match disk.read_at(file, offset + done as u64, &mut out[before + done..]) {

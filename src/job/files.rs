@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Nodes;
+use crate::codec;
 use crate::drive::path;
 use crate::drive::stat::Stat;
 use crate::drive::tree::{self, TreeError};
@@ -231,7 +232,7 @@ pub(super) fn read_all(
     out: &mut Vec<u8>,
 ) -> Result<bool, StoreError> {
     let start = out.len();
-    out.resize(start + size as usize, 0);
+    codec::extend_zeros(out, size as usize);
     let mut at = start;
     while at < out.len() {
         match disk.read_at(file, offset + (at - start) as u64, &mut out[at..]) {

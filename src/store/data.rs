@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::StoreError;
 use super::disk::Disk;
 use super::files::{Place, Slot};
-use crate::limits;
+use crate::{codec, limits};
 
 #[derive(Debug)]
 pub(super) struct Data {
@@ -100,7 +100,7 @@ impl Data {
         }
         self.made |= self.slot.create(disk, place)?;
         let start = out.len();
-        out.resize(start + size, 0);
+        codec::extend_zeros(out, size);
         match self.slot.read(disk, place, offset, &mut out[start..]) {
             Ok(read) if read == size => Ok(true),
             other => {

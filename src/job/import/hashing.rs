@@ -2,6 +2,7 @@
 //! already, compared with that.
 
 use super::batch::{Blocks, Entry};
+use crate::codec;
 use crate::crypto::hash::{self, Hash};
 use crate::drive::stat::Stat;
 use crate::job::{Budget, Cx};
@@ -108,7 +109,7 @@ impl Hashing {
             }
             let want = (self.meta.size - self.at).min(DRIVE_BLOCK_BYTES as u64) as usize;
             let have = self.block.len();
-            self.block.resize(want, 0);
+            codec::extend_zeros(&mut self.block, want.saturating_sub(have));
             let read = cx.disk.read_at(file, self.at + have as u64, &mut self.block[have..]);
             self.block.truncate(have + *read.as_ref().unwrap_or(&0));
             match read {
