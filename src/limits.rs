@@ -390,6 +390,21 @@ pub const IGNORE_PATTERNS: usize = 1024;
 /// Units of a job's budget that a system call or an entry costs; a byte costs one.
 pub const COST_CALL: usize = 4096;
 
+/// Keys in a node of a hyperbee; JavaScript writes at most 8.
+pub const HYPER_BEE_KEYS: usize = 64;
+/// Nodes of a hyperbee in one block: a batch writes them all with its last.
+pub const HYPER_BEE_LEVELS: usize = 1 << 16;
+/// Levels of a hyperbee: 2^32 keys take 14.
+pub const HYPER_BEE_DEPTH: usize = 32;
+/// Puts and deletes appended to a hyperbee at once.
+pub const HYPER_BEE_BATCH: usize = 4096;
+/// Bytes of a hyperdrive's entry: its record, a link's target and whatever an application adds.
+pub const HYPER_ENTRY_BYTES: usize = 64 * 1024;
+/// Blocks of a blob's map; JavaScript reads no more.
+pub const HYPER_MAP_BLOCKS: u64 = 64;
+/// Chunks that one of them names.
+pub const HYPER_MAP_CHUNKS: usize = 8192;
+
 // ── Linux ───────────────────────────────────────────────────────────────────────────────────────
 
 /// Bytes of directory entries fetched in one call.

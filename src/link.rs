@@ -1,5 +1,7 @@
 //! Links and keys as people write them: `dat://<64 hex>`, bare hex, `dat://key+12/path`.
-//! Nothing here knows what a key is good for.
+//! [`hyper`] has those of the other dialect. Nothing here knows what a key is good for.
+
+pub mod hyper;
 
 use std::fmt;
 use std::str::FromStr;
@@ -64,6 +66,8 @@ pub enum BadLink {
     Length(usize),
     #[error("\"{0}\" does not belong in a key: only the digits 0-9 and a-f do")]
     Digit(char),
+    #[error("\"{0}\" does not belong in a key of 52 letters: copy the whole link again")]
+    Letter(char),
     #[error("\"+{0}\" is not a version: it is a number, as in dat://<key>+12")]
     Version(String),
 }

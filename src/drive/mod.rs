@@ -3,6 +3,7 @@
 //! feed.
 
 pub mod dirs;
+pub mod hyper;
 pub mod ignore;
 pub mod path;
 pub mod stat;

@@ -4,7 +4,9 @@
 //! `noise_ik_dht` are for protocols that are not spoken yet. `hyper_more.json` was made with the same
 //! packages by `hyper_more.js` beside it.
 
+mod bee;
 mod crypto;
+mod drive;
 mod feed;
 mod wire;
 
