@@ -92,7 +92,7 @@ impl Handshake {
 
     /// It is our turn to write.
     pub fn writes_next(&self) -> bool {
-        self.done < 3 && (self.done % 2 == 0) == (self.role == Role::Initiator)
+        self.done < 3 && self.done.is_multiple_of(2) == (self.role == Role::Initiator)
     }
 
     /// Bytes of the message that is read next; 0 if none is.

@@ -274,7 +274,7 @@ fn several_signers() {
         };
         assert!(says(&|_| ()));
         // One too few, the same one twice, nobody's, a bit of a signature, a bit of a node.
-        assert!(!says(&|c| drop(c.signed.pop())));
+        assert!(!says(&|c| c.signed.truncate(c.signed.len() - 1)));
         if quorum > 1 {
             assert!(!says(&|c| c.signed[1] = c.signed[0].clone()));
         }

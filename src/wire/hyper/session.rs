@@ -47,6 +47,7 @@ pub struct Received<'b> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // It is looked at and gone; nobody keeps many.
 pub enum What<'b> {
     /// More bytes are needed.
     Incomplete,
