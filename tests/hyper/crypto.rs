@@ -148,4 +148,12 @@ fn block_encryption() {
         assert_eq!(&block[hyper::ENCRYPTION_BYTES..], plain);
     }
     assert_eq!(cipher.decrypt(0, &mut [0; 7]), Err(hyper::TooShort));
+    // A compat core's block 5 of fork 3, by hypercore 11.37.1.
+    let core = array(&vectors()["manifest"]["compat"]["key"]);
+    let cipher = BlockCipher::new(&core, &array(&v["encryption_key"]), true);
+    let mut block = [&[0; hyper::ENCRYPTION_BYTES][..], b"secret of fork 3"].concat();
+    cipher.encrypt(5, 3, &mut block).unwrap();
+    assert_eq!(hex::encode(&block), "1f594e5aced70177b31b40068661cea2200dad772dcc075d");
+    cipher.decrypt(5, &mut block).unwrap();
+    assert_eq!(&block[hyper::ENCRYPTION_BYTES..], b"secret of fork 3");
 }
