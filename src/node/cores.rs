@@ -88,6 +88,11 @@ impl Core {
         !matches!(self.blocks, Blocks::Range { to, .. } if block >= to)
     }
 
+    /// Whether everything wanted is here and durable.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// Whether the run ends when everything wanted is here.
     pub(super) fn ends(&self) -> bool {
         !matches!(self.blocks, Blocks::Tail { .. } | Blocks::Follow)

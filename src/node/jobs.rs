@@ -58,6 +58,13 @@ pub struct Clone {
     heard: bool,
 }
 
+impl Clone {
+    /// A peer has said which version is the newest, or the user has named one.
+    pub(super) fn knows_its_version(&self) -> bool {
+        self.heard || self.version.is_some()
+    }
+}
+
 /// The folder follows what is stored of the content feed.
 impl Observer for Clone {
     fn interest(&self) -> Interest {
@@ -560,6 +567,9 @@ impl Node {
         };
         let state = if topic.full_until.is_some() {
             "paused: the disk is full"
+        } else if !settled && peers && self.nobody_has_the_rest(topic) {
+            // Its owner changed or removed the file since, and nobody else kept the old one.
+            "waiting: no connected peer has the rest"
         } else if !settled {
             doing
         } else if matches!(topic.what, What::Clone(_)) && !peers {
@@ -568,6 +578,12 @@ impl Node {
             "up to date"
         };
         Figures { shown, files: figures.files, bytes: figures.bytes, state: state.to_owned() }
+    }
+
+    /// Whether a clone lacks content that none of its peers offers.
+    fn nobody_has_the_rest(&self, topic: &Topic) -> bool {
+        let What::Clone(_) = &topic.what else { return false };
+        topic.content.is_some_and(|feed| self.sync.is_unoffered(feed, &self.feeds))
     }
 
     /// The blocks of content that a drive's folder needs.

@@ -19,6 +19,7 @@ mod finding;
 mod frames;
 mod jobs;
 mod kept;
+mod lonely;
 mod peer;
 mod peers;
 mod report;
@@ -151,8 +152,11 @@ pub struct Node {
     alarm: Option<Instant>,
     ticking: bool,
     peers_kept: Instant,
-    /// A run that is to end with everything fetched gives up then, if it has met nobody.
+    /// A run that is to end with everything fetched gives up then, if it has met nobody, or
+    /// nobody since the last peer left.
     lonely_until: Option<Instant>,
+    /// Some peer was there in this run.
+    met: bool,
     /// Directories that are watched, by the watcher's numbers.
     watches: BTreeMap<u32, (TopicId, PathBuf)>,
     pub subscribers: Subscribers,
@@ -207,6 +211,7 @@ impl Node {
             ticking: false,
             peers_kept: now,
             lonely_until: None,
+            met: false,
             watches: BTreeMap::new(),
             subscribers: Subscribers::default(),
             next_tick: now + limits::TICK,
@@ -278,17 +283,6 @@ impl Node {
         let all: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in all {
             self.close(now, conn, Reason::Shutdown);
-        }
-    }
-
-    /// A run that is to end and has met nobody for long ends with a failure that says so.
-    fn give_up_alone(&mut self, now: Instant) {
-        if self.lonely_until.is_some_and(|until| until <= now) {
-            self.lonely_until = None;
-            let after = limits::NO_PEERS_AFTER.as_secs();
-            let what = format!("nobody who has this was found in {after} s");
-            let failure = Failure::new(crate::failure::Kind::NoPeers, what);
-            self.fail(failure.hint("name a peer with --peer HOST:PORT, or leave out --once"));
         }
     }
 

@@ -169,6 +169,7 @@ impl Node {
             }
         }
         self.lonely_until = None;
+        self.met = true;
         if let Some(addr) = peer.address() {
             let inbound = peer.life.direction == Direction::In;
             self.publish(&Event::PeerJoined { peer: addr, id: hex::encode(&id), inbound });
@@ -281,6 +282,7 @@ impl Node {
         {
             self.publish(&Event::PeerLeft { peer: addr, reason: why.code().to_owned() });
         }
+        self.left_alone(now);
     }
 
     pub(super) fn ban(&mut self, now: Instant, conn: ConnId, why: sync::Why) {

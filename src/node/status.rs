@@ -39,7 +39,8 @@ pub struct DriveStatus {
     pub shown: u64,
     pub files: u64,
     pub bytes: u64,
-    /// What it is doing: "importing", "fetching", "up to date", "waiting for peers", "paused: …".
+    /// What it is doing: "importing", "fetching", "up to date", "waiting for peers", "waiting:
+    /// no connected peer has the rest", "paused: …".
     pub state: String,
 }
 

@@ -211,6 +211,16 @@ impl Sync {
         state.is_some_and(|state| state.completeness != feed::Completeness::Missing)
     }
 
+    /// Whether blocks are missing, none of them is on its way, and nobody is left to be asked.
+    pub fn is_unoffered(&self, feed: FeedId, feeds: &dyn Feeds) -> bool {
+        let (Some(state), Some(known)) = (self.feeds.get(&feed), feeds.feed(feed)) else {
+            return false;
+        };
+        let hopeful = |id| self.peers.get(id).is_some_and(|peer| peer.ripe.contains(&feed));
+        let missing = state.downloading() && state.next_missing(known, 0).is_some();
+        missing && state.flights.is_empty() && !state.peers.iter().any(hopeful)
+    }
+
     /// One behind the last block that any connected peer says it has: how long the feed is at
     /// least, once somebody has spoken.
     pub fn reach(&self, feed: FeedId) -> u64 {
