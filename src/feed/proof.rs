@@ -258,13 +258,26 @@ pub fn verify<N: Nodes>(
     nodes: &[Node],
     signature: Option<&Signature>,
 ) -> Result<Verdict, N::Error> {
-    let mut check = Check { feed, held, rest: nodes, kept: Vec::new() };
-    match check.run(index, leaf, signature) {
-        Ok(accepted) => Ok(Verdict::Accepted(accepted)),
-        Err(Stop::Refused(refusal)) => Ok(Verdict::Refused(refusal)),
-        Err(Stop::Forked(fork)) => Ok(Verdict::Forked(fork)),
-        Err(Stop::Failed(error)) => Err(error),
+    let mut run = |alone| {
+        let mut check = Check { feed, held, rest: nodes, kept: Vec::new(), alone };
+        match check.run(index, leaf, signature) {
+            Ok(accepted) => Ok(Verdict::Accepted(accepted)),
+            Err(Stop::Refused(refusal)) => Ok(Verdict::Refused(refusal)),
+            Err(Stop::Forked(fork)) => Ok(Verdict::Forked(fork)),
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    };
+    let verdict = run(false)?;
+    let wrong = [Refusal::Wrong, Refusal::Roots, Refusal::Unsigned].map(Verdict::Refused);
+    if signature.is_none() || !wrong.contains(&verdict) {
+        return Ok(verdict);
     }
+    // With what we hold it leads nowhere. If what we hold is of another history of the writer, it may
+    // still be right by itself, up to the root of the shorter tree that its signature is for.
+    Ok(match run(true)? {
+        Verdict::Refused(why) if why != Refusal::Contradicts => verdict,
+        by_itself => by_itself,
+    })
 }
 
 enum Stop<E> {
@@ -287,6 +300,8 @@ struct Check<'a, N: Nodes> {
     rest: &'a [Node],
     /// What is to be stored if all is well.
     kept: Vec<Node>,
+    /// The way up is made of nodes that were sent, not of ours.
+    alone: bool,
 }
 
 impl<N: Nodes> Check<'_, N> {
@@ -366,6 +381,7 @@ impl<N: Nodes> Check<'_, N> {
                     self.kept.push(sent);
                     sent
                 }
+                None if self.alone => break,
                 None => match self.stored(sibling)? {
                     Some(stored) => stored,
                     None => break,

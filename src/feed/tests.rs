@@ -333,6 +333,29 @@ fn b07_a_fork_below_a_newer_signature_is_seen_when_its_nodes_come() {
 }
 
 #[test]
+fn b07_a_shorter_history_is_seen_where_the_longer_one_is_held_above_it() {
+    // They share 3 blocks; one ends at 4, where the root's sibling in the other is held.
+    let mut one = source(3, |_| true);
+    let mut other = one.clone();
+    one.append(&pair(), b"lost", true);
+    (3..8).for_each(|block: u64| other.append(&pair(), &[block as u8, 1], true));
+    let mut reader = Holder::empty(pair().public());
+    reader.fetch(&other, 7);
+    let proof = one.build(0, 0, false).expect("a proof");
+    let verdict = reader.verify(0, Some(&one.blocks[&0]), &proof);
+    let Verdict::Forked(fork) = verdict else { panic!("{verdict:?}") };
+    assert_eq!((fork.length, fork.signature), (4, one.signatures[&4]));
+    // Not so what nobody signed, and what only a damaged node of ours contradicts.
+    let mut forged = proof.clone();
+    forged.signature = other.signatures.get(&8).copied();
+    let verdict = reader.verify(0, Some(&one.blocks[&0]), &forged);
+    assert_eq!(verdict, Verdict::Refused(Refusal::Wrong));
+    reader.nodes.get_mut(&3).expect("the root's left half").hash[0] ^= 1;
+    let verdict = reader.verify(0, Some(&one.blocks[&0]), &proof);
+    assert_eq!(verdict, Verdict::Refused(Refusal::Contradicts));
+}
+
+#[test]
 fn an_older_signature_never_shortens() {
     let long = source(9, |_| true);
     let short = source(5, |_| true);

@@ -175,7 +175,7 @@ impl Sync {
 
     /// What came does not verify, perhaps because we hold nodes of another history of the writer: the
     /// peer is asked once for everything. What else it sends meanwhile is neither taken nor held
-    /// against it.
+    /// against it, and asked again later.
     pub(super) fn doubtful(
         &mut self,
         now: Instant,
@@ -185,15 +185,20 @@ impl Sync {
         feeds: &dyn Feeds,
     ) {
         let told = feeds.feed(feed).is_some_and(|feed| feed.digest(index) != 0);
-        let remote = self.peers.get_mut(&from).and_then(|peer| peer.feeds.get_mut(&feed));
         let flight = self.feeds.get(&feed).and_then(|state| state.flights.get(&index)).copied();
+        let wait = self.peers.get(&from).map_or(limits::REQUEST_TIMEOUT_MIN, |peer| peer.timeout());
+        let remote = self.peers.get_mut(&from).and_then(|peer| peer.feeds.get_mut(&feed));
         let Some(remote) = remote else { return self.rejected(now, feed, from, index) };
         match remote.doubt {
             Doubt::Never if told && flight == Some(Flight::Arriving(from)) => {
                 remote.doubt = Doubt::About(index);
                 self.requeue(now, feed, index);
             }
-            Doubt::About(other) if other != index => self.unusable(now, feed, from, index),
+            Doubt::About(other) if other != index => {
+                let until = remote.decline_for(index, now, wait);
+                self.look_again(from, until);
+                self.set_aside(now, feed, from, index);
+            }
             Doubt::Never | Doubt::About(_) | Doubt::Spent => {
                 remote.doubt = Doubt::Spent;
                 self.rejected(now, feed, from, index);
@@ -205,6 +210,11 @@ impl Sync {
         if let Some(remote) = self.peers.get_mut(&from).and_then(|p| p.feeds.get_mut(&feed)) {
             remote.decline_always(index);
         }
+        self.set_aside(now, feed, from, index);
+    }
+
+    /// A block that came from a peer is not stored: it is asked of somebody else, or later.
+    fn set_aside(&mut self, now: Instant, feed: FeedId, from: PeerId, index: u64) {
         let flight = self.feeds.get(&feed).and_then(|state| state.flights.get(&index));
         if flight == Some(&Flight::Arriving(from)) {
             self.requeue(now, feed, index);

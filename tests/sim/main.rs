@@ -40,7 +40,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
     Scenario { name: "twins", run: twins::run, every: 2 },
-    Scenario { name: "restored", run: restored::run, every: 4 },
+    Scenario { name: "restored", run: restored::run, every: 2 },
 ];
 
 struct Arguments {

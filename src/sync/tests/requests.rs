@@ -254,6 +254,27 @@ fn b07_what_may_be_another_history_is_asked_for_again_with_all_nodes_before_a_st
 }
 
 #[test]
+fn b07_blocks_that_failed_during_a_doubt_are_asked_for_again_when_it_is_settled() {
+    let mut rig = doubter();
+    let doubtful = |index| Input::Doubtful { feed: F, peer: peer(1), index };
+    for block in 8..12 {
+        assert_eq!(rig.data(peer(1), block), Arrival::Expected);
+        rig.put(doubtful(block));
+    }
+    // Another peer has the block in question, in a history that fits.
+    rig.source(peer(2), 8, 1);
+    rig.data(peer(1), 8);
+    rig.put(Input::Stored { feed: F, index: 8 });
+    rig.sent(peer(1));
+    rig.pass(Duration::from_secs(10));
+    assert!(!digests(&mut rig, peer(1), 11).is_empty(), "only this peer has it");
+    assert!(matches!(rig.data(peer(1), 11), Arrival::Expected | Arrival::Late));
+    rig.put(doubtful(11));
+    assert_eq!(digests(&mut rig, peer(1), 11), [0], "its own doubt");
+    assert_eq!(rig.sync.peer_status(rig.now, peer(1)).unwrap().strikes, 0);
+}
+
+#[test]
 fn b07_a_forked_feed_is_not_fetched_any_more_and_nobody_is_punished() {
     let mut rig = doubter();
     assert_eq!(rig.data(peer(1), 8), Arrival::Expected);
