@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod drive;
 pub mod failure;
 pub mod feed;
+pub mod few;
 pub mod ids;
 pub mod job;
 pub mod limits;

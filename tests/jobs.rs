@@ -1159,7 +1159,7 @@ fn d06_a_file_appears_when_its_last_block_is_here() {
         for block in missing {
             assert_eq!(there.read("/copy/dir/doc").ok(), old, "before block {block}");
             assert!(copy.fetch(&mut share, block).unwrap());
-            if copy.missing().len() > 0 {
+            if !copy.missing().is_empty() {
                 copy.settle().unwrap();
             }
         }

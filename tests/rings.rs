@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of each ring, from the bottom.
 const RINGS: &[&[&str]] = &[
-    &["limits", "time", "rng", "ids", "bits", "codec", "crypto", "link", "text", "failure"],
+    &["limits", "time", "rng", "ids", "bits", "codec", "crypto", "link", "text", "failure", "few"],
     &["feed", "drive", "folder", "wire"],
     &["conn", "sync", "swarm", "discovery", "store", "job"],
     &["node"],
@@ -66,7 +66,7 @@ const NARROW: &[(&str, &str, &[&str])] = &[
 
 /// Modules that may use these of the crate and no others: the loop knows no message, feed or folder.
 const ONLY: &[(&str, &[&str])] = &[
-    ("reactor", &["limits", "time", "ids", "node", "store", "sys"]),
+    ("reactor", &["limits", "time", "ids", "few", "node", "store", "sys"]),
     ("sys", &["limits", "time", "ids", "store"]),
 ];
 

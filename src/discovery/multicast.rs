@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use super::packet::{self, Kind, Marker, Prefix};
+use crate::few::Few;
 use crate::limits;
 use crate::rng::Rng;
 use crate::sys::{Bind, Interface};
@@ -69,10 +70,10 @@ struct Drive {
     /// 0: we ask, but nobody can connect to us.
     tcp_port: u16,
     /// When each task is due; the same pairs stand in the agenda.
-    due: BTreeMap<Task, Instant>,
+    due: Few<Task, Instant>,
     /// How often each task was repeated since the drive was joined.
-    repeats: BTreeMap<Task, usize>,
-    answered: BTreeMap<Kind, Instant>,
+    repeats: Few<Task, usize>,
+    answered: Few<Kind, Instant>,
     /// Indexes of the interfaces that the next answer goes to.
     answer_on: BTreeSet<u32>,
     refreshed: Instant,
@@ -84,7 +85,7 @@ pub struct Multicast {
     /// One entry per interface, also when it has several addresses.
     interfaces: Vec<Interface>,
     /// All addresses of this machine.
-    addresses: BTreeSet<IpAddr>,
+    addresses: Vec<IpAddr>,
     drives: BTreeMap<Prefix, Drive>,
     agenda: BTreeSet<(Instant, Prefix, Task)>,
     sending: Allowance,
@@ -104,7 +105,7 @@ impl Multicast {
             rng,
             marker,
             interfaces: Vec::new(),
-            addresses: BTreeSet::new(),
+            addresses: Vec::new(),
             drives: BTreeMap::new(),
             agenda: BTreeSet::new(),
             sending: Allowance::new(sent.0, sent.1),
@@ -123,9 +124,9 @@ impl Multicast {
         let drive = self.drives.entry(prefix).or_insert_with(|| Drive {
             discovery_key,
             tcp_port,
-            due: BTreeMap::new(),
-            repeats: BTreeMap::new(),
-            answered: BTreeMap::new(),
+            due: Few::new(),
+            repeats: Few::new(),
+            answered: Few::new(),
             answer_on: BTreeSet::new(),
             refreshed: now,
         });
@@ -260,7 +261,7 @@ impl Multicast {
 
     fn repeat(&mut self, now: Instant, prefix: Prefix, task: Task) {
         let Some(drive) = self.drives.get_mut(&prefix) else { return };
-        let count = drive.repeats.entry(task).or_default();
+        let count = drive.repeats.or_default(task);
         let early = limits::MULTICAST_REPEATS.get(*count).copied();
         *count += 1;
         let usual = match task {

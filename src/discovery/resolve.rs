@@ -11,6 +11,7 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE
 use thiserror::Error;
 
 use super::packet;
+use crate::few::Few;
 use crate::limits;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -73,7 +74,7 @@ pub struct Resolver {
     hosts: BTreeMap<String, Vec<IpAddr>>,
     servers: Vec<SocketAddr>,
     search: Vec<String>,
-    lookups: BTreeMap<LookupId, Box<Lookup>>,
+    lookups: Few<LookupId, Box<Lookup>>,
     next_id: u32,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
     done: VecDeque<(LookupId, Answer)>,
@@ -88,7 +89,7 @@ impl Resolver {
             hosts: BTreeMap::new(),
             servers: Vec::new(),
             search: Vec::new(),
-            lookups: BTreeMap::new(),
+            lookups: Few::new(),
             next_id: 0,
             datagrams: VecDeque::new(),
             done: VecDeque::new(),
@@ -138,7 +139,7 @@ impl Resolver {
             return;
         }
         let mut found = None;
-        for (id, lookup) in &self.lookups {
+        for (id, lookup) in self.lookups.iter() {
             let of = lookup.asking.iter().position(|asking| asking.is_answered_by(from, &packet));
             found = found.or(of.map(|which| (*id, which)));
         }

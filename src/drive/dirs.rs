@@ -13,7 +13,7 @@ use crate::limits::{DRIVE_LIST_NAMES, TREE_CACHE_NUMBERS};
 pub struct Dirs {
     /// The newest node; 0 in an empty drive.
     head: u64,
-    known: BTreeMap<String, Members>,
+    known: BTreeMap<String, Box<Members>>,
     /// Members in `known`, all directories together.
     numbers: usize,
     uses: u64,
@@ -226,7 +226,7 @@ impl Dirs {
         if let Some(Loading { dir, mut members, .. }) = self.loading.take() {
             members.used = self.uses;
             self.numbers += members.list.len();
-            self.known.insert(dir, members);
+            self.known.insert(dir, Box::new(members));
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Dirs {
     }
 
     fn members(&self, dir: &str) -> Option<&Members> {
-        self.known.get(dir)
+        self.known.get(dir).map(|members| &**members)
     }
 
     fn replace(&mut self, dir: &str, gone: Option<u64>, new: Option<(u64, u64)>) {

@@ -441,7 +441,7 @@ impl Node {
         share.import.watched(&path, watch.is_ok());
         match watch {
             Ok(watch) => {
-                self.watches.insert(watch, (topic, path));
+                self.watches.insert(watch, Box::new((topic, path)));
             }
             Err(error) => log::warn!("{} is not watched: {error}", path.display()),
         }
@@ -453,11 +453,15 @@ impl Node {
         match event {
             WatchEvent::Overflow => self.rescan(now),
             WatchEvent::Lost { watch } => {
-                let Some((topic, path)) = self.watches.remove(&watch) else { return };
+                let Some((topic, path)) = self.watches.remove(&watch).map(|watch| *watch) else {
+                    return;
+                };
                 self.with_import(topic, |import| import.lost(now, &path));
             }
             WatchEvent::Changed { watch, name, what } => {
-                let Some((topic, dir)) = self.watches.get(&watch) else { return };
+                let Some((topic, dir)) = self.watches.get(&watch).map(|watch| &**watch) else {
+                    return;
+                };
                 let (topic, path) = (*topic, dir.join(&name));
                 self.with_import(topic, |import| import.changed(now, &path, what));
             }

@@ -33,6 +33,7 @@ use crate::conn::Reason;
 use crate::discovery::multicast::Multicast;
 use crate::discovery::resolve::{LookupId, Resolver};
 use crate::failure::Failure;
+use crate::few::Few;
 use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::reactor::Engine;
@@ -127,7 +128,7 @@ pub struct Node {
     feeds: Feeds,
     sync: Sync,
     swarms: BTreeMap<TopicId, Box<Swarm>>,
-    lookups: BTreeMap<LookupId, (TopicId, String)>,
+    lookups: Few<LookupId, (TopicId, String)>,
     /// Names to look up again, when, for whom.
     names: Vec<(Instant, TopicId, String)>,
     multicast: Option<Multicast>,
@@ -158,7 +159,7 @@ pub struct Node {
     /// Some peer was there in this run.
     met: bool,
     /// Directories that are watched, by the watcher's numbers.
-    watches: BTreeMap<u32, (TopicId, PathBuf)>,
+    watches: BTreeMap<u32, Box<(TopicId, PathBuf)>>,
     pub subscribers: Subscribers,
     exec: Option<Exec>,
     next_tick: Instant,
@@ -167,7 +168,7 @@ pub struct Node {
     work_due: bool,
     stopping: Stopping,
     /// Ends by reason, inbound and outbound.
-    ends: BTreeMap<(Reason, bool), u64>,
+    ends: Few<(Reason, bool), u64>,
     status_wanted: bool,
 }
 
@@ -193,7 +194,7 @@ impl Node {
             topics: BTreeMap::new(),
             feeds: Feeds::default(),
             swarms: BTreeMap::new(),
-            lookups: BTreeMap::new(),
+            lookups: Few::new(),
             names: Vec::new(),
             multicast_tag: None,
             interfaces: Vec::new(),
@@ -218,7 +219,7 @@ impl Node {
             last_tick: now,
             work_due: true,
             stopping: Stopping::No,
-            ends: BTreeMap::new(),
+            ends: Few::new(),
             status_wanted: false,
         }
     }

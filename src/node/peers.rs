@@ -270,7 +270,7 @@ impl Node {
         }
         self.sync.handle(now, Input::Gone { peer: conn }, &self.feeds);
         let inbound = peer.life.direction == Direction::In;
-        *self.ends.entry((why, inbound)).or_default() += 1;
+        *self.ends.or_default((why, inbound)) += 1;
         log::debug!("{} ended: {why}", peer.name());
         if let Some(swarm) = peer.topic.and_then(|t| self.swarms.get_mut(&t)) {
             let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };

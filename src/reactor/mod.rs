@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
+use crate::few::Few;
 use crate::ids::ConnId;
 use crate::limits;
 use crate::node::io::{Input, Tag, Work};
@@ -86,13 +87,13 @@ pub struct Reactor<S: Sys, E: Engine> {
     /// The time of this turn.
     now: Instant,
     conns: Conns,
-    dials: BTreeMap<Tag, Dial>,
+    dials: Few<Tag, Dial>,
     /// Listeners and UDP sockets.
-    sockets: BTreeMap<Tag, Socket>,
+    sockets: Few<Tag, Socket>,
     watcher: Option<Watcher>,
     interfaces: Option<Interfaces>,
     /// Programs that run, by the system's number.
-    programs: BTreeMap<u32, Tag>,
+    programs: Few<u32, Tag>,
     /// Whose handle it is.
     handles: BTreeMap<Handle, Source>,
     queue: VecDeque<Source>,
@@ -187,11 +188,11 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         Reactor {
             now,
             conns: Conns::default(),
-            dials: BTreeMap::new(),
-            sockets: BTreeMap::new(),
+            dials: Few::new(),
+            sockets: Few::new(),
             watcher: None,
             interfaces: None,
-            programs: BTreeMap::new(),
+            programs: Few::new(),
             handles: BTreeMap::new(),
             queue: VecDeque::new(),
             timers: Timers::new(),

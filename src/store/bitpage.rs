@@ -136,7 +136,7 @@ pub(super) struct Shape {
     /// and so lies on twice as many pages; what there are no pages for is left out.
     pub old: bool,
     /// Tops of pages and everything over them, where not zero.
-    upper: BTreeMap<u64, u8>,
+    upper: BTreeMap<u64, u64>,
 }
 
 impl Shape {
@@ -185,9 +185,12 @@ impl Shape {
         let mut changed = Vec::new();
         let (mut node, mut value) = (2 * (TOP + 1) * number + TOP, top);
         loop {
-            let old =
-                if value == 0 { self.upper.remove(&node) } else { self.upper.insert(node, value) };
-            if old.unwrap_or(0) == value {
+            let old = if value == 0 {
+                self.upper.remove(&node)
+            } else {
+                self.upper.insert(node, value.into())
+            };
+            if old.unwrap_or(0) == u64::from(value) {
                 break;
             }
             changed.push(node / self.index_bytes());
@@ -202,7 +205,7 @@ impl Shape {
     }
 
     fn value(&self, node: u64) -> u8 {
-        self.upper.get(&node).copied().unwrap_or(0)
+        self.upper.get(&node).map_or(0, |&value| value as u8)
     }
 
     /// A page as it is to be written. Other pages whose share of the accelerator changed with it

@@ -34,7 +34,7 @@ impl Swarm {
     pub fn encode(&self, now: Instant, wall: Wall) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.push(VERSION);
-        let entries: Vec<(&SocketAddr, &Entry)> =
+        let entries: Vec<(&SocketAddr, &Box<Entry>)> =
             self.entries.iter().filter(|(_, e)| !e.configured && !e.ourselves).collect();
         out.extend((entries.len() as u32).to_be_bytes());
         for (addr, entry) in entries {
@@ -88,7 +88,7 @@ impl Swarm {
             let id = from.id()?;
             let id = (!id.is_empty()).then(|| id.to_vec());
             let entry = Entry::kept(until, proven != 0, u32::from(failures), id);
-            entries.push((addr, entry));
+            entries.push((addr, Box::new(entry)));
         }
         let mut bans = Vec::new();
         for _ in 0..from.count(2 * limits::BANS)? {

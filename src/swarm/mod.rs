@@ -69,7 +69,7 @@ pub struct Candidate {
 pub struct Swarm {
     rng: Rng,
     caps: Caps,
-    entries: BTreeMap<SocketAddr, Entry>,
+    entries: BTreeMap<SocketAddr, Box<Entry>>,
     /// Connections past their handshake by peer id, whoever opened them.
     sessions: BTreeMap<Vec<u8>, u32>,
     bans: Bans,
@@ -125,7 +125,7 @@ impl Swarm {
         if addr.port() == 0 || addr.ip().is_unspecified() || !self.make_room() {
             return;
         }
-        self.entries.insert(addr, Entry::new(ready, configured, self.used));
+        self.entries.insert(addr, Box::new(Entry::new(ready, configured, self.used)));
         self.next_at(ready);
         self.changed = true;
     }

@@ -47,7 +47,7 @@ enum Writer {
 
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    marks: BTreeMap<PathBuf, Mark>,
+    marks: BTreeMap<PathBuf, Box<Mark>>,
     /// No mark is due before.
     next: Option<Instant>,
     ready: Vec<PathBuf>,
@@ -60,7 +60,7 @@ impl Marks {
         let fresh =
             Mark { due: now, writer: Writer::None, trust: Trust::Times, scan: false, seen: None };
         let mut mark = match self.marks.get(path) {
-            Some(mark) => *mark,
+            Some(mark) => **mark,
             None if full => return false,
             None => fresh,
         };
@@ -113,7 +113,7 @@ impl Marks {
 
     fn set(&mut self, path: &Path, mark: Mark) {
         self.next = Some(self.next.map_or(mark.due, |next| next.min(mark.due)));
-        self.marks.insert(path.to_owned(), mark);
+        self.marks.insert(path.to_owned(), Box::new(mark));
     }
 
     /// A path whose time has come.
@@ -121,7 +121,7 @@ impl Marks {
         loop {
             while let Some(path) = self.ready.pop() {
                 let Some(mark) = self.marks.get(&path).filter(|m| m.due <= now) else { continue };
-                let mark = *mark;
+                let mark = **mark;
                 self.marks.remove(&path);
                 return Some((path, mark));
             }
