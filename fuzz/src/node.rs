@@ -121,7 +121,7 @@ impl Loop {
     }
 
     fn pass(&mut self) {
-        self.now = self.now + Duration::from_millis(700);
+        self.now += Duration::from_millis(700);
         self.input(Input::Deadline);
         let _ = self.node.work(self.now, 1 << 16, &mut self.disk);
         self.settle();
