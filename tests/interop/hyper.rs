@@ -1,5 +1,6 @@
-//! The Hypercore dialect's own parts — session, trees, proofs — against hypercore 10.38.2 and 11.37.1,
-//! before they are joined to the program: a plain loop around a blocking socket takes the place of the reactor.
+//! The Hypercore dialect's own parts — session, trees, proofs, bees, blobs — against hypercore 10.38.2 and
+//! 11.37.1 and hyperdrive 13.3.4, before they are joined to the program: a plain loop around a blocking
+//! socket takes the place of the reactor.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,6 +13,8 @@ use gannet::crypto::hash::{Node, discovery_key};
 use gannet::crypto::hyper;
 use gannet::crypto::noise::Role;
 use gannet::crypto::sign::KeyPair;
+use gannet::drive::hyper::entry::{self, Entry};
+use gannet::drive::hyper::{Batch, BlobId, Block, Blocks, Header, Layout, Malformed};
 use gannet::feed::hyper::{
     Ask, Authority, Held, Indexed, Manifest, Ours, Proof, Reorg, Source, Tree, Upgrade, build,
     missing, verify,
@@ -33,10 +36,14 @@ const REORG: u64 = 2;
 const BLOCKS: u64 = 3;
 
 fn core(words: &[&str]) -> (Peer, tempfile::TempDir) {
+    javascript("core.js", words)
+}
+
+fn javascript(program: &str, words: &[&str]) -> (Peer, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a folder");
     let mut node = Command::new("node");
-    node.arg("core.js").arg("--dir").arg(dir.path()).args(words).current_dir(rig("hyper"));
-    (Peer::start("hypercore", node), dir)
+    node.arg(program).arg("--dir").arg(dir.path()).args(words).current_dir(rig("hyper"));
+    (Peer::start(program, node), dir)
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -129,9 +136,13 @@ impl Side {
     }
 
     fn append(&mut self, count: u64) {
+        let (length, fork) = (self.tree.length(), self.fork);
+        self.append_blocks((length..length + count).map(|i| block(i, fork)));
+    }
+
+    fn append_blocks(&mut self, blocks: impl IntoIterator<Item = Vec<u8>>) {
         let mut kept = Vec::new();
-        for _ in 0..count {
-            let block = block(self.tree.length(), self.fork);
+        for block in blocks {
             self.blocks.insert(self.tree.length(), block.clone());
             let size = block.len() as u64;
             self.tree.append_block(size, hyper::leaf(&block), &mut kept).expect("a short core");
@@ -228,11 +239,14 @@ impl Side {
                         self.open(id);
                     }
                 }
+                What::Opened { discovery_key } if discovery_key == id => self.open(id),
+                // A drive's other core, which another connection is for.
                 What::Opened { discovery_key } => {
-                    assert_eq!(discovery_key, id);
-                    self.open(id);
+                    self.session.refuse(&discovery_key, &mut self.out);
                 }
                 What::Live { .. } => self.begin(),
+                // It does not know of a drive's blobs before it has read the bee: it opens them then.
+                What::Rejected { .. } => {}
                 What::Message { message, .. } => self.message(message),
                 other => panic!("{other:?}"),
             }
@@ -513,4 +527,149 @@ fn cores_go_to_hypercore_10() {
         serve("10", true, false, 100);
         serve("10", false, true, 101);
     }
+}
+
+impl Blocks for Side {
+    type Error = Malformed;
+    fn block(&mut self, seq: u64) -> Result<Block, Malformed> {
+        Block::decode(seq, self.blocks.get(&seq).ok_or(Malformed)?)
+    }
+}
+
+/// What a drive holds, in the words of the JavaScript peer.
+fn listed(db: &mut Side, blobs: &Side) -> BTreeMap<String, String> {
+    let mut walk = entry::files(db.tree.length(), "");
+    let mut files = BTreeMap::new();
+    while let Some(found) = walk.next(db).expect("an honest tree") {
+        let name = entry::name(&found.key).expect("a file").to_owned();
+        let entry = Entry::decode(&found.value.expect("a record")).expect("a record");
+        let told = match (&entry.link, &entry.blob) {
+            (Some(link), _) => format!("link {link}"),
+            (None, None) => panic!("{name} is nothing"),
+            (None, Some(blob)) => {
+                let layout = Layout::new(blob, []).expect("no map");
+                let content: Vec<u8> = (0..layout.len())
+                    .filter_map(|n| layout.chunk(n))
+                    .flat_map(|chunk| blobs.blocks[&chunk.block].clone())
+                    .collect();
+                let kind = if entry.executable { "program" } else { "file" };
+                let metadata = entry.metadata.as_deref().unwrap_or("null");
+                let sha256 = hex::encode(Sha256::digest(&content));
+                format!("{kind} {} {sha256} {metadata}", content.len())
+            }
+        };
+        files.insert(name, told);
+    }
+    files
+}
+
+fn files(told: &Value) -> BTreeMap<String, String> {
+    serde_json::from_value(told["files"].clone()).expect("a list of files")
+}
+
+/// Everything that the peer has of a core is here.
+fn complete(side: &mut Side) -> bool {
+    side.tree.length() > 0
+        && side.theirs.length == side.tree.length()
+        && side.blocks.len() as u64 == side.tree.length()
+}
+
+#[test]
+fn a_drive_comes_from_hyperdrive_13() {
+    if left_out() {
+        return;
+    }
+    let (mut peer, _dir) = javascript("drive.js", &[]);
+    let ready = peer.expect("ready");
+    let mut db = Side::new(dial(&ready), Role::Initiator, key(&ready));
+    db.run_until("reading the bee", complete);
+    let authority = db.authority.clone().expect("a peer sent it");
+    let manifest = authority.manifest().expect("not compat");
+    let blobs = manifest.of_blobs(&db.key).expect("version 1");
+    let mut blobs = Side::new(dial(&ready), Role::Initiator, blobs.key());
+    blobs.run_until("reading the blobs", complete);
+    assert_eq!(listed(&mut db, &blobs), files(&ready));
+    let before = db.tree.length();
+    peer.say("change");
+    let changed = peer.expect("changed");
+    // 22 changes, and one more blob.
+    db.run_until("the changed bee", |db| complete(db) && db.tree.length() == before + 22);
+    let before = blobs.tree.length();
+    blobs.run_until("the changed blobs", |blobs| {
+        complete(blobs) && blobs.tree.length() == before + 1
+    });
+    assert_eq!(listed(&mut db, &blobs), files(&changed));
+}
+
+/// Puts a file; its content goes to `blobs` at once, as readers need it.
+fn put(db: &mut Side, blobs: &mut Side, name: &str, content: &[u8], entry: Entry) {
+    let (length, bytes) = (blobs.tree.length(), blobs.tree.byte_length());
+    let blob = BlobId::append(length, bytes, content.len() as u64);
+    let chunks = content.chunks(gannet::limits::DRIVE_BLOCK_BYTES).map(<[u8]>::to_vec);
+    blobs.append_blocks(chunks.collect::<Vec<_>>());
+    let blob = entry.link.is_none().then_some(blob);
+    let mut value = Vec::new();
+    Entry { blob, ..entry }.encode(&mut value).expect("a short record");
+    let mut batch = Batch::new(db.tree.length());
+    batch.put(db, &entry::key(name), Some(&value)).expect("our own tree");
+    db.append_blocks(batch.finish());
+}
+
+#[test]
+fn a_drive_goes_to_hyperdrive_13() {
+    if left_out() {
+        return;
+    }
+    let listeners = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("loopback"));
+    let ports = listeners.each_ref().map(|l| l.local_addr().expect("bound").port().to_string());
+    let pair = KeyPair::from_seed([7; 32]);
+    let manifest = Manifest::single(pair.public());
+    let key = manifest.key();
+    let authority = Authority::of(manifest.of_blobs(&key).expect("version 1"));
+    let words = ["--key", &hex::encode(key), "--connect", &ports.join(",")];
+    let (mut peer, _dir) = javascript("drive.js", &words);
+    let [mut db, mut blobs] = listeners.map(|listener| {
+        let (socket, _) = listener.accept().expect("the peer dials");
+        Side::writer(socket, Role::Responder, true, 0)
+    });
+    (blobs.key, blobs.authority) = (*authority.key(), Some(authority));
+    let mut header = Vec::new();
+    Header { metadata: true, ..Header::default() }.encode(&mut header);
+    db.append_blocks([header]);
+    let plain = Entry::default;
+    put(&mut db, &mut blobs, "a.txt", b"hello\n", plain());
+    put(&mut db, &mut blobs, "sub/run.sh", b"#!/bin/sh\n", Entry { executable: true, ..plain() });
+    let metadata = Some(r#"{"b":1,"a":[2]}"#.to_owned());
+    put(&mut db, &mut blobs, "sub/big.bin", &[7; 200_000], Entry { metadata, ..plain() });
+    put(&mut db, &mut blobs, "empty", b"", plain());
+    put(&mut db, &mut blobs, "link", b"", Entry { link: Some("a.txt".into()), ..plain() });
+    for i in 0..40 {
+        put(&mut db, &mut blobs, &format!("many/{i}"), format!("file {i}").as_bytes(), plain());
+    }
+    both_until_listed(&mut db, &mut blobs, &mut peer);
+    let mut batch = Batch::new(db.tree.length());
+    assert_eq!(batch.delete(&mut db, &entry::key("a.txt")), Ok(true));
+    for i in (0..40).step_by(2) {
+        assert_eq!(batch.delete(&mut db, &entry::key(&format!("many/{i}"))), Ok(true));
+    }
+    db.append_blocks(batch.finish());
+    put(&mut db, &mut blobs, "sub/run.sh", b"changed", plain());
+    both_until_listed(&mut db, &mut blobs, &mut peer);
+}
+
+/// Serves both cores until the peer lists what we have.
+fn both_until_listed(db: &mut Side, blobs: &mut Side, peer: &mut Peer) {
+    let expected = listed(db, blobs);
+    let (to, told) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let expected = &expected;
+        scope.spawn(move || {
+            let _ = to.send(peer.expect_where("listed", |told| files(told) == *expected));
+        });
+        db.run_until("the drive is read", |_| {
+            let mut once = false;
+            blobs.run_until("its blobs", |_| std::mem::replace(&mut once, true));
+            told.try_recv().is_ok()
+        });
+    });
 }

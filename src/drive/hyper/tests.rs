@@ -234,6 +234,11 @@ fn damaged_trees_end() {
         let _ = batch.delete(&mut shelf, b"m");
         let _ = batch.finish();
     }
+    // The same key twice.
+    let mut shelf = shelf(vec![level(&[1, 1], &[])]);
+    let mut walk = Walk::new(2, Vec::new(), None);
+    assert!(matches!(walk.next(&mut shelf), Ok(Some(_))));
+    assert_eq!(walk.next(&mut shelf), Err(Failed::Damaged("keys are not in order")));
     assert_eq!(Block::decode(1, &[10, 5, 1]), Err(Malformed));
     assert_eq!(Block::decode(1, &[0x12, 1, b'k']), Err(Malformed));
     assert_eq!(Header::decode(b"\x0a\x05other"), Err(Malformed));
