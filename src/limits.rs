@@ -175,6 +175,11 @@ pub const STALLED_PEER_AFTER: Duration = Duration::from_secs(2);
 pub const SLOW_PEER_DOUBLINGS: u32 = 5;
 /// Between two calls for peers for one feed.
 pub const NEED_PEERS_EVERY: Duration = Duration::from_secs(30);
+/// Feeds looked at in a second to see whether peers are to be called for: 10,000 that are all alone
+/// have their turn within `NEED_PEERS_EVERY`. A look costs some hundred nanoseconds.
+pub const CALLS_PER_TICK: usize = 512;
+/// Paused feeds for which the disk is asked in a second whether it has room, a system call each.
+pub const PAUSED_PER_TICK: usize = 64;
 /// A peer whose session is over may still open another feed for this long.
 pub const FINISHED_GRACE: Duration = Duration::from_secs(1);
 /// Bytes that a block of a feed still unknown is taken to have: what Dat writers cut files into.
@@ -496,6 +501,8 @@ pub const KEPT_NAMES: u32 = 1000;
 pub const JOURNAL_BYTES: u64 = 16 << 20;
 /// Tried addresses and bans are written at most this often while they change.
 pub const KEEP_PEERS_EVERY: Duration = Duration::from_secs(60);
+/// Such files written in a second; each is synced.
+pub const KEPT_PER_TICK: usize = 8;
 /// Bytes of that file: 4,096 addresses, bans of 1,024 ids, addresses and hosts, and room to spare.
 pub const KEPT_PEERS_BYTES: usize = 640 * 1024;
 /// A run that is to end (`--once`, `core get`) gives up if it has met nobody by then.

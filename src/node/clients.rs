@@ -108,7 +108,7 @@ impl Node {
                 let to = open.store.append(disk, &blocks)?;
                 // Whatever becomes of this client, the next commit announces the blocks.
                 open.unannounced.get_or_insert(from);
-                open.dirty_since.get_or_insert(now);
+                self.feeds.touch(feed, now);
                 client.appended = Some((feed, from, to));
                 to
             }

@@ -49,6 +49,9 @@ impl Node {
         let first = self.feeds.add(store, id, role);
         let mut topic = Topic::new(first, discovery_key, dir, folder, what);
         topic.started = now;
+        if matches!(topic.what, What::Share(_) | What::Clone(_)) {
+            self.folders.push(id);
+        }
         self.topics.insert(id, Box::new(topic));
         let rng = crate::rng::Rng::from_seed(self.rng.next_u64());
         self.swarms.insert(id, Box::new(Swarm::new(rng)));

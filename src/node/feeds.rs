@@ -1,6 +1,6 @@
 //! The table of open feeds, and what happens to their blocks: answered, stored, committed, paused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::failure::{Failure, Kind};
@@ -24,6 +24,12 @@ use super::topic::{OpenFeed, TopicId};
 pub struct Feeds {
     open: Vec<Option<OpenFeed>>,
     by_key: BTreeMap<[u8; 32], FeedId>,
+    /// Those with bytes that are not committed, and those that wait for room on the disk: nothing
+    /// regular looks at the others (CHECKLIST P01).
+    dirty: BTreeSet<FeedId>,
+    paused: BTreeSet<FeedId>,
+    /// The paused feed that is looked at next.
+    next_paused: u32,
     /// The block that is being answered; kept to spare an allocation for each.
     pub scratch: Vec<u8>,
 }
@@ -53,6 +59,8 @@ impl Feeds {
     pub fn remove(&mut self, id: FeedId) -> Option<OpenFeed> {
         let open = self.open.get_mut(id.0 as usize)?.take()?;
         self.by_key.remove(open.store.feed().discovery_key());
+        self.dirty.remove(&id);
+        self.paused.remove(&id);
         Some(open)
     }
 
@@ -88,11 +96,36 @@ impl Feeds {
     }
 
     pub fn any_paused(&self) -> bool {
-        self.iter().any(|(_, open)| open.paused.is_some())
+        !self.paused.is_empty()
     }
 
     pub fn any_dirty(&self) -> bool {
-        self.iter().any(|(_, open)| open.dirty_since.is_some())
+        !self.dirty.is_empty()
+    }
+
+    /// A feed took bytes that are to be committed.
+    pub fn touch(&mut self, id: FeedId, now: Instant) {
+        if let Some(open) = self.get_mut(id) {
+            open.dirty_since.get_or_insert(now);
+            self.dirty.insert(id);
+        }
+    }
+
+    /// Everything of a feed is durable.
+    fn clean(&mut self, id: FeedId) {
+        if let Some(open) = self.get_mut(id) {
+            open.dirty_since = None;
+            self.dirty.remove(&id);
+        }
+    }
+
+    /// The next paused feeds in turn, a tick's worth of them.
+    fn paused_turn(&mut self) -> Vec<FeedId> {
+        let behind = self.paused.range(FeedId(self.next_paused)..);
+        let all = behind.chain(self.paused.range(..FeedId(self.next_paused))).copied();
+        let turn: Vec<FeedId> = all.take(limits::PAUSED_PER_TICK).collect();
+        self.next_paused = turn.last().map_or(0, |last| last.0 + 1);
+        turn
     }
 }
 
@@ -169,7 +202,7 @@ impl Node {
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let stored = open.store.accept(disk, &accepted, data.value)?;
         if !(role == Role::Content && keeps_files) {
-            open.dirty_since.get_or_insert(now);
+            self.feeds.touch(feed, now);
         }
         self.work_due = true;
         Ok(stored)
@@ -203,7 +236,8 @@ impl Node {
     /// `Ok(false)`: something waits for the disk.
     pub(super) fn write_back(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
         let mut settled = true;
-        for id in self.feeds.ids() {
+        let dirty: Vec<FeedId> = self.feeds.dirty.iter().copied().collect();
+        for id in dirty {
             let Some(open) = self.feeds.get_mut(id) else { continue };
             let Some(since) = open.dirty_since else { continue };
             let due = now >= since + limits::COMMIT_EVERY
@@ -228,7 +262,8 @@ impl Node {
     ) -> Result<(), StoreError> {
         let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
         open.store.commit(disk, now)?;
-        open.dirty_since = None;
+        self.feeds.clean(id);
+        let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
         if let Some(from) = open.unannounced.take() {
             let (key, to) = ((*open.store.feed().key()).into(), open.store.feed().length());
             self.sync.handle(now, Input::Grew { feed: id, from, to }, &self.feeds);
@@ -283,6 +318,7 @@ impl Node {
         };
         log::warn!("{feed:?} pauses: {why}");
         open.paused = Some(why.clone());
+        self.feeds.paused.insert(feed);
         self.sync.handle(
             now,
             Input::SetWanted { feed, wanted: sync::Wanted::Nothing },
@@ -293,11 +329,8 @@ impl Node {
 
     /// Once a second: paused feeds whose disk has room again go on.
     pub(super) fn tick_feeds(&mut self, now: Instant, disk: &mut dyn Disk) {
-        for id in self.feeds.ids() {
+        for id in self.feeds.paused_turn() {
             let Some(open) = self.feeds.get(id) else { continue };
-            if open.paused.is_none() {
-                continue;
-            }
             let Some(topic) = self.topics.get(&open.topic) else { continue };
             let room = disk.space(topic.dir).unwrap_or(0);
             if room < limits::RESUME_SPACE_BYTES {
@@ -306,6 +339,7 @@ impl Node {
             if let Some(open) = self.feeds.get_mut(id) {
                 open.paused = None;
             }
+            self.feeds.paused.remove(&id);
             let wanted = self.wanted_of(id);
             self.sync.handle(now, Input::SetWanted { feed: id, wanted }, &self.feeds);
             self.publish(&Event::Resumed {});
@@ -315,9 +349,9 @@ impl Node {
 
     /// When a commit is due next.
     pub(super) fn commit_deadline(&self) -> Option<Instant> {
-        self.feeds
-            .iter()
-            .filter_map(|(_, open)| open.dirty_since)
+        let dirty = self.feeds.dirty.iter().filter_map(|id| self.feeds.get(*id));
+        dirty
+            .filter_map(|open| open.dirty_since)
             .map(|since| since + limits::COMMIT_EVERY.max(Duration::from_millis(1)))
             .min()
     }

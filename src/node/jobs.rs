@@ -1,6 +1,8 @@
 //! The jobs that stand between a drive's feeds and a folder: how they are lent what they work with
 //! and what follows from what they say.
 
+use std::collections::BTreeSet;
+
 use crate::feed::proof::Accepted;
 use crate::ids::FeedId;
 use crate::job::import::Import;
@@ -243,12 +245,7 @@ impl Node {
 
     /// One step of every job, sharing the budget.
     pub(super) fn step_jobs(&mut self, now: Instant, budget: usize, disk: &mut dyn Disk) -> Work {
-        let ids: Vec<TopicId> = self
-            .topics
-            .iter()
-            .filter(|(_, t)| matches!(t.what, What::Share(_) | What::Clone(_)))
-            .map(|(id, _)| *id)
-            .collect();
+        let ids = self.folders.clone();
         let mut all = Work::Idle;
         let mut budget = Budget::new(budget);
         for id in ids {
@@ -474,10 +471,12 @@ impl Node {
         }
     }
 
-    /// Once a second.
+    /// Once a second: what is fetched or imported tells how far it is.
     pub(super) fn tick_drives(&mut self) {
-        let all: Vec<TopicId> = self.topics.keys().copied().collect();
-        for topic in all {
+        let moving = self.sync.moving();
+        let moving = moving.into_iter().filter_map(|feed| self.feeds.get(feed)).map(|o| o.topic);
+        let busy: BTreeSet<TopicId> = moving.chain(self.folders.iter().copied()).collect();
+        for topic in busy {
             self.progress(topic);
         }
     }
@@ -536,7 +535,7 @@ impl Node {
 
     /// While a job runs, its progress is told once a second.
     pub(super) fn drives_need_tick(&self) -> bool {
-        self.topics.values().any(|topic| match &topic.what {
+        self.folders.iter().filter_map(|id| self.topics.get(id)).any(|topic| match &topic.what {
             What::Share(share) => !share.import.is_settled(),
             What::Clone(_) | What::Core(_) | What::Keep(_) => false,
         })
@@ -544,7 +543,7 @@ impl Node {
 
     /// When a job is due next.
     pub(super) fn jobs_next(&self) -> Option<Instant> {
-        let due = self.topics.values().filter_map(|topic| {
+        let due = self.folders.iter().filter_map(|id| self.topics.get(id)).filter_map(|topic| {
             let job = match &topic.what {
                 What::Share(share) => share.import.next_deadline(),
                 What::Clone(clone) => clone.mirror.next_deadline(),

@@ -39,23 +39,28 @@ impl Node {
         settled
     }
 
-    /// Keeps what changed, not more often than `limits::KEEP_PEERS_EVERY` unless `at_once`.
+    /// Keeps what changed, not more often than `limits::KEEP_PEERS_EVERY` and a few topics in a
+    /// second, unless `at_once`.
     pub(super) fn keep_peers(&mut self, now: Instant, disk: &mut dyn Disk, at_once: bool) {
-        if !at_once && now < self.peers_kept + limits::KEEP_PEERS_EVERY {
-            return;
-        }
+        let from = match self.keep_next.take() {
+            Some(from) if !at_once => from,
+            _ if at_once || now >= self.peers_kept + limits::KEEP_PEERS_EVERY => TopicId(0),
+            _ => return,
+        };
         self.peers_kept = now;
-        let ids: Vec<TopicId> = self.topics.keys().copied().collect();
-        for id in ids {
-            let (Some(topic), Some(swarm)) = (self.topics.get(&id), self.swarms.get_mut(&id))
-            else {
-                continue;
-            };
-            if topic.peers_restored
-                && swarm.take_changed()
-                && let Err(error) = write(disk, topic.stores, &swarm.encode(now, self.wall))
-            {
-                log::warn!("{FILE}: {error}");
+        let mut room = if at_once { usize::MAX } else { limits::KEPT_PER_TICK };
+        for (id, topic) in self.topics.range(from..) {
+            if room == 0 {
+                self.keep_next = Some(*id);
+                break;
+            }
+            let Some(swarm) = self.swarms.get_mut(id) else { continue };
+            if topic.peers_restored && swarm.take_changed() {
+                room -= 1;
+                let bytes = swarm.encode(now, self.wall);
+                if let Err(error) = write(disk, topic.stores, &bytes) {
+                    log::warn!("{FILE}: {error}");
+                }
             }
         }
     }

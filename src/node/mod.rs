@@ -23,6 +23,7 @@ mod lonely;
 mod peer;
 mod peers;
 mod report;
+mod tick;
 mod topic;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -151,8 +152,15 @@ pub struct Node {
     completed: Vec<(TopicId, FeedId, u64)>,
     /// The embedder wants a turn at this time.
     alarm: Option<Instant>,
+    /// There is a next tick.
     ticking: bool,
+    /// It comes every second; otherwise when a connection needs a look.
+    brisk: bool,
+    /// Topics with a folder; few even where thousands of drives are kept.
+    folders: Vec<TopicId>,
     peers_kept: Instant,
+    /// Keeping them has come to this topic.
+    keep_next: Option<TopicId>,
     /// A run that is to end with everything fetched gives up then, if it has met nobody, or
     /// nobody since the last peer left.
     lonely_until: Option<Instant>,
@@ -210,6 +218,9 @@ impl Node {
             completed: Vec::new(),
             alarm: None,
             ticking: false,
+            brisk: false,
+            folders: Vec::new(),
+            keep_next: None,
             peers_kept: now,
             lonely_until: None,
             met: false,
@@ -300,31 +311,6 @@ impl Node {
         }
     }
 
-    fn tick(&mut self, now: Instant, disk: &mut dyn Disk) {
-        let late = now.since(self.next_tick);
-        if late > 2 * limits::TICK {
-            // We stood still ourselves: nobody else is to blame for that time.
-            self.sync.handle(now, sync::Input::SelfStalled(late), &self.feeds);
-            self.peers.values_mut().for_each(|peer| peer.life.forgive(late));
-        }
-        self.last_tick = now;
-        self.next_tick = now + limits::TICK;
-        self.sync.handle(now, sync::Input::Tick, &self.feeds);
-        self.tick_peers(now);
-        self.tick_feeds(now, disk);
-        self.tick_drives();
-        self.keep_peers(now, disk, false);
-    }
-
-    /// The tick is needed while anybody is connected, anything is asked or written, or a full disk
-    /// is waited for; an idle daemon without a peer sleeps.
-    fn needs_tick(&self) -> bool {
-        !self.peers.is_empty()
-            || self.feeds.any_dirty()
-            || self.feeds.any_paused()
-            || self.drives_need_tick()
-    }
-
     /// Carries what each behaviour says to the others until all are silent.
     fn settle(&mut self, now: Instant, disk: &mut dyn Disk) {
         loop {
@@ -333,11 +319,7 @@ impl Node {
                 break;
             }
         }
-        let tick = self.needs_tick();
-        if tick && !self.ticking {
-            self.next_tick = now + limits::TICK;
-        }
-        self.ticking = tick;
+        self.pace(now);
         if let Some(exec) = &mut self.exec
             && let Some(program) = exec.next_program()
         {

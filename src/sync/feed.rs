@@ -30,6 +30,8 @@ pub(super) struct FeedState {
     pub(super) fresh: RangeSet,
     /// Peers were called for at this time.
     pub(super) called: Option<Instant>,
+    /// It is seen then whether they are to be called for.
+    pub(super) call_at: Option<Instant>,
 }
 
 /// A block that was asked for and is not stored yet.
@@ -74,6 +76,7 @@ impl FeedState {
             done_below: 0,
             fresh: RangeSet::new(),
             called: None,
+            call_at: None,
         }
     }
 

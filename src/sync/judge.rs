@@ -49,9 +49,9 @@ impl Patience {
 
     /// Patience goes back to normal over time, a step in each span of it.
     fn decay(&mut self, now: Instant) {
-        if self.verdicts > 0 && now.since(self.last) > self.now() * 2 {
+        while self.verdicts > 0 && now.since(self.last) > self.now() * 2 {
+            self.last += self.now() * 2;
             self.verdicts -= 1;
-            self.last = now;
         }
     }
 }

@@ -49,6 +49,7 @@ impl Sync {
         self.feeds.remove(&of);
         peers.into_iter().for_each(|id| self.parted(now, id, of));
         self.unannounced.remove(&of);
+        self.calls.retain(|(_, called)| *called != of);
         self.touched.remove(&of);
     }
 
@@ -143,26 +144,46 @@ impl Sync {
         }
     }
 
-    /// Blocks are missing and nobody there can be asked: once in a while, call for peers (P07).
-    pub(super) fn call_for_peers(&mut self, now: Instant, feeds: &dyn Feeds) {
-        let mut next = None;
-        for (&of, state) in &mut self.feeds {
-            let missing = state.completeness == Completeness::Missing && state.downloading();
-            if !missing || !state.flights.is_empty() || feeds.feed(of).is_none() {
+    /// A feed lacks blocks: it is going to be seen whether somebody can be asked for them.
+    pub(super) fn look_for_company(&mut self, now: Instant, of: FeedId) {
+        let Some(state) = self.feeds.get_mut(&of) else { return };
+        if state.call_at.is_some() || !state.downloading() {
+            return;
+        }
+        let again = state.called.map_or(now, |called| called + limits::NEED_PEERS_EVERY);
+        self.look_for_company_at(of, again.max(now + limits::TICK));
+    }
+
+    fn look_for_company_at(&mut self, of: FeedId, at: Instant) {
+        if let Some(state) = self.feeds.get_mut(&of) {
+            state.call_at = Some(at);
+            self.calls.insert((at, of));
+            self.wake_for(Some(at));
+        }
+    }
+
+    /// Blocks are missing and nobody there can be asked: once in a while, call for peers (P07). At
+    /// most `CALLS_PER_TICK` feeds are looked at; the others have their turn in the next second.
+    pub(super) fn call_for_peers(&mut self, now: Instant) {
+        for _ in 0..limits::CALLS_PER_TICK {
+            let Some(&(at, of)) = self.calls.first().filter(|(at, _)| *at <= now) else { break };
+            self.calls.remove(&(at, of));
+            let Some(state) = self.feeds.get_mut(&of) else { continue };
+            state.call_at = None;
+            if state.completeness != Completeness::Missing || !state.downloading() {
                 continue;
             }
             let hopeful = |id| self.peers.get(id).is_some_and(|p| p.ripe.contains(&of));
-            if state.peers.iter().any(hopeful) {
-                continue;
-            }
-            let due = state.called.map_or(now, |called| called + limits::NEED_PEERS_EVERY);
-            if due <= now {
+            let alone = state.flights.is_empty() && !state.peers.iter().any(hopeful);
+            if alone {
                 state.called = Some(now);
                 self.out.push_back(Output::NeedPeers { feed: of });
+                self.look_for_company_at(of, now + limits::NEED_PEERS_EVERY);
+            } else {
+                self.look_for_company_at(of, now + limits::TICK);
             }
-            let due = due.max(now + limits::TICK);
-            next = Some(next.map_or(due, |at: Instant| at.min(due)));
         }
+        let next = self.calls.first().map(|(at, _)| (*at).max(now + limits::TICK));
         self.wake_for(next);
     }
 }

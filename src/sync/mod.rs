@@ -55,6 +55,10 @@ pub struct Sync {
     /// Feeds with blocks stored and not announced.
     unannounced: BTreeSet<FeedId>,
     announce_at: Option<Instant>,
+    /// Feeds with blocks in flight, and some that had.
+    moving: BTreeSet<FeedId>,
+    /// Feeds that lack blocks, and when it is to be seen whether anybody can be asked for them.
+    calls: BTreeSet<(Instant, FeedId)>,
     judge: Judge,
     /// Heap for what all peers say they hold.
     held_bytes: usize,
@@ -75,6 +79,8 @@ impl Sync {
             touched: BTreeSet::new(),
             unannounced: BTreeSet::new(),
             announce_at: None,
+            moving: BTreeSet::new(),
+            calls: BTreeSet::new(),
             held_bytes: 0,
             out: VecDeque::new(),
             wake: None,
@@ -151,7 +157,7 @@ impl Sync {
         self.judge_slow(now, feeds);
         self.judge_stalled(now, feeds);
         self.end_sessions(now);
-        self.call_for_peers(now, feeds);
+        self.call_for_peers(now);
         if self.announce_at.is_some_and(|at| at <= now) {
             self.announce_stored();
         }
@@ -209,6 +215,23 @@ impl Sync {
     pub fn is_complete(&self, feed: FeedId) -> bool {
         let state = self.feeds.get(&feed);
         state.is_some_and(|state| state.completeness != feed::Completeness::Missing)
+    }
+
+    /// The feeds with blocks on their way.
+    pub fn moving(&mut self) -> Vec<FeedId> {
+        let feeds = &self.feeds;
+        self.moving.retain(|of| feeds.get(of).is_some_and(|state| !state.flights.is_empty()));
+        self.moving.iter().copied().collect()
+    }
+
+    /// Whether `Input::Tick` is to come every second: somebody owes us blocks and may be too slow, or
+    /// waits for blocks, or has a session that ends by itself. All else has its time in
+    /// `next_deadline`.
+    pub fn needs_tick(&self) -> bool {
+        self.peers.values().any(|peer| {
+            let live = self.tuning.live && peer.feeds.values().all(|remote| remote.live);
+            !live || peer.owes() || peer.uploads.len() > 0
+        })
     }
 
     /// Whether blocks are missing, none of them is on its way, and nobody is left to be asked.

@@ -42,6 +42,7 @@ impl Sync {
             return Arrival::Unneeded;
         }
         state.flights.insert(index, Flight::Arriving(peer));
+        self.moving.insert(feed);
         for owner in flight.into_iter().flat_map(Flight::owners).filter(|owner| *owner != peer) {
             self.take_back(now, owner, feed, index);
         }
@@ -321,6 +322,7 @@ impl Sync {
             _ => Flight::Asked(id, None),
         };
         state.flights.insert(block, flight);
+        self.moving.insert(of);
         peer.ask(now, of, block, block_estimate(feed));
         let due = now + peer.timeout();
         self.have_before_request(id, of);
@@ -405,7 +407,7 @@ impl Sync {
         let (Some(state), Some(feed)) = (self.feeds.get_mut(&id), feeds.feed(id)) else { return };
         if !state.is_filled(feed) {
             state.completeness = Completeness::Missing;
-            return;
+            return self.look_for_company(now, id);
         }
         let peers = state.peers.iter().filter_map(|peer| self.peers.get(peer));
         let mut peers = peers.filter(|peer| !peer.leaving);
@@ -427,6 +429,7 @@ impl Sync {
         };
         if more {
             state.completeness = Completeness::Missing;
+            self.look_for_company(now, id);
         } else if state.completeness != reached {
             let worse = state.completeness == Completeness::Heard;
             state.completeness = reached;

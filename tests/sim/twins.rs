@@ -59,6 +59,19 @@ pub fn run(seed: u64) -> u64 {
     assert!(connected, "they never met");
     assert_eq!((two_since, none_since), (None, None));
     swarm.check_idle();
+    check_quiet(&mut swarm);
     swarm.check_stop();
     swarm.world.trace()
+}
+
+/// Turns of both nodes in a minute in which nothing is asked, owed or written: each says every four
+/// seconds that it is there, and hears so.
+const QUIET_TURNS: u64 = 120;
+
+fn check_quiet(swarm: &mut Swarm) {
+    let discovery = swarm.posts.iter().any(|post| post.discovery);
+    let before = swarm.world.turns;
+    swarm.run(60 * SECOND, |_| false);
+    let turns = swarm.world.turns - before;
+    assert!(discovery || turns <= QUIET_TURNS, "{turns} turns in a quiet minute");
 }

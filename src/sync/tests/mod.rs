@@ -6,6 +6,7 @@ mod modes;
 mod peers;
 mod requests;
 mod rules;
+mod scale;
 mod sim;
 
 use std::collections::BTreeMap;
