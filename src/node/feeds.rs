@@ -334,6 +334,8 @@ impl Node {
             let Some(topic) = self.topics.get(&open.topic) else { continue };
             let room = disk.space(topic.dir).unwrap_or(0);
             if room < limits::RESUME_SPACE_BYTES {
+                // What it took before may fit by now.
+                self.work_due |= open.dirty_since.is_some();
                 continue;
             }
             if let Some(open) = self.feeds.get_mut(id) {
@@ -347,10 +349,12 @@ impl Node {
         }
     }
 
-    /// When a commit is due next.
+    /// When a commit is due next. That of a paused feed is tried at ticks: it would be due again as
+    /// soon as it has failed.
     pub(super) fn commit_deadline(&self) -> Option<Instant> {
         let dirty = self.feeds.dirty.iter().filter_map(|id| self.feeds.get(*id));
         dirty
+            .filter(|open| open.paused.is_none())
             .filter_map(|open| open.dirty_since)
             .map(|since| since + limits::COMMIT_EVERY.max(Duration::from_millis(1)))
             .min()

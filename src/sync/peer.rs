@@ -183,8 +183,7 @@ impl Peer {
     }
 
     /// Whether one more request fits, for a block of about `estimate` bytes. A peer that went
-    /// silent gets one at a time.
-    /// Whether it may be asked for one more block. One whose pipeline was full has room again only
+    /// silent gets one at a time. One whose pipeline was full has room again only
     /// when a quarter of it is free: requests then travel together, for a fraction of the packets
     /// and system calls.
     pub(super) fn can_ask(&self, estimate: u64, tuning: &Tuning) -> bool {

@@ -10,6 +10,7 @@ use gannet::link::{Key, Link};
 use gannet::node::event::Event;
 use gannet::store::disk::Disk;
 use gannet::store::{Content, FeedStore, Keys};
+use gannet::sync;
 use gannet::time::Instant;
 
 use crate::disk::{Device, SimDisk};
@@ -36,16 +37,25 @@ pub fn run(seed: u64) -> u64 {
     let desk = swarm.world.add_machine(&[0]);
     let desk = swarm.world.device(desk);
     create(&desk, &pair);
-    let (size, most) =
-        [(60, 2000), (1000, 1500), (16_000, 120), (65_536, 60)][swarm.rng.below(4) as usize];
-    let count = swarm.rng.between(20, most);
+    // Half the time both ask for as much as anybody may from the first moment on.
+    let eager = swarm.rng.one_in(2);
+    if eager {
+        let usual = sync::Tuning::default();
+        let most = usual.tiny_requests;
+        swarm.sync = Some(sync::Tuning { requests: (most, most), ..usual });
+    }
+    let sizes = [(60, 2000), (1000, 1500), (16_000, 240), (65_536, 60)];
+    let (size, most) = sizes[swarm.rng.below(4) as usize];
+    let count = swarm.rng.between(if eager { most / 2 } else { 20 }, most);
     let blocks: Vec<Vec<u8>> = (0..count).map(|n| vec![n as u8; size]).collect();
     // Runs of blocks go to one or the other; sometimes nearly all to one.
     let bias = swarm.rng.between(1, 9);
     let mut owner = 0;
     let owners: Vec<usize> = (0..count)
-        .map(|_| {
-            if swarm.rng.one_in(10) {
+        .map(|n| {
+            if eager {
+                owner = (n % 2) as usize;
+            } else if swarm.rng.one_in(10) {
                 owner = usize::from(swarm.rng.below(10) < bias);
             }
             owner
@@ -54,7 +64,7 @@ pub fn run(seed: u64) -> u64 {
     let devices = [0, 1].map(|post: usize| swarm.world.device(swarm.posts[post].machine));
     deal(&desk, &devices, &blocks, &owners);
     swarm.calm_down();
-    if swarm.rng.one_in(2) {
+    if eager || swarm.rng.one_in(2) {
         // Fast lines that hold little: many requests are out, and few answers fit between the two.
         let window = 300 << swarm.rng.below(7);
         let weather = &mut swarm.world.net().weather;

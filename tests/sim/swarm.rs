@@ -10,6 +10,7 @@ use gannet::failure::Failure;
 use gannet::node::event::{Event, Interest};
 use gannet::node::status::Status;
 use gannet::node::{self, Node};
+use gannet::reactor::Engine;
 use gannet::rng::Rng;
 use gannet::sync;
 use gannet::sys::{Endpoint, Signal, Sys};
@@ -26,6 +27,8 @@ use crate::world::{SECOND, Step, World, draw_tuning};
 pub const PORT: u16 = 3282;
 /// Heap that a machine may use, its disk and what is on its wires included.
 const HEAP_PER_MACHINE: usize = 16 << 20;
+/// Turns in a row that leave a deadline in the past: the loop spins.
+const OVERDUE_TURNS: u32 = 1000;
 /// Where a node listens for its own user.
 pub const CONTROL: &str = "/run/gannet.sock";
 
@@ -64,11 +67,15 @@ pub struct Swarm {
     pub hostile: Option<MachineId>,
     /// Who hung up and what was warned of, if the scenario wants to know.
     pub log: Option<Vec<(MachineId, Event)>>,
+    /// How much the nodes ask for at once, instead of what the seed draws.
+    pub sync: Option<sync::Tuning>,
     verbose: bool,
     /// Heap in use before there was anything.
     heap: usize,
     /// Peers that left somebody.
     partings: u32,
+    /// For each machine, the turns in a row after which its deadline had passed still.
+    overdue: BTreeMap<MachineId, u32>,
 }
 
 impl Swarm {
@@ -85,7 +92,9 @@ impl Swarm {
             hostile: None,
             heap: memory::used(),
             partings: 0,
+            overdue: BTreeMap::new(),
             log: None,
+            sync: None,
             verbose: std::env::var_os("GANNET_SIM_TRACE").is_some(),
         }
     }
@@ -174,6 +183,7 @@ impl Swarm {
             sync.tiny_requests = most.max(1 << self.rng.between(1, 8));
             sync.bytes_in_flight = 1 << self.rng.between(8, 22);
         }
+        let sync = self.sync.clone().unwrap_or(sync);
         let seed = self.rng.next_u64();
         let control = (!self.rng.one_in(4)).then(|| PathBuf::from(CONTROL));
         let Post { machine, run, peers, discovery, .. } = &self.posts[post];
@@ -292,7 +302,12 @@ impl Swarm {
     }
 
     fn after_turn(&mut self, machine: MachineId) {
+        let now = self.world.net().clock(machine);
         let Some(reactor) = self.world.reactor(machine) else { return };
+        let passed = reactor.engine_mut().next_deadline().is_some_and(|at| at <= now);
+        let turns = self.overdue.entry(machine).or_default();
+        *turns = if passed { *turns + 1 } else { 0 };
+        assert!(*turns < OVERDUE_TURNS, "machine {machine} spins: its deadline stays in the past");
         let events = reactor.engine_mut().events();
         for event in events {
             self.partings += u32::from(matches!(event, Event::PeerLeft { .. }));
