@@ -106,18 +106,25 @@ fn xor_batch(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
 fn xor_blocks<V: Lanes>(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
     let mut first = u64::from(input[9]) << 32 | u64::from(input[8]);
     let mut start = input.map(V::splat);
-    for bytes in bytes.chunks_exact_mut(V::COUNT * BLOCK_BYTES) {
+    let (places, _) = bytes.as_chunks_mut::<16>();
+    for places in places.chunks_exact_mut(V::COUNT * BLOCK_BYTES / 16) {
         [start[8], start[9]] = V::numbers(first);
         first = first.wrapping_add(V::COUNT as u64);
         let mut x = start;
         for _ in 0..10 {
             double_round(&mut x);
         }
-        for (at, (x, start)) in
-            x.as_chunks::<4>().0.iter().zip(start.as_chunks::<4>().0).enumerate()
-        {
-            let sums = [0, 1, 2, 3].map(|n: usize| x[n].plus(start[n]));
-            V::xor_columns(sums, bytes, at * 16);
+        let mut at = 0;
+        while at < 4 {
+            let w = 4 * at;
+            let sums = [
+                x[w].plus(start[w]),
+                x[w + 1].plus(start[w + 1]),
+                x[w + 2].plus(start[w + 2]),
+                x[w + 3].plus(start[w + 3]),
+            ];
+            V::xor_columns(sums, places, at);
+            at += 1;
         }
     }
 }

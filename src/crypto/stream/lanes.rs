@@ -4,6 +4,9 @@
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Four, xor_avx2, xor_avx512};
 
+/// Four words of a block.
+pub(super) type Place = [u8; 16];
+
 /// The same word of `COUNT` blocks.
 pub(super) trait Lanes: Copy {
     const COUNT: usize;
@@ -19,8 +22,9 @@ pub(super) trait Lanes: Copy {
     /// `self ^ ((a + b) <<< L)` in each lane; `L + R` is 32.
     fn mix<const L: i32, const R: i32>(self, a: Self, b: Self) -> Self;
 
-    /// XORs four consecutive words of each block into `bytes`, `at` bytes after the block's begin.
-    fn xor_columns(words: [Self; 4], bytes: &mut [u8], at: usize);
+    /// XORs four consecutive words of each block into `places`, a block being four of them; `at`
+    /// tells which of the four.
+    fn xor_columns(words: [Self; 4], places: &mut [Place], at: usize);
 }
 
 impl Lanes for u32 {
@@ -48,9 +52,9 @@ impl Lanes for u32 {
     }
 
     #[inline(always)]
-    fn xor_columns(words: [u32; 4], bytes: &mut [u8], at: usize) {
-        for (place, word) in bytes[at..at + 16].as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *place = (u32::from_le_bytes(*place) ^ word).to_le_bytes();
+    fn xor_columns(words: [u32; 4], places: &mut [Place], at: usize) {
+        for (bytes, word) in places[at].as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *bytes = (u32::from_le_bytes(*bytes) ^ word).to_le_bytes();
         }
     }
 }
@@ -99,7 +103,7 @@ macro_rules! lanes {
             }
 
             #[inline(always)]
-            fn xor_columns([a, b, c, d]: [$name; 4], bytes: &mut [u8], at: usize) {
+            fn xor_columns([a, b, c, d]: [$name; 4], places: &mut [Place], at: usize) {
                 let rows = unsafe {
                     let (ab, cd) = ($low32(a.0, b.0), $low32(c.0, d.0));
                     let (ab_high, cd_high) = ($high32(a.0, b.0), $high32(c.0, d.0));
@@ -110,14 +114,18 @@ macro_rules! lanes {
                         $high64(ab_high, cd_high),
                     ]
                 };
-                for (r, row) in rows.into_iter().enumerate() {
-                    let quarters = unsafe { transmute::<$of, [[u8; 16]; $count / 4]>(row) };
-                    for (q, quarter) in quarters.into_iter().enumerate() {
-                        let from = (4 * q + r) * BLOCK_BYTES + at;
-                        let Some(place) = bytes[from..].first_chunk_mut::<16>() else { return };
-                        *place = (u128::from_ne_bytes(*place) ^ u128::from_ne_bytes(quarter))
+                // Counted loops and indexed arrays cost no call, whatever the program is compiled for.
+                let mut r = 0;
+                while r < 4 {
+                    let quarters = unsafe { transmute::<$of, [Place; $count / 4]>(rows[r]) };
+                    let mut q = 0;
+                    while q < $count / 4 {
+                        let place = &mut places[(4 * q + r) * 4 + at];
+                        *place = (u128::from_ne_bytes(*place) ^ u128::from_ne_bytes(quarters[q]))
                             .to_ne_bytes();
+                        q += 1;
                     }
+                    r += 1;
                 }
             }
         }
@@ -129,8 +137,8 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::mem::transmute;
 
-    use super::super::{BATCH_BYTES, BLOCK_BYTES, xor_blocks};
-    use super::Lanes;
+    use super::super::{BATCH_BYTES, xor_blocks};
+    use super::{Lanes, Place};
 
     #[target_feature(enable = "avx2")]
     pub fn xor_avx2(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
