@@ -95,6 +95,8 @@ pub const TICK: Duration = Duration::from_secs(1);
 
 // ── Synchronizer ────────────────────────────────────────────────────────────────────────────────
 
+/// How often the pause of a feed whose disk fails is doubled: from 2 s to 64 s.
+pub const PAUSE_DOUBLINGS: u32 = 5;
 /// Requests that a new peer gets at once: enough to measure it.
 pub const REQUESTS_START: usize = 4;
 /// Requests that one peer has unanswered; 64 × 64 KiB fill 100 Mbit/s over 300 ms.

@@ -51,6 +51,8 @@ impl Feeds {
             dirty_since: None,
             unannounced: None,
             paused: None,
+            pauses: 0,
+            resume_at: Instant::default(),
             fork_told: false,
         }));
         id
@@ -262,6 +264,7 @@ impl Node {
     ) -> Result<(), StoreError> {
         let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
         open.store.commit(disk, now)?;
+        open.pauses = 0;
         self.feeds.clean(id);
         let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
         if let Some(from) = open.unannounced.take() {
@@ -317,6 +320,13 @@ impl Node {
             other => other.to_string(),
         };
         log::warn!("{feed:?} pauses: {why}");
+        // Room is looked for every second; a device that fails is given more time each time.
+        let wait = match error {
+            StoreError::Full => Duration::ZERO,
+            _ => limits::TICK * (2 << open.pauses.min(limits::PAUSE_DOUBLINGS)),
+        };
+        open.pauses = open.pauses.saturating_add(1);
+        open.resume_at = now + wait;
         open.paused = Some(why.clone());
         self.feeds.paused.insert(feed);
         self.sync.handle(
@@ -327,11 +337,14 @@ impl Node {
         self.publish(&Event::Paused { why });
     }
 
-    /// Once a second: paused feeds whose disk has room again go on.
+    /// Once a second: paused feeds whose disk has room again, or has had time to mend, go on.
     pub(super) fn tick_feeds(&mut self, now: Instant, disk: &mut dyn Disk) {
         for id in self.feeds.paused_turn() {
             let Some(open) = self.feeds.get(id) else { continue };
             let Some(topic) = self.topics.get(&open.topic) else { continue };
+            if now < open.resume_at {
+                continue;
+            }
             let room = disk.space(topic.dir).unwrap_or(0);
             if room < limits::RESUME_SPACE_BYTES {
                 // What it took before may fit by now.

@@ -110,10 +110,7 @@ impl Node {
                 // It was so in an earlier run: told when somebody listens.
                 self.forked(now, first);
             }
-            // The announcements are IPv4 only (dat/SPEC §11.1); who listens on IPv6 alone asks and
-            // is not announced.
-            let v4 = self.listening.iter().find(|at| at.is_ipv4());
-            let port = v4.map_or(0, SocketAddr::port);
+            let port = announced_port(&self.listening);
             if let Some(multicast) = &mut self.multicast {
                 multicast.join(now, discovery_key, port);
             }
@@ -325,5 +322,24 @@ impl Node {
             _ if socket.waiting.len() < limits::RESOLVE_LOOKUPS => socket.waiting.push((to, bytes)),
             _ => {}
         }
+    }
+}
+
+/// The port that multicast tells others. The announcements are IPv4 only (dat/SPEC §11.1): 0, which
+/// is to ask without being announced, for who listens on IPv6 alone.
+fn announced_port(listening: &[SocketAddr]) -> u16 {
+    listening.iter().find(|at| at.is_ipv4()).map_or(0, SocketAddr::port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_on_ipv6_alone_is_not_announced() {
+        let (four, six) = (([10, 0, 0, 1], 3282).into(), "[::1]:4000".parse().unwrap());
+        assert_eq!(announced_port(&[six, four]), 3282);
+        assert_eq!(announced_port(&[six]), 0);
+        assert_eq!(announced_port(&[]), 0);
     }
 }

@@ -26,6 +26,10 @@ pub struct OpenFeed {
     pub unannounced: Option<u64>,
     /// Nothing is written to it for now: why.
     pub paused: Option<String>,
+    /// How often it paused without a commit in between.
+    pub pauses: u32,
+    /// It is not tried again before.
+    pub resume_at: Instant,
     /// The user was told that its writer signed two histories.
     pub fork_told: bool,
 }

@@ -108,6 +108,46 @@ fn one_family_is_enough_after_the_grace() {
     assert_eq!(done(&mut r), Some(Ok(vec!["1.1.1.1:1".into()])));
 }
 
+/// As `reply`, cut off by the server.
+fn truncated(question: &[u8], records: &[(&'static str, RData<'static>)]) -> Vec<u8> {
+    let bytes = reply(question, RCODE::NoError, records);
+    let mut packet = Packet::parse(&bytes).unwrap();
+    packet.set_flags(PacketFlag::TRUNCATION);
+    packet.build_bytes_vec_compressed().unwrap()
+}
+
+#[test]
+fn of_a_truncated_answer_the_addresses_are_taken_and_an_empty_one_is_asked_for_elsewhere() {
+    let mut r = resolver();
+    r.lookup(at(0), "host.example", 1);
+    let sent = questions(&mut r);
+    r.receive(at(1), sent[0].0, &truncated(&sent[0].1, &[]));
+    let again = questions(&mut r);
+    assert!(again.len() == 1 && again[0].0 != sent[0].0);
+    let here = [("host.example", a("1.1.1.1"))];
+    r.receive(at(2), sent[1].0, &truncated(&sent[1].1, &here));
+    r.receive(at(3), again[0].0, &reply(&again[0].1, RCODE::NoError, &[]));
+    assert_eq!(done(&mut r), Some(Ok(vec!["1.1.1.1:1".into()])));
+}
+
+#[test]
+fn a_host_of_which_no_answer_fits_is_one_clear_failure() {
+    let mut r = resolver();
+    r.lookup(at(0), "host.example", 1);
+    let mut asked = 0;
+    loop {
+        let sent = questions(&mut r);
+        if sent.is_empty() {
+            break;
+        }
+        asked += sent.len();
+        assert!(asked < 100);
+        sent.iter().for_each(|(server, q)| r.receive(at(1), *server, &truncated(q, &[])));
+    }
+    let failure = done(&mut r).unwrap().unwrap_err().to_string();
+    assert_eq!(failure, "no name server answered for host.example");
+}
+
 #[test]
 fn aliases_are_followed_within_an_answer_and_by_asking_again() {
     let mut r = resolver();
