@@ -566,11 +566,18 @@ impl Node {
                 let mirror = &clone.mirror;
                 (mirror.applied(), mirror.figures(), mirror.is_settled(), "fetching")
             }
-            What::Core(_) | What::Keep(_) => (0, job::Figures::default(), true, "serving"),
+            What::Core(_) | What::Keep(_) => {
+                let lacks =
+                    |feed| self.sync.feed_status(feed, &self.feeds).is_some_and(|s| s.missing > 0);
+                let settled = ![Some(topic.first), topic.content].into_iter().flatten().any(lacks);
+                (0, job::Figures::default(), settled, "fetching")
+            }
         };
         let state = if topic.full_until.is_some() {
             "paused: the disk is full"
-        } else if !settled && peers && self.nobody_has_the_rest(topic) {
+        } else if !settled && !peers && !matches!(topic.what, What::Share(_)) {
+            "waiting for peers"
+        } else if !settled && self.nobody_has_the_rest(topic) {
             // Its owner changed or removed the file since, and nobody else kept the old one.
             "waiting: no connected peer has the rest"
         } else if !settled {
@@ -583,9 +590,11 @@ impl Node {
         Figures { shown, files: figures.files, bytes: figures.bytes, state: state.to_owned() }
     }
 
-    /// Whether a clone lacks content that none of its peers offers.
+    /// Whether a clone or seed lacks content that none of its peers offers.
     fn nobody_has_the_rest(&self, topic: &Topic) -> bool {
-        let What::Clone(_) = &topic.what else { return false };
+        if let What::Share(_) = &topic.what {
+            return false;
+        }
         topic.content.is_some_and(|feed| self.sync.is_unoffered(feed, &self.feeds))
     }
 

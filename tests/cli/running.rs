@@ -315,6 +315,29 @@ fn a_damaged_seed_is_repaired_from_its_peers() {
 }
 
 #[test]
+fn what_an_edit_supersedes_is_no_damage_and_nobody_waits_for_it_unsaid() {
+    let (home, share, link, address) = shared();
+    std::fs::write(home.path("folder/a.txt"), "another text\n").unwrap();
+    std::fs::remove_file(home.path("folder/sub/b.bin")).unwrap();
+    while share.event("published")["files"] != 2 {}
+    let seen = home.run(&["verify", "folder"]);
+    assert_eq!(seen.code, 0, "{}{}", seen.text(), seen.err);
+    // The old text is nowhere any more, and a seed that would keep it says so.
+    let seed = home.start(&["seed", &link, "--dir", "seeds", "--peer", &address]);
+    let began = Instant::now();
+    let waits = "waiting: no connected peer has the rest";
+    while !home.run(&["status", "seeds"]).text().contains(waits) {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{}",
+            home.run(&["status", "seeds"]).text()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!((share.stop(), seed.stop()), (0, 0));
+}
+
+#[test]
 fn a_seed_keeps_and_serves() {
     let (home, share, link, address) = shared();
     let seed = home.start(&["seed", &link, "--dir", "seeds", "--peer", &address]);

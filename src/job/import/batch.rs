@@ -267,6 +267,12 @@ impl Batch {
             budget.calls(1);
             *at += 1;
         }
+        // Everything else of the batch is durable by now. What was taken back has to be so too: who
+        // looks at the store meanwhile, or opens it after a kill, would miss bytes that its bits
+        // promise.
+        if let Some(content) = cx.content.as_mut().filter(|content| content.dirty() > 0) {
+            content.commit(cx.disk, cx.now)?;
+        }
         self.entries.clear();
         self.stage = Stage::Gather;
         Ok(())
