@@ -34,10 +34,14 @@ pub struct Leaf(Blake2b256);
 impl Leaf {
     /// `size`: bytes of the whole block; the pieces must add up to it.
     pub fn new(size: u64) -> Leaf {
+        Leaf::headed(size.to_be_bytes())
+    }
+
+    /// The dialects differ in how they write the size.
+    pub(super) fn headed(size: [u8; 8]) -> Leaf {
         let mut state = Blake2b256::new();
-        let mut head = [LEAF; 9];
-        head[1..].copy_from_slice(&size.to_be_bytes());
-        state.update(head);
+        state.update([LEAF]);
+        state.update(size);
         Leaf(state)
     }
 
@@ -52,10 +56,14 @@ impl Leaf {
 
 /// The parent of two siblings, given in any order. `None`: their sizes do not add up in 64 bits.
 pub fn parent(a: &Node, b: &Node) -> Option<Node> {
+    parent_headed(a, b, u64::to_be_bytes)
+}
+
+pub(super) fn parent_headed(a: &Node, b: &Node, written: fn(u64) -> [u8; 8]) -> Option<Node> {
     let (left, right) = if a.index <= b.index { (a, b) } else { (b, a) };
     let size = left.size.checked_add(right.size)?;
     let mut bytes = [PARENT; 73];
-    bytes[1..9].copy_from_slice(&size.to_be_bytes());
+    bytes[1..9].copy_from_slice(&written(size));
     bytes[9..41].copy_from_slice(&left.hash);
     bytes[41..].copy_from_slice(&right.hash);
     let index = left.index + (right.index - left.index) / 2;

@@ -6,12 +6,10 @@ use blake2::digest::consts::U32;
 use blake2::digest::{FixedOutput, KeyInit, Mac};
 use blake2::{Blake2b256, Blake2bMac, Digest};
 
-use super::hash::{Hash, Node};
+use super::hash::{Hash, Leaf, Node, parent_headed};
 use super::sign::KeyPair;
 use super::stream::StreamCipher;
 
-const LEAF: u8 = 0;
-const PARENT: u8 = 1;
 const TREE: u8 = 2;
 
 /// Bytes in front of an encrypted block.
@@ -67,44 +65,14 @@ fn keyed(key: &[u8], parts: &[&[u8]]) -> Hash {
 
 /// The hash of a block.
 pub fn leaf(block: &[u8]) -> Hash {
-    let mut leaf = Leaf::new(block.len() as u64);
+    let mut leaf = Leaf::headed((block.len() as u64).to_le_bytes());
     leaf.update(block);
     leaf.finish()
 }
 
-/// The hash of a block that comes in pieces.
-#[derive(Clone)]
-pub struct Leaf(Blake2b256);
-
-impl Leaf {
-    /// `size`: bytes of the whole block; the pieces must add up to it.
-    pub fn new(size: u64) -> Leaf {
-        let mut state = Blake2b256::new();
-        let mut head = [LEAF; 9];
-        head[1..].copy_from_slice(&size.to_le_bytes());
-        state.update(head);
-        Leaf(state)
-    }
-
-    pub fn update(&mut self, piece: &[u8]) {
-        self.0.update(piece);
-    }
-
-    pub fn finish(self) -> Hash {
-        self.0.finalize().into()
-    }
-}
-
 /// The parent of two siblings, given in any order. `None`: their sizes do not add up in 64 bits.
 pub fn parent(a: &Node, b: &Node) -> Option<Node> {
-    let (left, right) = if a.index <= b.index { (a, b) } else { (b, a) };
-    let size = left.size.checked_add(right.size)?;
-    let mut bytes = [PARENT; 73];
-    bytes[1..9].copy_from_slice(&size.to_le_bytes());
-    bytes[9..41].copy_from_slice(&left.hash);
-    bytes[41..].copy_from_slice(&right.hash);
-    let index = left.index + (right.index - left.index) / 2;
-    Some(Node { index, size, hash: hash(&[&bytes]) })
+    parent_headed(a, b, u64::to_le_bytes)
 }
 
 /// The hash of a whole tree: over its full roots in ascending order.
