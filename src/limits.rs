@@ -162,6 +162,9 @@ pub const REFUSALS_PER_SECOND: u32 = 16;
 pub const UNASKED_BLOCKS: u64 = 64;
 /// Things sent that do not verify, after which the sender is banned.
 pub const STRIKES: u32 = 2;
+/// Blocks of one peer and feed that fail without a strike while it may have another history of the
+/// writer: what it has on its way when the first one fails, twice.
+pub const DOUBTED_BLOCKS: u32 = 2 * REQUESTS_TINY as u32;
 /// How long it is banned.
 pub const BAN: Duration = Duration::from_secs(3600);
 /// Bytes a second below which a peer is slow, whatever the others do.

@@ -27,6 +27,8 @@ pub(super) struct Remote {
     pub(super) declined: BTreeMap<u64, Declined>,
     pub(super) ending: Ending,
     pub(super) doubt: Doubt,
+    /// Blocks of it that failed and were no strike.
+    pub(super) excused: u32,
 }
 
 /// Whether it was asked for all nodes of a block, to see if it has another history than we (B07).
@@ -35,7 +37,7 @@ pub(super) enum Doubt {
     Never,
     /// For this block it is to be.
     About(u64),
-    /// It was, and that did not verify either.
+    /// It was, and that did not verify either or did not come.
     Spent,
 }
 
@@ -111,6 +113,7 @@ impl Remote {
             declined: BTreeMap::new(),
             ending: Ending::Open,
             doubt: Doubt::Never,
+            excused: 0,
         }
     }
 

@@ -93,6 +93,11 @@ impl Sync {
     pub(super) fn disown(&mut self, now: Instant, owner: PeerId, feed: FeedId, block: u64) {
         if let Some(peer) = self.peers.get_mut(&owner) {
             peer.give_up(now, feed, block);
+            let remote = peer.feeds.get_mut(&feed);
+            if let Some(remote) = remote.filter(|remote| remote.doubt == Doubt::About(block)) {
+                // Who does not answer for the block in question has had its chance.
+                remote.doubt = Doubt::Spent;
+            }
             self.hungry.insert(owner);
         }
         let Some(state) = self.feeds.get_mut(&feed) else { return };
@@ -176,7 +181,7 @@ impl Sync {
 
     /// What came does not verify, perhaps because we hold nodes of another history of the writer: the
     /// peer is asked once for everything. What else it sends meanwhile is neither taken nor held
-    /// against it, and asked again later.
+    /// against it (up to a bound), and asked again later.
     pub(super) fn doubtful(
         &mut self,
         now: Instant,
@@ -185,17 +190,21 @@ impl Sync {
         index: u64,
         feeds: &dyn Feeds,
     ) {
-        let told = feeds.feed(feed).is_some_and(|feed| feed.digest(index) != 0);
+        let here = feeds.feed(feed);
+        let told = here.is_some_and(|here| here.digest(index) != 0);
         let flight = self.feeds.get(&feed).and_then(|state| state.flights.get(&index)).copied();
         let wait = self.peers.get(&from).map_or(limits::REQUEST_TIMEOUT_MIN, |peer| peer.timeout());
         let remote = self.peers.get_mut(&from).and_then(|peer| peer.feeds.get_mut(&feed));
         let Some(remote) = remote else { return self.rejected(now, feed, from, index) };
+        let excused = remote.excused < limits::DOUBTED_BLOCKS;
         match remote.doubt {
-            Doubt::Never if told && flight == Some(Flight::Arriving(from)) => {
+            Doubt::Never if excused && told && flight == Some(Flight::Arriving(from)) => {
+                remote.excused += 1;
                 remote.doubt = Doubt::About(index);
-                self.requeue(now, feed, index);
+                self.ask_again(now, feed, from, index, here);
             }
-            Doubt::About(other) if other != index => {
+            Doubt::About(other) if excused && other != index => {
+                remote.excused += 1;
                 let until = remote.decline_for(index, now, wait);
                 self.look_again(from, until);
                 self.set_aside(now, feed, from, index);
@@ -204,6 +213,27 @@ impl Sync {
                 remote.doubt = Doubt::Spent;
                 self.rejected(now, feed, from, index);
             }
+        }
+    }
+
+    /// A block that came from a peer is asked of the same one once more: only its own answer tells
+    /// which history it has.
+    fn ask_again(
+        &mut self,
+        now: Instant,
+        of: FeedId,
+        from: PeerId,
+        block: u64,
+        feed: Option<&Feed>,
+    ) {
+        self.requeue(now, of, block);
+        let (Some(feed), Some(state)) = (feed, self.feeds.get(&of)) else { return };
+        let fits = self.peers.get(&from).is_some_and(|peer| {
+            let offers = peer.feeds.get(&of).is_some_and(|remote| remote.offers(block, now));
+            offers && peer.can_ask(block_estimate(feed), &self.tuning)
+        });
+        if fits && state.is_missing(feed, block) {
+            self.request(now, from, of, block, feed);
         }
     }
 

@@ -274,6 +274,66 @@ fn b07_blocks_that_failed_during_a_doubt_are_asked_for_again_when_it_is_settled(
     assert_eq!(rig.sync.peer_status(rig.now, peer(1)).unwrap().strikes, 0);
 }
 
+fn strikes(rig: &Rig) -> u32 {
+    rig.sync.peer_status(rig.now, peer(1)).unwrap().strikes
+}
+
+#[test]
+fn b07_the_block_in_question_is_asked_of_the_peer_in_question() {
+    let mut rig = doubter();
+    rig.source(peer(2), 8, 4);
+    digests(&mut rig, peer(1), 8);
+    assert_eq!(rig.data(peer(1), 8), Arrival::Expected);
+    rig.put(Input::Doubtful { feed: F, peer: peer(1), index: 8 });
+    assert_eq!(digests(&mut rig, peer(1), 8), [0]);
+    assert!(digests(&mut rig, peer(2), 8).is_empty(), "its answer would tell nothing");
+}
+
+#[test]
+fn r06_a_liar_that_does_not_answer_for_the_block_in_question_is_banned() {
+    let mut rig = doubter();
+    let doubtful = |index| Input::Doubtful { feed: F, peer: peer(1), index };
+    for block in 8..10 {
+        assert_eq!(rig.data(peer(1), block), Arrival::Expected);
+        rig.put(doubtful(block));
+    }
+    assert_eq!(strikes(&rig), 0);
+    rig.pass(limits::REQUEST_TIMEOUT_MAX);
+    for block in 10..12 {
+        rig.data(peer(1), block);
+        rig.put(doubtful(block));
+    }
+    assert_eq!(rig.dropped(peer(1)), Some(Why::BadData));
+}
+
+#[test]
+fn r06_a_liar_is_not_excused_for_ever_by_blocks_that_others_deliver() {
+    let blocks = 4 * u64::from(limits::DOUBTED_BLOCKS);
+    let mut known = feed(8 + blocks, &[(0, 8)]);
+    known.set_nodes(0, 2 * (8 + blocks), true);
+    let mut rig = Rig::new(known, Wanted::All);
+    rig.source(peer(1), 8, blocks);
+    let mut failed = 0;
+    while rig.dropped(peer(1)).is_none() {
+        let asked = rig.asked(peer(1));
+        assert!(!asked.is_empty(), "{failed} failed");
+        let mut question = None;
+        for block in asked {
+            if question != Some(block) && rig.data(peer(1), block) == Arrival::Expected {
+                failed += 1;
+                rig.put(Input::Doubtful { feed: F, peer: peer(1), index: block });
+                question = question.or(Some(block));
+            }
+        }
+        // Somebody else has the block in question.
+        if let Some(block) = question {
+            rig.store(block);
+        }
+        rig.pass(Duration::from_millis(100));
+    }
+    assert_eq!(failed, limits::DOUBTED_BLOCKS + limits::STRIKES);
+}
+
 #[test]
 fn b07_a_forked_feed_is_not_fetched_any_more_and_nobody_is_punished() {
     let mut rig = doubter();
