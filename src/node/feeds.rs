@@ -235,16 +235,20 @@ impl Node {
     }
 
     /// Writes what is in memory of feeds that took blocks, and makes it durable when it is time.
-    /// `Ok(false)`: something waits for the disk.
+    /// `false`: something waits for the disk.
     pub(super) fn write_back(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
         let mut settled = true;
+        let stopping = self.stopping != super::Stopping::No;
         let dirty: Vec<FeedId> = self.feeds.dirty.iter().copied().collect();
         for id in dirty {
             let Some(open) = self.feeds.get_mut(id) else { continue };
             let Some(since) = open.dirty_since else { continue };
+            if open.paused.is_some() && now < open.resume_at && !stopping {
+                continue;
+            }
             let due = now >= since + limits::COMMIT_EVERY
                 || open.store.dirty() >= limits::COMMIT_BYTES
-                || self.stopping != super::Stopping::No;
+                || stopping;
             let result = if due { self.commit(now, id, disk) } else { open.store.flush(disk) };
             match result {
                 Ok(()) => {}
@@ -312,21 +316,24 @@ impl Node {
     /// Nothing more is taken for a feed until the disk has room again.
     pub(super) fn pause(&mut self, now: Instant, feed: FeedId, error: &StoreError) {
         let Some(open) = self.feeds.get_mut(feed) else { return };
-        if open.paused.is_some() {
+        if open.paused.is_some() && now < open.resume_at {
             return;
         }
         let why = match error {
             StoreError::Full => "the disk is full".to_owned(),
             other => other.to_string(),
         };
-        log::warn!("{feed:?} pauses: {why}");
         // Room is looked for every second; a device that fails is given more time each time.
         let wait = match error {
-            StoreError::Full => Duration::ZERO,
+            StoreError::Full => limits::TICK,
             _ => limits::TICK * (2 << open.pauses.min(limits::PAUSE_DOUBLINGS)),
         };
         open.pauses = open.pauses.saturating_add(1);
         open.resume_at = now + wait;
+        if open.paused.is_some() {
+            return;
+        }
+        log::warn!("{feed:?} pauses: {why}");
         open.paused = Some(why.clone());
         self.feeds.paused.insert(feed);
         self.sync.handle(
