@@ -23,7 +23,8 @@ sweep() {
     case $code in
         0) ;;
         124) echo "does not end" ;;
-        *) grep -m 1 '^first: ' sweep.log | sed 's/^first: //' || echo "fails with $code" ;;
+        # What a pipe says for failed is its last command alone: grep, if there is no such line.
+        *) sed -n 's/^first: //p' sweep.log | head -n 1 | grep . || echo "fails with $code" ;;
     esac
 }
 

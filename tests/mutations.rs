@@ -103,3 +103,37 @@ fn the_reader_of_patches_reads_them() {
     assert_eq!(places("same\nold\n\nsame\nold\n\n", &hunks[0].before), [0, 3]);
     assert_eq!(places("same\nnew\n\n", &hunks[0].before), [0; 0]);
 }
+
+/// `contrib/mutate.sh` on a copy of the tree that has nothing but itself, with a cargo whose sweep
+/// says `says` and fails as `code`.
+fn mutate(says: &str, code: u8) -> (bool, String) {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    let scratch = std::env::temp_dir().join(format!("gannet-mutate-{}-{code}", std::process::id()));
+    for dir in ["bin", "tree/contrib"] {
+        fs::create_dir_all(scratch.join(dir)).unwrap();
+    }
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/mutate.sh");
+    let script = scratch.join("tree/contrib/mutate.sh");
+    fs::copy(ours, &script).unwrap();
+    let sweep = format!("case \"$*\" in *--no-run*) ;; *) {says}; exit {code} ;; esac");
+    for (name, body) in [("git", "printf 'contrib/mutate.sh\\0'"), ("cargo", &sweep[..])] {
+        let program = scratch.join("bin").join(name);
+        fs::write(&program, format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", scratch.join("bin").display());
+    let output = Command::new("sh").arg(&script).env("PATH", path).output().unwrap();
+    fs::remove_dir_all(&scratch).unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_sweep_that_dies_without_a_word_is_red() {
+    let red = "the sweep is red without any planted bug: ";
+    assert_eq!(mutate("echo killed", 101), (false, format!("{red}fails with 101\n")));
+    let said = "echo 'first: copy 0: other bytes'; echo 'first: copy 1: more'";
+    assert_eq!(mutate(said, 1), (false, format!("{red}copy 0: other bytes\n")));
+}
