@@ -51,6 +51,11 @@ pub struct Early {
 }
 
 impl Early {
+    /// Bytes that keeping it takes: an empty body is not free.
+    fn bytes(&self) -> usize {
+        size_of::<(Id, Early)>() + self.body.len()
+    }
+
     /// The message, or `None` where `What::Ignored` would have been said.
     pub fn message(&self) -> Result<Option<Message<'_>>, Fault> {
         body::decode(self.kind, &self.body)
@@ -248,12 +253,14 @@ impl Channels {
     /// Keeps a message of a core that we have not opened.
     pub fn keep(&mut self, id: &Id, kind: u64, body: &[u8]) -> Result<(), Fault> {
         let Some(core) = self.cores.get_mut(id) else { return Ok(()) };
-        if core.early == HYPER_EARLY_MESSAGES || body.len() > HYPER_EARLY_BYTES - self.early_bytes {
+        let left = HYPER_EARLY_BYTES - self.early_bytes;
+        if core.early == HYPER_EARLY_MESSAGES || size_of::<(Id, Early)>() + body.len() > left {
             return Err(Fault::TooManyEarly);
         }
+        let early = Early { kind, body: body.to_vec() };
         core.early += 1;
-        self.early_bytes += body.len();
-        self.early.push_back((*id, Early { kind, body: body.to_vec() }));
+        self.early_bytes += early.bytes();
+        self.early.push_back((*id, early));
         Ok(())
     }
 
@@ -262,7 +269,7 @@ impl Channels {
         self.ours(id)?;
         let place = self.early.iter().position(|(core, _)| core == id)?;
         let (_, early) = self.early.remove(place)?;
-        self.early_bytes -= early.body.len();
+        self.early_bytes -= early.bytes();
         if let Some(core) = self.cores.get_mut(id) {
             core.early -= 1;
         }
@@ -272,7 +279,7 @@ impl Channels {
     fn forget(&mut self, id: &Id) {
         if self.cores.remove(id).is_some_and(|core| core.early > 0) {
             self.early.retain(|(core, _)| core != id);
-            self.early_bytes = self.early.iter().map(|(_, early)| early.body.len()).sum();
+            self.early_bytes = self.early.iter().map(|(_, early)| early.bytes()).sum();
         }
     }
 

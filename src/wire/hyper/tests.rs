@@ -8,7 +8,7 @@ use crate::crypto::noise::{Handshake, Role};
 use crate::crypto::sealed::{self, Sealer};
 use crate::crypto::sign::KeyPair;
 use crate::feed::hyper::{Ask, Indexed, Path, Proof};
-use crate::limits::{HYPER_CHANNELS, HYPER_EARLY_MESSAGES, HYPER_REJECTS};
+use crate::limits::{HYPER_CHANNELS, HYPER_EARLY_BYTES, HYPER_EARLY_MESSAGES, HYPER_REJECTS};
 use crate::wire::{Dialect, dialect};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -305,6 +305,28 @@ fn early_messages_are_bounded() {
         peer.say(&[1, 2, 7]).unwrap();
     }
     assert_eq!(peer.say(&[1, 2, 7]), Err(Fault::TooManyEarly));
+    // Nothing in many is much.
+    let mut channels = Channels::default();
+    let said = Said { seeks: true, capability: [0; 32] };
+    let mut kept = 0;
+    let refused = (0..HYPER_CHANNELS as u64).find_map(|n| {
+        let mut core = [0; 32];
+        core[..8].copy_from_slice(&n.to_le_bytes());
+        let at = channels.taken_by_peer(n + 1).unwrap();
+        channels.opened_by_peer(at, &core, said).unwrap();
+        (0..HYPER_EARLY_MESSAGES).find_map(|_| {
+            let refused = channels.keep(&core, 0, &[]).err();
+            kept += usize::from(refused.is_none());
+            refused
+        })
+    });
+    assert_eq!(refused, Some(Fault::TooManyEarly));
+    assert!(kept * size_of::<[u8; 32]>() <= HYPER_EARLY_BYTES, "{kept} are kept");
+    // Room again when they are forgotten.
+    let first = [0; 32];
+    channels.refuse(&first).unwrap();
+    channels.opened_by_peer(0, &first, said).unwrap();
+    assert_eq!(channels.keep(&first, 0, &[]), Ok(()));
 }
 
 #[test]
