@@ -49,11 +49,13 @@ pub const COMPACT_ITEMS: u64 = 1 << 20;
 pub const HYPER_FRAME_BYTES: usize = 9 * 1024 * 1024;
 /// Bytes of small messages that are sealed together: about what a socket takes at once.
 pub const HYPER_BATCH_BYTES: usize = 16 * 1024;
+/// Bytes of room for them that a connection keeps when it has said less than that at once.
+pub const HYPER_BATCH_KEPT: usize = 1024;
 /// Cores open on one connection, each direction.
 pub const HYPER_CHANNELS: usize = 16 * 1024;
 /// Messages kept for a core that we have not opened yet.
 pub const HYPER_EARLY_MESSAGES: usize = 17;
-/// Bytes those kept messages may hold together on one connection; JavaScript stops reading at 32 KiB.
+/// Bytes that keeping them may take on one connection; JavaScript stops reading at 32 KiB.
 pub const HYPER_EARLY_BYTES: usize = 32 * 1024;
 /// Channels refused whose refusal was not taken by the socket yet.
 pub const HYPER_REJECTS: usize = 1024;

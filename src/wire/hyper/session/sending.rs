@@ -4,7 +4,7 @@ use super::{BATCH, CLOSE, LENGTH_BYTES, OPEN, PROTOCOL, REJECT, Session};
 use crate::codec::compact;
 use crate::crypto::noise::Role;
 use crate::crypto::{hash, hyper, sealed};
-use crate::limits::{HYPER_BATCH_BYTES, HYPER_FRAME_BYTES};
+use crate::limits::{HYPER_BATCH_BYTES, HYPER_BATCH_KEPT, HYPER_FRAME_BYTES};
 use crate::wire::hyper::body::{self, DataHead};
 use crate::wire::hyper::{Message, Unsendable};
 
@@ -14,6 +14,16 @@ pub(super) struct Batch {
     items: Vec<u8>,
     /// The channel of the last item.
     channel: u64,
+}
+
+impl Batch {
+    /// When `said` bytes were taken from it: a connection that says little keeps little room, one that
+    /// says much does not allocate it anew each time.
+    fn keep_room(&mut self, said: usize) {
+        if said < HYPER_BATCH_KEPT {
+            self.items.shrink_to(HYPER_BATCH_KEPT);
+        }
+    }
 }
 
 impl Session {
@@ -133,6 +143,7 @@ impl Session {
     pub fn keepalive(&mut self, out: &mut Vec<u8>) {
         if self.is_up() {
             self.flush(out);
+            self.batch.keep_room(0);
             let from = out.len();
             out.extend_from_slice(&[0; LENGTH_BYTES + sealed::FRONT_BYTES]);
             let sent = self.seal(from, out);
@@ -207,9 +218,23 @@ impl Session {
         out.extend_from_slice(&[0; LENGTH_BYTES + sealed::FRONT_BYTES]);
         out.extend_from_slice(&[0, BATCH as u8]);
         out.append(&mut self.batch.items);
-        // A connection that says little keeps little.
-        self.batch.items.shrink_to(HYPER_BATCH_BYTES / 16);
+        self.batch.keep_room(out.len() - from);
         let sent = self.seal(from, out);
         debug_assert_eq!(sent, Ok(()), "batches are far shorter than a frame may be");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_kept_by_what_is_said() {
+        let mut batch = Batch::default();
+        batch.items.reserve_exact(HYPER_BATCH_BYTES);
+        batch.keep_room(HYPER_BATCH_BYTES);
+        assert!(batch.items.capacity() >= HYPER_BATCH_BYTES);
+        batch.keep_room(HYPER_BATCH_KEPT - 1);
+        assert!(batch.items.capacity() <= HYPER_BATCH_KEPT);
     }
 }
