@@ -436,7 +436,8 @@ impl<N: Nodes> Check<'_, N> {
 
     /// A node that we hold and that is another one than was sent.
     fn contradicted(&mut self) -> Result<Option<Node>, Stop<N::Error>> {
-        for node in self.kept.clone() {
+        for at in 0..self.kept.len() {
+            let node = self.kept[at];
             if let Some(stored) = self.stored(node.index)?.filter(|stored| *stored != node) {
                 return Ok(Some(stored));
             }
