@@ -1,7 +1,6 @@
 //! Whether a tree is signed by those who may sign it (hyper/SPEC c.10): compat cores, one signer,
 //! several of them with a quorum, signatures of longer trees (patches), prologues.
 
-use super::ask::Grown;
 use super::manifest::{Manifest, Prologue, Signer};
 use super::tree::Tree;
 use crate::codec::compact::{Error, Reader, put_uint};
@@ -116,14 +115,6 @@ impl Authority {
             }
         }
     }
-
-    /// One signer's signature, for a container. `None`: the key is no signer's.
-    pub fn sign_in_part(&self, tree: &Tree, fork: u64, pair: &KeyPair) -> Option<Share> {
-        let Authority::Manifest { key, manifest } = self else { return None };
-        let place = manifest.signers.iter().position(|signer| signer.key == pair.public())?;
-        let signable = signable_by(key, manifest, &manifest.signers[place], tree, fork);
-        Some(Share { signer: place as u64, signature: pair.sign(&signable), patch: 0 })
-    }
 }
 
 fn verify_manifest(
@@ -193,15 +184,6 @@ fn longer(tree: &Tree, patch: u64, nodes: &[Node]) -> Option<Tree> {
         tree.append(*node, |_| ()).ok()?;
     }
     Some(tree)
-}
-
-/// The nodes that [`longer`] needs, from a proof of an upgrade.
-pub fn patch_nodes(grown: &Grown, nodes: &mut Vec<Node>) {
-    for node in &grown.nodes {
-        if !nodes.iter().any(|known| known.index == node.index) {
-            nodes.push(*node);
-        }
-    }
 }
 
 fn plain(signature: &[u8]) -> Option<&Signature> {
