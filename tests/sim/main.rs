@@ -49,16 +49,19 @@ struct Arguments {
     /// Failures after which there is no point in going on.
     failures: u64,
     filter: Option<String>,
+    /// A word was for us alone. A name without any is what `cargo test NAME` says to every program.
+    ours: bool,
 }
 
 fn arguments() -> Result<Option<Arguments>, String> {
-    let mut parsed = Arguments { from: 0, seeds: 300, failures: 10, filter: None };
+    let mut parsed = Arguments { from: 0, seeds: 300, failures: 10, filter: None, ours: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = |what: &str| -> Result<u64, String> {
             let text = words.next().ok_or(format!("{what} needs a number"))?;
             text.parse().map_err(|_| format!("{what} needs a number, not {text}"))
         };
+        parsed.ours |= ["--seeds", "--from", "--seed", "--first"].contains(&word.as_str());
         match word.as_str() {
             "--seeds" => parsed.seeds = number("--seeds")?,
             "--from" => parsed.from = number("--from")?,
@@ -108,6 +111,11 @@ fn main() {
                 std::process::exit(1);
             }
         }
+    }
+    if let (0, true, Some(name)) = (runs, arguments.ours, &arguments.filter) {
+        let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        eprintln!("nothing was run: {name} is in none of {}", names.join(", "));
+        std::process::exit(2);
     }
     println!("sim: {runs} runs, each twice, {failures} failed, {:.1?}", start.elapsed());
     if failures > 0 {
