@@ -2,77 +2,21 @@
 //! copy is equal.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
-#[allow(dead_code)]
-#[path = "interop/gannet.rs"]
-mod gannet;
-#[allow(dead_code)]
-#[path = "interop/install.rs"]
-mod install;
-#[allow(dead_code)]
-#[path = "interop/network.rs"]
-mod network;
-#[allow(dead_code)]
-#[path = "interop/peer.rs"]
-mod peer;
-#[allow(dead_code)]
-#[path = "interop/tools.rs"]
-mod tools;
+#[path = "interop/processes.rs"]
+mod processes;
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ::gannet::limits;
-use ::gannet::rng::Rng;
+use gannet::limits;
+use gannet::rng::Rng;
 
-use gannet::{Home, listening, ready_key};
-use peer::Peer;
-use tools::{Scratch, eventually, files, noise, put, str};
-
-/// Passes connections on and counts what the server says.
-struct Meter {
-    port: u16,
-    bytes: Arc<AtomicU64>,
-}
-
-impl Meter {
-    fn before(server: &str) -> Meter {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let bytes = Arc::new(AtomicU64::new(0));
-        let (server, counted) = (format!("127.0.0.1:{server}"), bytes.clone());
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(&server) else { continue };
-                let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone())
-                else {
-                    continue;
-                };
-                let counted = counted.clone();
-                thread::spawn(move || pass(from_client, to_server, &AtomicU64::new(0)));
-                thread::spawn(move || pass(server, client, &counted));
-            }
-        });
-        Meter { port, bytes }
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        count.fetch_add(length as u64, Ordering::Relaxed);
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-    }
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
-}
+use processes::gannet::{Home, listening, ready_key};
+use processes::peer::Peer;
+use processes::relay::Relay;
+use processes::tools::{Scratch, eventually, files, noise, put, str};
 
 /// The last window: what was asked for and not yet stored when a process was killed. Of it, what
 /// the server had sent by then has passed the meter.
@@ -87,13 +31,13 @@ struct Killed {
     stored: BTreeSet<(String, u64)>,
     twice: Vec<(String, u64)>,
     interrupted: u64,
-    /// Bytes that passed the meter.
+    /// Bytes that the server had said by then.
     fetched: u64,
 }
 
 impl Killed {
     /// Starts a run fifty times and kills it within `most` milliseconds.
-    fn fifty_times(meter: &Meter, most: u64, mut start: impl FnMut() -> Peer) -> Killed {
+    fn fifty_times(meter: &Relay, most: u64, mut start: impl FnMut() -> Peer) -> Killed {
         let (mut rng, mut killed) = (Rng::from_seed(3), Killed::default());
         for _ in 0..50 {
             let mut run = start();
@@ -108,14 +52,14 @@ impl Killed {
                 }
             }
         }
-        killed.fetched = meter.bytes.load(Ordering::Relaxed);
+        killed.fetched = meter.bytes();
         killed
     }
 
     /// What a run has told to be stored, the next one does not fetch; and what was fetched in all
     /// goes beyond `bytes` by what was on its way when a run was killed.
-    fn check(&self, bytes: u64, meter: &Meter) {
-        let fetched = meter.bytes.load(Ordering::Relaxed);
+    fn check(&self, bytes: u64, meter: &Relay) {
+        let fetched = meter.bytes();
         let stored = self.stored.len();
         println!(
             "{fetched} bytes fetched, {stored} blocks, {} times interrupted",
@@ -141,8 +85,8 @@ fn a_clone_killed_fifty_times_fetches_nothing_twice() {
     let mut share = home.share(&from, &[]);
     let ready = share.expect("ready");
     share.expect("published");
-    let (key, meter) = (ready_key(&ready), Meter::before(&listening(&ready)));
-    let through = format!("127.0.0.1:{}", meter.port);
+    let (key, meter) = (ready_key(&ready), Relay::before(&listening(&ready)));
+    let through = meter.address();
     let start = || home.clone(&key, &to, &["-vv", "--once", "--peer", &through]);
     let killed = Killed::fifty_times(&meter, 150, start);
     start().succeed();
@@ -159,8 +103,8 @@ fn a_seed_killed_fifty_times_fetches_nothing_twice() {
     let mut share = home.share(&from, &[]);
     let ready = share.expect("ready");
     share.expect("published");
-    let (key, meter) = (ready_key(&ready), Meter::before(&listening(&ready)));
-    let through = format!("127.0.0.1:{}", meter.port);
+    let (key, meter) = (ready_key(&ready), Relay::before(&listening(&ready)));
+    let through = meter.address();
     let start = || home.seed(&key, &kept, &["-vv", "--peer", &through]);
     let killed = Killed::fifty_times(&meter, 60, start);
     let mut seed = start();

@@ -2,24 +2,8 @@
 //! an honest peer gets its files meanwhile (dat/SPEC §12.2).
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
-#[allow(dead_code)]
-#[path = "interop/gannet.rs"]
-mod gannet;
-#[allow(dead_code)]
-#[path = "interop/install.rs"]
-mod install;
-#[allow(dead_code)]
-#[path = "interop/network.rs"]
-mod network;
-#[allow(dead_code)]
-#[path = "interop/peer.rs"]
-mod peer;
-#[allow(dead_code)]
-#[path = "interop/session.rs"]
-mod session;
-#[allow(dead_code)]
-#[path = "interop/tools.rs"]
-mod tools;
+#[path = "interop/processes.rs"]
+mod processes;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -27,15 +11,15 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ::gannet::codec::varint;
-use ::gannet::crypto::hash::{self, Node};
-use ::gannet::rng::Rng;
-use ::gannet::wire::{Data, Have, Message, Request};
+use gannet::codec::varint;
+use gannet::crypto::hash::{self, Node};
+use gannet::rng::Rng;
+use gannet::wire::{Data, Have, Message, Request};
 
-use gannet::{Home, listening, ready_key};
-use peer::Peer;
-use session::Wire;
-use tools::{Scratch, files, key_bytes, noise, put};
+use processes::gannet::{Home, listening, ready_key};
+use processes::peer::Peer;
+use processes::session::Wire;
+use processes::tools::{Scratch, files, key_bytes, noise, put};
 
 /// The most that a gannet may ever need.
 const MOST_KIB: u64 = 32 * 1024;

@@ -5,40 +5,23 @@
 //! three minutes. Says what it measured.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
-#[allow(dead_code)]
-#[path = "interop/gannet.rs"]
-mod gannet;
-#[allow(dead_code)]
-#[path = "interop/install.rs"]
-mod install;
-#[allow(dead_code)]
-#[path = "interop/network.rs"]
-mod network;
-#[allow(dead_code)]
-#[path = "interop/peer.rs"]
-mod peer;
-#[allow(dead_code)]
-#[path = "interop/session.rs"]
-mod session;
-#[allow(dead_code)]
-#[path = "interop/tools.rs"]
-mod tools;
+#[path = "interop/processes.rs"]
+mod processes;
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use ::gannet::rng::Rng;
-use ::gannet::wire::{Have, Message, Request};
+use gannet::rng::Rng;
+use gannet::wire::{Have, Message, Request};
 
-use gannet::{Home, listening, ready_key};
-use peer::Peer;
-use session::Wire;
-use tools::{Scratch, eventually, files, key_bytes, noise, put, str};
+use processes::gannet::{Home, listening, ready_key};
+use processes::peer::Peer;
+use processes::relay::Relay;
+use processes::session::Wire;
+use processes::tools::{Scratch, eventually, files, key_bytes, noise, put, str};
 
 /// The most that a gannet may ever need.
 const MOST_KIB: u64 = 32 * 1024;
@@ -50,60 +33,6 @@ const SLACK_KIB: u64 = 1024;
 const CUT_EVERY: Duration = Duration::from_secs(20);
 /// Files that are edited; there are never more.
 const NAMES: u64 = 40;
-
-/// Passes connections on, and cuts them.
-struct Proxy {
-    port: u16,
-    open: Arc<Mutex<Vec<TcpStream>>>,
-    cut: Instant,
-}
-
-impl Proxy {
-    fn before(server: &str) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let open: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
-        let (server, sockets) = (format!("127.0.0.1:{server}"), open.clone());
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let _ = join(client, &server, &sockets);
-            }
-        });
-        Proxy { port, open, cut: Instant::now() }
-    }
-
-    fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    /// Ends every connection, in the middle of whatever it carries.
-    fn cut(&mut self) -> usize {
-        self.cut = Instant::now();
-        let cut: Vec<TcpStream> = self.open.lock().expect("no panic").drain(..).collect();
-        cut.iter().for_each(|socket| drop(socket.shutdown(Shutdown::Both)));
-        cut.len() / 2
-    }
-}
-
-fn join(client: TcpStream, server: &str, open: &Mutex<Vec<TcpStream>>) -> io::Result<()> {
-    let server = TcpStream::connect(server)?;
-    open.lock().expect("no panic").extend([client.try_clone()?, server.try_clone()?]);
-    let (from, to) = (client.try_clone()?, server.try_clone()?);
-    thread::spawn(move || pass(from, to));
-    thread::spawn(move || pass(server, client));
-    Ok(())
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-    }
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
-}
 
 /// What one process used at one moment.
 #[derive(Clone, Copy)]
@@ -188,6 +117,7 @@ struct Counts {
     cut: usize,
     kills: u32,
     stops: u32,
+    /// Those that got as far as to say what they came for.
     visits: u32,
 }
 
@@ -198,7 +128,8 @@ struct Soak {
     from: PathBuf,
     rng: Rng,
     share: Peer,
-    proxies: Vec<Proxy>,
+    /// With the time of the last cut.
+    proxies: Vec<(Relay, Instant)>,
     /// Copies that come and go: folder, address to dial, process.
     passing: Vec<(PathBuf, String, Peer)>,
     /// Visitors that hold their connection and say nothing more.
@@ -223,12 +154,12 @@ fn nothing_grows() {
     let (key, port) = (ready_key(&ready), listening(&ready));
 
     // One copy and one seed stay, behind proxies; two copies behind the seed come and go.
-    let mut proxies = vec![Proxy::before(&port), Proxy::before(&port)];
+    let proxies = [Relay::before(&port), Relay::before(&port)];
     let (copy, kept) = (scratch.name("copy"), scratch.name("kept"));
     let mut clone = home.clone(&key, &copy, &["--peer", &proxies[0].address()]);
     clone.expect("ready");
     let mut seed = home.seed(&key, &kept, &["--peer", &proxies[1].address()]);
-    let behind = Proxy::before(&listening(&seed.expect("ready")));
+    let behind = Relay::before(&listening(&seed.expect("ready")));
     let passing = (0..2)
         .map(|n| {
             let (folder, at) = (scratch.name(&format!("passing {n}")), behind.address());
@@ -237,7 +168,8 @@ fn nothing_grows() {
             (folder, at, peer)
         })
         .collect();
-    proxies.push(behind);
+    let proxies =
+        proxies.into_iter().chain([behind]).map(|relay| (relay, Instant::now())).collect();
 
     let mut watched =
         [Watched::new("share", &share), Watched::new("clone", &clone), Watched::new("seed", &seed)];
@@ -281,7 +213,6 @@ impl Soak {
             4 => self.restart(),
             5 | 6 => self.cut(),
             _ => {
-                self.counts.visits += 1;
                 // Refused, dropped or banned: all is well as long as the share is.
                 let _ = self.visit();
             }
@@ -320,8 +251,10 @@ impl Soak {
 
     fn cut(&mut self) {
         let which = self.rng.below(self.proxies.len() as u64) as usize;
-        if self.proxies[which].cut.elapsed() >= CUT_EVERY {
-            self.counts.cut += self.proxies[which].cut();
+        let (relay, last) = &mut self.proxies[which];
+        if last.elapsed() >= CUT_EVERY {
+            *last = Instant::now();
+            self.counts.cut += relay.cut();
         }
     }
 
@@ -330,16 +263,16 @@ impl Soak {
         let mut bytes = vec![0; self.rng.below(5000) as usize];
         self.rng.fill(&mut bytes);
         match self.rng.below(5) {
-            0 => TcpStream::connect(format!("127.0.0.1:{}", self.port))?.write_all(&bytes),
+            0 => TcpStream::connect(format!("127.0.0.1:{}", self.port))?.write_all(&bytes)?,
             1 => {
                 self.lurking.truncate(5);
                 let stream = TcpStream::connect(format!("127.0.0.1:{}", self.port))?;
                 self.lurking.insert(0, stream);
-                Ok(())
             }
             draw => {
                 let mut wire = Wire::dial(&self.port, key_bytes(&self.key))?;
                 wire.until_handshake()?;
+                self.counts.visits += 1;
                 for n in 0..1000 {
                     let message = match draw {
                         2 => Message::Request(Request { index: n % 7, ..Request::default() }),
@@ -355,12 +288,14 @@ impl Soak {
                     wire.send(&message)?;
                 }
                 wire.stream.set_read_timeout(Some(Duration::from_millis(1)))?;
-                match wire.stream.read(&mut bytes) {
+                return match wire.stream.read(&mut bytes) {
                     Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
                     _ => Ok(()),
-                }
+                };
             }
         }
+        self.counts.visits += 1;
+        Ok(())
     }
 }
 

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::network::Network;
-use crate::peer::Peer;
-use crate::tools::{str, text};
+use super::network::Network;
+use super::peer::Peer;
+use super::tools::{str, text};
 
 const LOOPBACK: [&str; 3] = ["--no-discovery", "--listen", "127.0.0.1:0"];
 
@@ -98,7 +98,7 @@ impl Home {
 
     /// The key of a feed here.
     pub fn core_key(&self, folder: &Path) -> String {
-        crate::tools::hex(&std::fs::read(folder.join("key")).expect("a key"))
+        super::tools::hex(&std::fs::read(folder.join("key")).expect("a key"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use crate::peer::Peer;
+use super::peer::Peer;
 
 pub struct Network {
     /// Keeps the namespace alive.

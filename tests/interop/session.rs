@@ -8,7 +8,7 @@ use ::gannet::crypto::hash;
 use ::gannet::wire::Message;
 use ::gannet::wire::dat::{FirstFeed, Handshake, Session, What};
 
-use crate::peer::DEADLINE;
+use super::peer::DEADLINE;
 
 /// A blocking socket with a session on it.
 pub struct Wire {

@@ -8,8 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::install;
-use crate::peer::Peer;
+use super::install;
+use super::peer::Peer;
 
 /// A JavaScript peer: `script` of `rigs/js` with its options.
 pub fn js(script: &str, options: &[&str]) -> Peer {
@@ -101,7 +101,7 @@ pub fn sample(folder: &Path) {
 
 /// Waits until `done`, looking again and again; panics with `what` at the deadline.
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let until = std::time::Instant::now() + crate::peer::DEADLINE;
+    let until = std::time::Instant::now() + super::peer::DEADLINE;
     while !done() {
         assert!(std::time::Instant::now() < until, "{what}: not in time");
         std::thread::sleep(std::time::Duration::from_millis(20));
