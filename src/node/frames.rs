@@ -72,9 +72,12 @@ impl Node {
                 continue;
             }
             done.frames += 1;
-            peer.partial = 0;
+            let in_parts = std::mem::take(&mut peer.partial) > 0;
             if let Some(why) = self.heard(now, conn, peer, received.what, disk) {
                 return (done, Some(why));
+            }
+            if in_parts {
+                self.sync.frame_over(conn);
             }
         }
         (done, None)

@@ -294,6 +294,12 @@ impl Peer {
         self.head = Head::default();
     }
 
+    /// What came in parts was no block: it says nothing of how fast blocks come.
+    pub(super) fn no_block(&mut self) {
+        self.watch.bytes = self.watch.bytes.saturating_sub(self.partial);
+        self.partial = 0;
+    }
+
     /// When its oldest live ask is overdue. A block that is just coming in at a decent rate is
     /// given more time.
     pub(super) fn next_overdue(&mut self) -> Option<Instant> {

@@ -52,11 +52,18 @@ impl Sync {
         }
     }
 
-    /// `bytes` more of a Data frame that is not complete yet came from `peer`. Optional; keeps
-    /// large blocks on slow lines from counting as unanswered.
+    /// `bytes` more of a frame that is not complete yet, a block if it was asked for one, came from
+    /// `peer`. Optional; keeps large blocks on slow lines from counting as unanswered.
     pub fn progress(&mut self, now: Instant, peer: PeerId, bytes: u64) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
+        if let Some(peer) = self.peers.get_mut(&peer).filter(|peer| peer.owes()) {
             peer.partial(now, bytes);
+        }
+    }
+
+    /// The frame that `progress` told of is complete. If it was no block, none is on its way.
+    pub fn frame_over(&mut self, peer: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.no_block();
         }
     }
 

@@ -131,6 +131,27 @@ fn r02_a_large_block_that_is_coming_in_is_not_overdue() {
 }
 
 #[test]
+fn r02_large_frames_that_are_no_blocks_do_not_stand_for_the_block_that_was_asked_for() {
+    let mut rig = everything(1);
+    rig.source(peer(1), 0, 1);
+    assert_eq!(rig.asked(peer(1)), [0]);
+    for _ in 0..limits::REQUEST_TIMEOUT_FIRST.as_millis() / 200 + 1 {
+        rig.sync.progress(rig.now, peer(1), 20_000);
+        rig.sync.frame_over(peer(1));
+        rig.pass(Duration::from_millis(200));
+    }
+    assert_eq!(rig.in_flight(), 0, "it is overdue");
+}
+
+#[test]
+fn p02_what_comes_from_a_peer_that_was_asked_for_nothing_is_no_download() {
+    let mut rig = everything(1);
+    rig.join(peer(1));
+    rig.sync.progress(rig.now, peer(1), 20_000);
+    assert_eq!(rig.sync.peer_status(rig.now, peer(1)).unwrap().down_bytes, 0);
+}
+
+#[test]
 fn r03_blocks_of_a_lost_peer_are_asked_of_others_in_the_same_call() {
     let mut rig = everything(4);
     rig.source(peer(1), 0, 4);
