@@ -410,6 +410,9 @@ pub const HYPER_BEE_LEVELS: usize = 1 << 16;
 pub const HYPER_BEE_DEPTH: usize = 32;
 /// Puts and deletes appended to a hyperbee at once.
 pub const HYPER_BEE_BATCH: usize = 4096;
+/// Entries of a drive appended to its bee at once: the nodes that they changed stand in one block,
+/// which is read for each of them again.
+pub const BEE_BATCH_ENTRIES: usize = 512;
 /// Bytes of a hyperdrive's entry: its record, a link's target and whatever an application adds.
 pub const HYPER_ENTRY_BYTES: usize = 64 * 1024;
 /// Blocks of a blob's map; JavaScript reads no more.

@@ -201,6 +201,7 @@ fn hyperdrive_byte_for_byte() {
                 byte_offset: n("byteOffset"),
                 mtime_ms: n("mtime"),
                 ctime_ms: n("ctime"),
+                ..Stat::default()
             };
             assert_eq!(hex::encode(stat.encode()), entry["statHex"].as_str().unwrap());
             assert_eq!(Stat::decode(&bytes(&entry["statHex"])), Ok(stat));

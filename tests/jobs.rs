@@ -959,7 +959,7 @@ fn x03_a_change_that_nobody_told_of_is_noticed_when_it_is_asked_for() {
     here.write("/share/touched", &bytes(&mut rng, 70_000)).unwrap();
     // This one keeps size and time.
     here.overwrite("/share/same", 100_000, b"another").unwrap();
-    here.set_mtime("/share/same", stat("/same").mtime_ns()).unwrap();
+    here.set_mtime("/share/same", stat("/same").mtime_ns().unwrap()).unwrap();
     here.remove("/share/gone").unwrap();
     share.run_for(Duration::from_secs(60));
     assert_eq!(share.version(), version, "nobody told");

@@ -44,6 +44,12 @@ pub struct Leaf {
 }
 
 impl Leaf {
+    /// Reads a block of a metadata feed for its name and value alone.
+    pub fn decode(block: &[u8]) -> Option<Leaf> {
+        let (name, value, _) = fields(block)?;
+        Some(Leaf { name: name.to_owned(), value: value.map(<[u8]>::to_vec) })
+    }
+
     /// Component `depth` of the name; `None` behind its end.
     pub fn part(&self, depth: usize) -> Option<&str> {
         parts(&self.name).nth(depth)
@@ -229,8 +235,7 @@ pub fn node<S: NodeSource>(source: &mut S, seq: u64) -> Result<TreeNode, TreeErr
 pub fn leaf<S: NodeSource>(source: &mut S, seq: u64) -> Result<Leaf, TreeError<S::Error>> {
     let mut block = Vec::new();
     source.block(seq, &mut block).map_err(TreeError::Source)?;
-    let (name, value, _) = fields(&block).ok_or(TreeError::Malformed(seq))?;
-    Ok(Leaf { name: name.to_owned(), value: value.map(<[u8]>::to_vec) })
+    Leaf::decode(&block).ok_or(TreeError::Malformed(seq))
 }
 
 /// The entry of `name` in the version whose newest node is `head` (0: the empty drive).

@@ -12,7 +12,7 @@ use super::Nodes;
 use crate::codec;
 use crate::drive::path;
 use crate::drive::stat::Stat;
-use crate::drive::tree::{self, TreeError};
+use crate::drive::tree::TreeError;
 use crate::limits::{DRIVE_OPEN_FILES, DRIVE_OVERLAPS};
 use crate::store::disk::{Dir, Disk, File, Open};
 use crate::store::{FeedStore, StoreError};
@@ -269,11 +269,8 @@ pub(super) fn write_all(
 
 /// The name of an entry and what it says, if it is a readable one.
 pub(super) fn entry(nodes: &mut Nodes<'_>, seq: u32) -> Result<Option<(String, Stat)>, StoreError> {
-    match tree::leaf(nodes, u64::from(seq)) {
-        Ok(node) => {
-            let stat = node.value.as_deref().and_then(|value| Stat::decode(value).ok());
-            Ok(stat.map(|stat| (node.name, stat)))
-        }
+    match nodes.format().entry(nodes, u64::from(seq)) {
+        Ok(found) => Ok(found.and_then(|entry| Some((entry.name, entry.stat?)))),
         Err(TreeError::Malformed(_)) => Ok(None),
         Err(TreeError::Source(error)) => Err(error),
     }

@@ -1,54 +1,61 @@
 //! What the command line shows of a drive: its history, its names, a file's blocks.
 
 use super::Nodes;
+use crate::drive::diff::{Change, Diff};
+use crate::drive::format::{self, Logged};
 use crate::drive::stat::Stat;
-use crate::drive::tree::{self, TreeError, TreeNode};
-use crate::drive::walk::{Change, Diff};
+use crate::drive::tree::TreeError;
 use crate::store::StoreError;
 
 /// An entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its number; the drive's version once it was written.
+    /// The block of the metadata feed.
     pub seq: u64,
     pub name: String,
-    /// `None`: the entry deletes the name. A value that is no Stat counts as all zeros.
+    /// `None`: the entry deletes the name. A value that makes no sense counts as all zeros.
     pub stat: Option<Stat>,
 }
 
-impl Entry {
-    fn of(node: TreeNode) -> Entry {
-        let stat = node.value.map(|value| Stat::decode(&value).unwrap_or_default());
-        Entry { seq: node.seq, name: node.name, stat }
+impl From<format::Entry> for Entry {
+    fn from(found: format::Entry) -> Entry {
+        let format::Entry { seq, name, stat } = found;
+        Entry { seq, name, stat: Some(stat.unwrap_or_default()) }
     }
 }
 
-/// Entry `seq` of the log (1 is the first); `None` if it is malformed.
+/// What block `seq` of the log did (1 is the first); `None` if it is malformed or not about a file.
 pub fn entry(nodes: &mut Nodes<'_>, seq: u64) -> Result<Option<Entry>, StoreError> {
-    match tree::node(nodes, seq) {
-        Ok(node) => Ok(Some(Entry::of(node))),
-        Err(TreeError::Malformed(_)) => Ok(None),
+    match nodes.format().logged(nodes, seq) {
+        Ok(Logged::Put(found)) => Ok(Some(found.into())),
+        Ok(Logged::Delete { seq, name }) => Ok(Some(Entry { seq, name, stat: None })),
+        Ok(Logged::Other) | Err(TreeError::Malformed(_)) => Ok(None),
         Err(TreeError::Source(error)) => Err(error),
     }
 }
 
-/// The entries of a version, in the order of the tree.
-#[derive(Debug)]
+/// The entries of a version: of a Dat drive in the order of the tree, of a hyperdrive in that of the
+/// names.
 pub struct Listing {
-    walk: Diff,
+    version: u64,
+    dir: String,
+    /// Once it has begun.
+    walk: Option<Diff>,
 }
 
 impl Listing {
     /// Everything at and below `dir` (`/a/b`; `""` is all) in `version`.
     pub fn new(version: u64, dir: &str) -> Listing {
-        Listing { walk: Diff::below(0, version, dir) }
+        Listing { version, dir: dir.to_owned(), walk: None }
     }
 
     /// The next entry. After `NotYet` the same call goes on.
     pub fn next(&mut self, nodes: &mut Nodes<'_>) -> Result<Option<Entry>, StoreError> {
+        let Listing { version, dir, walk } = self;
+        let walk = walk.get_or_insert_with(|| Diff::below(nodes.format(), *version, dir));
         loop {
-            match self.walk.next(nodes)? {
-                Some(Change::Put { node, .. }) => return Ok(Some(Entry::of(node))),
+            match walk.next(nodes)? {
+                Some(Change::Put { entry, .. }) => return Ok(Some(entry.into())),
                 Some(_) => {}
                 None => return Ok(None),
             }
@@ -57,7 +64,8 @@ impl Listing {
 }
 
 /// The entry of a path (with or without its leading slash) in a version. Its content is blocks
-/// `stat.offset..stat.offset + stat.blocks`.
+/// `stat.offset..stat.offset + stat.blocks`, unless these are a map's.
 pub fn find(nodes: &mut Nodes<'_>, version: u64, path: &str) -> Result<Option<Entry>, StoreError> {
-    Ok(tree::get(nodes, version, path)?.map(Entry::of))
+    let name = format!("/{}", path.trim_start_matches('/'));
+    Ok(nodes.format().get(nodes, version, &name)?.map(Entry::from))
 }

@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 
 use super::files::Files;
 use super::{Budget, Cx, Figures, Nodes, Output, Step, pause};
-use crate::drive::dirs::Dirs;
+use crate::drive::diff::{Change as Difference, Diff};
+use crate::drive::format::{Entry as Found, Format};
 use crate::drive::ignore::{DATIGNORE, Rules};
+use crate::drive::names::Names;
 use crate::drive::path::{self, DAT_DIR};
 use crate::drive::stat::Stat;
-use crate::drive::tree::TreeNode;
-use crate::drive::walk::{Change as Difference, Diff};
 use crate::limits::{IGNORE_BYTES, POLL_FOLDER, SKIPPED_PATHS};
 use crate::store::disk::Open;
 use crate::store::{Progress, StoreError};
@@ -44,8 +44,8 @@ pub struct Import {
     outputs: VecDeque<Output>,
     figures: Figures,
     rules: Rules,
-    /// What the drive's tree is known to hold.
-    dirs: Dirs,
+    /// What the drive is known to hold.
+    names: Names,
     phase: Phase,
     /// Directories being walked, the deepest last.
     frames: Vec<Frame>,
@@ -65,7 +65,6 @@ pub struct Import {
     told: Option<u64>,
 }
 
-#[derive(Debug)]
 enum Phase {
     Recover,
     Rules,
@@ -84,7 +83,7 @@ impl Import {
             outputs: VecDeque::new(),
             figures: Figures::default(),
             rules: Rules::default(),
-            dirs: Dirs::new(0),
+            names: Names::new(Format::Dat, 0),
             phase: Phase::Recover,
             frames: Vec::new(),
             removing: None,
@@ -151,7 +150,7 @@ impl Import {
 
     fn write(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<(), StoreError> {
         let mut tree = Tree {
-            dirs: &mut self.dirs,
+            names: &mut self.names,
             files: &mut self.files,
             outputs: &mut self.outputs,
             figures: &mut self.figures,
@@ -184,15 +183,16 @@ impl Import {
         // A folder that is not there has no files, which must not be taken for deletions.
         cx.disk.stat(cx.dir, Path::new(DAT_DIR), false)?;
         self.rules = read_rules(cx)?;
-        let head = cx.metadata.feed().length().saturating_sub(1);
-        if self.dirs.head() != head {
-            self.dirs = Dirs::new(head);
+        let format = cx.format();
+        let version = format.version(cx.metadata.feed().length());
+        if (self.names.format(), self.names.version()) != (format, version) {
+            self.names = Names::new(format, version);
         }
         self.figures = Figures::default();
         self.skipped.clear();
         self.links.clear();
         self.polls = false;
-        self.phase = Phase::Sweep(Diff::all(head));
+        self.phase = Phase::Sweep(Diff::all(format, version));
         Ok(())
     }
 
@@ -207,13 +207,13 @@ impl Import {
             self.enter(PathBuf::new());
             return Ok(());
         };
-        let Difference::Put { node, .. } = difference else { return Ok(()) };
-        let Some(old) = known(&node) else { return Ok(()) };
+        let Difference::Put { entry, .. } = difference else { return Ok(()) };
+        let Some(old) = known(&entry) else { return Ok(()) };
         if !old.1.is_dir() {
             self.figures.files += 1;
             self.figures.bytes += old.1.size;
         }
-        let Ok(path) = path::check(&node.name) else { return Ok(()) };
+        let Ok(path) = path::check(&entry.name) else { return Ok(()) };
         // A failing look must not lose the entry, which the walk has passed: the file is taken as
         // there, and the walk of the folder finds out more.
         let gone = match self.look(cx, &path) {
@@ -226,7 +226,7 @@ impl Import {
             }
         };
         if gone {
-            let (name, blocks) = (node.name, Blocks::Placed);
+            let (name, blocks) = (entry.name, Blocks::Placed);
             self.batch.push(Entry { name, stat: None, old: Some(old), blocks }, &[]);
         } else {
             self.files.insert(old.0, &old.1, false);
@@ -281,10 +281,9 @@ impl Import {
     }
 }
 
-/// What an entry's node says, if it says anything that we can keep track of.
-fn known(node: &TreeNode) -> Option<(u32, Stat)> {
-    let stat = Stat::decode(node.value.as_deref()?).ok()?;
-    Some((u32::try_from(node.seq).ok()?, stat))
+/// What an entry says, if it says anything that we can keep track of.
+fn known(entry: &Found) -> Option<(u32, Stat)> {
+    Some((u32::try_from(entry.seq).ok()?, entry.stat?))
 }
 
 fn read_rules(cx: &mut Cx<'_>) -> Result<Rules, StoreError> {

@@ -24,7 +24,8 @@ use self::present::Compare;
 use super::files::Files;
 use super::{Budget, Cx, Figures, Nodes, Output, Step, pause};
 use crate::bits::RangeSet;
-use crate::drive::walk::{Change, Diff};
+use crate::drive::diff::{Change, Diff};
+use crate::drive::format::Format;
 use crate::limits::{MIRROR_BATCH_WAIT, MIRROR_COMMIT_BYTES};
 use crate::store::StoreError;
 use crate::time::Instant;
@@ -267,7 +268,8 @@ impl Mirror {
             return Ok(Step::More);
         }
         if let Some(target) = self.next_target(cx) {
-            self.phase = Phase::Plan(Diff::new(self.planned, target), target, None);
+            let walk = Diff::new(cx.format(), self.planned, target);
+            self.phase = Phase::Plan(walk, target, None);
             return Ok(Step::More);
         }
         // A goal ahead: there is more to come, unless something was done that is not durable yet.
@@ -280,25 +282,33 @@ impl Mirror {
 
     /// A version to go to, all of whose metadata is here.
     fn next_target(&mut self, cx: &mut Cx<'_>) -> Option<u64> {
-        let feed = cx.metadata.feed();
-        let newest = feed.length().checked_sub(1)?;
+        let (format, feed) = (cx.format(), cx.metadata.feed());
+        if feed.length() == 0 {
+            return None;
+        }
+        let newest = format.version(feed.length());
         let goal = match self.version {
             Some(version) => version,
             // With a busy writer the newest version is always incomplete: keep to one goal.
             None => *self.goal.get_or_insert(newest),
         };
-        let here = feed.have().prefix().checked_sub(1)?;
-        if here < goal {
+        let here = feed.have().prefix();
+        if here < format.blocks(goal).max(1) {
             return None;
         }
         self.goal = None;
-        let target = self.version.unwrap_or(here);
+        let target = match format {
+            Format::Dat => self.version.unwrap_or(format.version(here)),
+            // Only what was signed as a length is known to be one that can be read from.
+            Format::Hyper => goal,
+        };
         (target != self.planned).then_some(target)
     }
 
     /// The folder is the version planned: makes that durable and tells.
     fn finish(&mut self, cx: &mut Cx<'_>) -> Result<Step, StoreError> {
-        let whole = cx.metadata.feed().have().prefix() > self.planned;
+        let blocks = cx.format().blocks(self.planned).max(1);
+        let whole = cx.metadata.feed().have().prefix() >= blocks;
         if cx.metadata.feed().length() == 0 || !whole {
             return Ok(Step::Idle);
         }

@@ -12,6 +12,7 @@ pub mod mirror;
 
 use std::path::PathBuf;
 
+use crate::drive::format::Format;
 use crate::drive::tree::{NodeSource, TreeError};
 use crate::limits::COST_CALL;
 use crate::store::disk::{Dir, Disk};
@@ -60,6 +61,11 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
+    /// How the drive keeps its entries.
+    pub fn format(&self) -> Format {
+        format_of(self.metadata)
+    }
+
     /// The content feed, where there is one.
     fn content(&mut self) -> Result<(&mut dyn Disk, &mut FeedStore), StoreError> {
         match &mut self.content {
@@ -73,6 +79,18 @@ impl Cx<'_> {
 pub struct Nodes<'a> {
     pub disk: &'a mut dyn Disk,
     pub metadata: &'a mut FeedStore,
+}
+
+impl Nodes<'_> {
+    /// How the drive keeps its entries.
+    pub fn format(&self) -> Format {
+        format_of(self.metadata)
+    }
+}
+
+/// The dialect of a drive's metadata feed says how its entries are kept; stores know one so far.
+pub fn format_of(_metadata: &FeedStore) -> Format {
+    Format::Dat
 }
 
 impl NodeSource for Nodes<'_> {

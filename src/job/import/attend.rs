@@ -42,7 +42,7 @@ impl Import {
             self.flush = true;
             return Ok(Step::More);
         }
-        let version = self.dirs.head();
+        let version = self.names.version();
         if self.told != Some(version) {
             self.told = Some(version);
             let Figures { files, bytes, .. } = self.figures;
@@ -82,7 +82,7 @@ impl Import {
                     self.remove_below(&name, None, None);
                 }
                 let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-                if mark.scan || !self.dirs.has_children(&mut nodes, &name)? {
+                if mark.scan || !self.names.has_children(&mut nodes, &name)? {
                     self.enter(path.to_owned());
                 }
             }
@@ -92,7 +92,7 @@ impl Import {
                     self.skip(path, why);
                 }
                 let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-                if self.dirs.has_members(&mut nodes, &name)? || self.find(cx, &name)?.is_some() {
+                if self.names.has_members(&mut nodes, &name)? || self.find(cx, &name)?.is_some() {
                     let parent = path.parent().map(Path::to_owned);
                     self.remove_below(&name, None, parent);
                 }

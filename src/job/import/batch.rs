@@ -5,12 +5,11 @@
 use std::collections::VecDeque;
 
 use crate::crypto::hash::Hash;
-use crate::drive::dirs::{Dirs, PutError};
+use crate::drive::names::{Names, NotPut};
 use crate::drive::stat::Stat;
-use crate::drive::tree::NodeSource;
 use crate::job::files::Files;
 use crate::job::{Budget, Cx, Figures, Nodes, Output, Which};
-use crate::limits::{IMPORT_ENTRIES, IMPORT_ENTRY_BYTES, IMPORT_LEAVES};
+use crate::limits::{IMPORT_ENTRIES, IMPORT_LEAVES};
 use crate::store::StoreError;
 
 /// An entry to be written.
@@ -53,11 +52,10 @@ enum Stage {
     Append,
     /// Content blocks from here on are new.
     CommitContent,
-    /// Blocks of entries, the first `entries` of the batch so far.
+    /// The first `entries` of the batch are written so far.
     Build {
         from: u64,
         entries: usize,
-        blocks: Vec<Vec<u8>>,
     },
     CommitEntries {
         from: u64,
@@ -70,31 +68,10 @@ enum Stage {
 
 /// What the batch works with beside the stores.
 pub(super) struct Tree<'a> {
-    pub dirs: &'a mut Dirs,
+    pub names: &'a mut Names,
     pub files: &'a mut Files,
     pub outputs: &'a mut VecDeque<Output>,
     pub figures: &'a mut Figures,
-}
-
-/// Entries that are written but not appended yet, before those of the feed.
-struct Overlay<'a> {
-    nodes: Nodes<'a>,
-    base: u64,
-    blocks: &'a [Vec<u8>],
-}
-
-impl NodeSource for Overlay<'_> {
-    type Error = StoreError;
-    fn block(&mut self, seq: u64, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        let ours = seq.checked_sub(self.base).and_then(|at| self.blocks.get(at as usize));
-        match ours {
-            Some(block) => {
-                out.extend_from_slice(block);
-                Ok(())
-            }
-            None => self.nodes.block(seq, out),
-        }
-    }
 }
 
 impl Batch {
@@ -174,7 +151,7 @@ impl Batch {
                         tree.outputs.push_back(Output::Cleared { start, len });
                     }
                     let from = cx.metadata.feed().length();
-                    self.stage = Stage::Build { from, entries: 0, blocks: Vec::new() };
+                    self.stage = Stage::Build { from, entries: 0 };
                 }
                 Stage::Build { .. } => self.build(cx, tree, budget)?,
                 Stage::CommitEntries { from } => {
@@ -201,39 +178,39 @@ impl Batch {
         tree: &mut Tree<'_>,
         budget: &mut Budget,
     ) -> Result<(), StoreError> {
-        let Stage::Build { from, entries: at, blocks } = &mut self.stage else { return Ok(()) };
-        let base = cx.metadata.feed().length();
-        let mut bytes: usize = blocks.iter().map(Vec::len).sum();
-        while *at < self.entries.len() && bytes < IMPORT_ENTRY_BYTES && !budget.is_spent() {
-            let entry = &self.entries[*at];
-            let nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-            let mut source = Overlay { nodes, base, blocks };
-            let built = match &entry.stat {
-                Some(stat) => tree.dirs.put(&mut source, &entry.name, &stat.encode()),
-                None => tree.dirs.delete(&mut source, &entry.name),
+        let Stage::Build { from, entries: at } = &mut self.stage else { return Ok(()) };
+        while *at < self.entries.len() && !tree.names.is_full() && !budget.is_spent() {
+            let Entry { name, stat, old, .. } = &self.entries[*at];
+            let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+            let written = match stat {
+                Some(stat) => {
+                    let old = old.as_ref().map(|(seq, _)| u64::from(*seq));
+                    tree.names.put(&mut nodes, name, stat, None, old).map(|()| true)
+                }
+                None => tree.names.delete(&mut nodes, name),
             };
-            match built {
-                Ok(block) => {
-                    bytes += block.len();
+            match written {
+                Ok(true) => {
                     budget.calls(1);
-                    budget.bytes(block.len());
-                    blocks.push(block);
                     *at += 1;
                 }
-                Err(PutError::Tree(error)) => return Err(error.into()),
-                Err(PutError::DirectoryFull) => {
-                    let path = entry.name.trim_start_matches('/').to_owned();
-                    let why = "its directory has more names than a drive can list".to_owned();
+                Ok(false) => drop(self.entries.remove(*at)),
+                Err(NotPut::Tree(error)) => return Err(error.into()),
+                Err(NotPut::Impossible(why)) => {
+                    let (path, why) = (name.trim_start_matches('/').to_owned(), why.to_owned());
                     tree.outputs.push_back(Output::Skipped { path, why });
                     self.entries.remove(*at);
                 }
             }
         }
         let done = *at >= self.entries.len();
-        if (done || bytes >= IMPORT_ENTRY_BYTES) && !blocks.is_empty() {
-            let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
-            cx.metadata.append(cx.disk, &slices)?;
-            blocks.clear();
+        if done || tree.names.is_full() {
+            let blocks: Vec<&[u8]> = tree.names.waiting().iter().map(Vec::as_slice).collect();
+            if !blocks.is_empty() {
+                budget.bytes(blocks.iter().map(|block| block.len()).sum());
+                cx.metadata.append(cx.disk, &blocks)?;
+            }
+            tree.names.appended();
         }
         if done {
             self.stage = Stage::CommitEntries { from: *from };

@@ -8,9 +8,9 @@ use super::hashing::{Hashed, Hashing};
 use super::links::Look;
 use super::marks::Trust;
 use super::{Import, known};
+use crate::drive::diff::{Change as Difference, Diff};
 use crate::drive::path;
 use crate::drive::stat::Stat;
-use crate::drive::walk::{Change as Difference, Diff};
 use crate::job::{Budget, Cx, Nodes, Step};
 use crate::limits::RACY_MTIME;
 use crate::store::StoreError;
@@ -18,7 +18,6 @@ use crate::store::disk::Meta;
 use crate::sys::Change;
 use crate::time::Wall;
 
-#[derive(Debug)]
 pub(super) struct Removing {
     walk: Diff,
     /// An entry that stays.
@@ -46,7 +45,7 @@ impl Import {
         name: &str,
     ) -> Result<Option<(u32, Stat)>, StoreError> {
         let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-        Ok(self.dirs.get(&mut nodes, name)?.and_then(|node| known(&node)))
+        Ok(self.names.get(&mut nodes, name)?.and_then(|entry| known(&entry)))
     }
 
     /// Decides what is to be done about a path that is no directory.
@@ -80,16 +79,15 @@ impl Import {
             && stat.same_mtime(meta.mtime_ns)
             && (trust == Trust::Times || trust == Trust::OldTimes && !is_racy(cx.wall, &meta))
         {
-            if stat.mode & 0o7777 != meta.mode & 0o7777 {
-                let mode = stat.mode & !0o7777 | meta.mode & 0o7777;
-                let stat = Some(Stat { mode, ..stat });
+            if !stat.has_mode(meta.mode) {
+                let stat = Some(stat.with_mode(meta.mode));
                 self.batch.push(Entry { name, stat, old, blocks: Blocks::Placed }, &[]);
             }
             return Ok(());
         }
         // Names below it, if it was a directory, go first.
         let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-        if self.dirs.has_children(&mut nodes, &name)? {
+        if self.names.has_children(&mut nodes, &name)? {
             self.remove_below(&name, Some(name.clone()), None);
         }
         let compare = same_size.is_some_and(|(_, stat)| stat.blocks > 0);
@@ -151,7 +149,7 @@ impl Import {
         keep: Option<String>,
         parent: Option<PathBuf>,
     ) {
-        let walk = Diff::below(0, self.dirs.head(), name);
+        let walk = Diff::below(self.names.format(), self.names.version(), name);
         self.removing = Some(Removing { walk, keep, parent });
         self.flush = true;
     }
@@ -164,9 +162,9 @@ impl Import {
         let Some(removing) = &mut self.removing else { return Ok(()) };
         budget.calls(1);
         match removing.walk.next(&mut Nodes { disk: cx.disk, metadata: cx.metadata })? {
-            Some(Difference::Put { node, .. }) if removing.keep.as_ref() != Some(&node.name) => {
-                if let Some(old) = known(&node) {
-                    let (name, blocks) = (node.name, Blocks::Placed);
+            Some(Difference::Put { entry, .. }) if removing.keep.as_ref() != Some(&entry.name) => {
+                if let Some(old) = known(&entry) {
+                    let (name, blocks) = (entry.name, Blocks::Placed);
                     self.batch.push(Entry { name, stat: None, old: Some(old), blocks }, &[]);
                 }
             }

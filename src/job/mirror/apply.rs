@@ -8,7 +8,6 @@ use super::Mirror;
 use super::present::Present;
 use crate::drive::path;
 use crate::drive::stat::Stat;
-use crate::drive::tree;
 use crate::job::files::{entry, temp_path, waits};
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::limits::{DRIVE_COMPONENT_BYTES, KEPT_NAMES, MIRROR_BATCH_FILES};
@@ -114,7 +113,7 @@ impl Mirror {
         let opened = self.files.open_temp(&mut nodes, cx.dir, seq)?;
         let Some((file, _)) = opened else { return Ok(false) };
         self.temps.insert(seq);
-        match cx.disk.set_meta(file, Some(stat.permissions()), Some(stat.mtime_ns())) {
+        match cx.disk.set_meta(file, Some(stat.permissions(None)), stat.mtime_ns()) {
             Err(error) if waits(&error) => return Err(error.into()),
             _ => {}
         }
@@ -245,7 +244,7 @@ impl Mirror {
                 Ok(_) => {
                     let entry = format!("/{}", way.to_string_lossy());
                     let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-                    if tree::get(&mut nodes, self.planned, &entry)?.is_some() {
+                    if nodes.format().get(&mut nodes, self.planned, &entry)?.is_some() {
                         self.refuse(name, "the drive has a file where this needs a directory");
                         return Ok(false);
                     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::journal::Journal;
 use super::{Item, Mirror, Phase};
-use crate::drive::walk::Diff;
+use crate::drive::diff::Diff;
 use crate::job::files::{read_all, temp_dir, write_all};
 use crate::job::{Budget, Cx, Nodes, Step};
 use crate::limits::{MAX_SAFE_INTEGER, SCAN_NAMES};
@@ -47,7 +47,7 @@ impl Mirror {
         self.temps = list_temps(cx)?;
         self.journal = Journal::open(cx.disk, cx.dir, self.applied)?;
         self.planned = self.applied;
-        self.phase = Phase::Base(Diff::all(self.applied), None);
+        self.phase = Phase::Base(Diff::all(cx.format(), self.applied), None);
         Ok(())
     }
 
@@ -56,7 +56,7 @@ impl Mirror {
         cx: &mut Cx<'_>,
         budget: &mut Budget,
     ) -> Result<Step, StoreError> {
-        if self.applied > 0 && cx.metadata.feed().have().prefix() <= self.applied {
+        if cx.metadata.feed().have().prefix() < cx.format().blocks(self.applied) {
             return Ok(Step::Idle);
         }
         let Phase::Base(walk, item) = &mut self.phase else { return Ok(Step::More) };

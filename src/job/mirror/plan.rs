@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::present::Present;
 use super::{Item, Mirror};
+use crate::drive::diff::Change;
+use crate::drive::format::Entry;
 use crate::drive::path;
 use crate::drive::stat::Stat;
-use crate::drive::tree::{self, TreeNode};
-use crate::drive::walk::Change;
 use crate::job::files::{entry, temp_path};
 use crate::job::import::clear_unless_claimed;
 use crate::job::{Budget, Cx, Nodes, Output};
@@ -43,11 +43,11 @@ impl Mirror {
                 }
                 _ => Ok(true),
             },
-            Change::Put { node, old } => match path::check(&node.name) {
+            Change::Put { entry, old } => match path::check(&entry.name) {
                 Ok(path) if !self.is_chosen(&path) => Ok(true),
-                Ok(path) => self.plan_put(cx, budget, node, &path, *old),
+                Ok(path) => self.plan_put(cx, budget, entry, &path, *old),
                 Err(why) => {
-                    self.refuse(&node.name, &why.to_string());
+                    self.refuse(&entry.name, &why.to_string());
                     Ok(true)
                 }
             },
@@ -58,31 +58,31 @@ impl Mirror {
         &mut self,
         cx: &mut Cx<'_>,
         budget: &mut Budget,
-        node: &TreeNode,
+        found: &Entry,
         path: &Path,
         old: Option<u64>,
     ) -> Result<bool, StoreError> {
-        self.journal.met(&node.name);
-        let Some(stat) = node.value.as_deref().and_then(|value| Stat::decode(value).ok()) else {
-            self.refuse(&node.name, "what the entry says of the file cannot be read");
+        self.journal.met(&found.name);
+        let Some(stat) = found.stat else {
+            self.refuse(&found.name, "what the entry says of the file cannot be read");
             return Ok(true);
         };
         if stat.is_dir() {
-            if self.make_dirs(cx, path, &node.name)? {
+            if self.make_dirs(cx, path, &found.name)? {
                 // Whoever keeps the copy has to be able to put there what the drive will.
-                let mode = stat.permissions() | OWNER_ALL;
+                let mode = stat.permissions(None) | OWNER_ALL;
                 cx.disk.set_dir_mode(cx.dir, path, mode).or_else(later::<StoreError>)?;
             }
             return Ok(true);
         }
-        let seq = u32::try_from(node.seq).unwrap_or(u32::MAX);
+        let seq = u32::try_from(found.seq).unwrap_or(u32::MAX);
         if !stat.is_file() || !stat.is_consistent() || seq == u32::MAX {
             let why = if stat.is_file() {
                 "the entry's size and blocks contradict each other"
             } else {
                 "it is neither a file nor a directory"
             };
-            self.refuse(&node.name, why);
+            self.refuse(&found.name, why);
             return Ok(true);
         }
         let old = match old.and_then(|old| u32::try_from(old).ok()) {
@@ -93,7 +93,7 @@ impl Mirror {
         let superseded = old.and_then(|(old, _)| self.pending.get(&old).copied());
         let standing = self
             .journal
-            .get(&node.name)
+            .get(&found.name)
             .or(superseded)
             .unwrap_or_else(|| old.map_or(0, |(old, _)| old));
 
@@ -101,12 +101,13 @@ impl Mirror {
         let same_size = meta.is_some_and(|meta| meta.size == stat.size);
         let is_same = same_size && meta.is_some_and(|meta| stat.same_mtime(meta.mtime_ns));
         if is_same && self.is_stored(cx, &stat) {
-            if meta.is_some_and(|meta| meta.mode & 0o777 != stat.permissions()) {
+            let other_mode = |mode: u32| stat.permissions(Some(mode)) != mode & 0o777;
+            if meta.is_some_and(|meta| other_mode(meta.mode)) {
                 self.set_meta(cx, path, &stat)?;
             }
             self.count_planned(&stat, old.map(|(_, stat)| stat));
             self.files.insert(seq, &stat, false);
-            self.journal.note(&node.name, seq);
+            self.journal.note(&found.name, seq);
             self.retire(cx, old, superseded.is_some())?;
             return Ok(true);
         }
@@ -124,7 +125,7 @@ impl Mirror {
                 self.count_planned(&stat, Some(old_stat));
                 self.files.remove(old_seq, &old_stat);
                 self.files.insert(seq, &stat, false);
-                self.journal.note(&node.name, seq);
+                self.journal.note(&found.name, seq);
                 self.tell_put(path, seq, stat.size);
                 return Ok(true);
             }
@@ -271,16 +272,15 @@ impl Mirror {
         budget: &mut Budget,
         item: &Item,
     ) -> Result<bool, StoreError> {
-        let Change::Put { node, .. } = &item.change else { return Ok(true) };
-        let Ok(path) = path::check(&node.name) else { return Ok(true) };
-        let stat = node.value.as_deref().and_then(|value| Stat::decode(value).ok());
-        let Some(stat) = stat.filter(|stat| stat.is_file() && stat.is_consistent()) else {
+        let Change::Put { entry: found, .. } = &item.change else { return Ok(true) };
+        let Ok(path) = path::check(&found.name) else { return Ok(true) };
+        let Some(stat) = found.stat.filter(|stat| stat.is_file() && stat.is_consistent()) else {
             return Ok(true);
         };
         if !self.is_chosen(&path) {
             return Ok(true);
         }
-        if self.journal.get(&node.name).is_some() {
+        if self.journal.get(&found.name).is_some() {
             // A newer entry's file stands there; the plan will come to it.
             self.count_planned(&stat, None);
             return Ok(true);
@@ -289,7 +289,7 @@ impl Mirror {
         match cx.disk.stat(cx.dir, &path, false) {
             Ok(meta) if meta.kind == Kind::File && meta.size == stat.size => {
                 self.count_planned(&stat, None);
-                let seq = u32::try_from(node.seq).unwrap_or(u32::MAX);
+                let seq = u32::try_from(found.seq).unwrap_or(u32::MAX);
                 self.files.insert(seq, &stat, false);
                 Ok(true)
             }
@@ -300,7 +300,7 @@ impl Mirror {
                 Ok(true)
             }
             // What is missing comes again.
-            Err(_) => self.plan_put(cx, budget, node, &path, None),
+            Err(_) => self.plan_put(cx, budget, found, &path, None),
         }
     }
 
@@ -314,8 +314,8 @@ impl Mirror {
         let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
         let Some((name, _)) = entry(&mut nodes, seq)? else { return Ok(None) };
         let old = u64::from(seq);
-        let change = match tree::get(&mut nodes, version, &name)? {
-            Some(node) => Change::Put { node, old: Some(old) },
+        let change = match nodes.format().get(&mut nodes, version, &name)? {
+            Some(entry) => Change::Put { entry, old: Some(old) },
             None => Change::Delete { name, old },
         };
         Ok(Some(Item { change }))
@@ -340,7 +340,9 @@ impl Mirror {
             Ok(file) => file,
             Err(error) => return later(error),
         };
-        let set = cx.disk.set_meta(file, Some(stat.permissions()), Some(stat.mtime_ns()));
+        let set = cx.disk.meta(file).and_then(|meta| {
+            cx.disk.set_meta(file, Some(stat.permissions(Some(meta.mode))), stat.mtime_ns())
+        });
         cx.disk.close(file);
         set.or_else(later)
     }
