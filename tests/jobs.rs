@@ -1294,6 +1294,36 @@ fn d09_a_full_disk_pauses_and_goes_on() {
     assert_equal(&share, &copy);
 }
 
+/// A clone whose device has once failed to sync has no file in place and no bit that may be untrue.
+#[test]
+fn d08_a_clone_whose_sync_failed_goes_on_only_when_it_is_opened_again() {
+    let (here, there) = (Device::new(1), Device::new(2));
+    here.write("/share/file", &[7; 300_000]).unwrap();
+    let mut share = Share::new(&here);
+    share.run();
+    let mut copy = Copy::new(&there, Options::default());
+    let mut rng = Rng::from_seed(1);
+    copy.sync(&mut share, &mut rng, 3).unwrap();
+    let bits = there.read("/copy/.dat/content.bitfield").unwrap();
+    for block in copy.missing() {
+        copy.fetch(&mut share, block).unwrap();
+    }
+    there.set_faults(Faults { sync_error: 1, ..Faults::default() });
+    let error = copy.settle().unwrap_err();
+    assert!(matches!(error, StoreError::Io(_)), "{error}");
+    there.set_faults(Faults::default());
+    // The device forgot what it could not write; it does not fail again.
+    let error = copy.settle().unwrap_err();
+    assert!(matches!(error, StoreError::Unsynced), "{error}");
+    assert!(!there.exists("/copy/file"));
+    let content = copy.content.take().unwrap();
+    assert!(matches!(content.close(&mut copy.disk, copy.now), Err(StoreError::Unsynced)));
+    assert_eq!(there.read("/copy/.dat/content.bitfield").unwrap(), bits);
+    let mut copy = copy.reopen(Options::default());
+    copy.all(&mut share);
+    assert_equal(&share, &copy);
+}
+
 #[test]
 fn a_file_removed_in_the_clone_comes_again() {
     let (here, there) = (Device::new(1), Device::new(2));

@@ -138,7 +138,7 @@ fn paused(events: &[Event]) -> usize {
 fn d09_a_device_that_fails_is_left_alone_until_it_had_time_to_mend() {
     let mut rig = Rig::new();
     assert!(rig.append().contains(r#""ok":true"#));
-    rig.sync_fails(true);
+    rig.device.set_faults(Faults { write_error: 1, ..Faults::default() });
     assert!(rig.append().contains(r#""ok":false"#));
     rig.pass(limits::COMMIT_EVERY);
     assert_eq!(paused(&rig.heard()), 1);
@@ -148,6 +148,24 @@ fn d09_a_device_that_fails_is_left_alone_until_it_had_time_to_mend() {
         rig.work();
     }
     assert_eq!(rig.device.writes(), tried, "it is tried again at every turn");
+}
+
+#[test]
+fn d09_a_feed_whose_sync_failed_takes_nothing_more_and_says_what_to_do() {
+    let mut rig = Rig::new();
+    assert!(rig.append().contains(r#""ok":true"#));
+    rig.sync_fails(true);
+    assert!(rig.append().contains(r#""ok":false"#));
+    rig.sync_fails(false);
+    let answer = rig.append();
+    assert!(answer.contains("start gannet again"), "{answer}");
+    rig.pass(Duration::from_secs(200));
+    let events = rig.heard();
+    assert_eq!(paused(&events), 1, "{events:?}");
+    assert!(!events.iter().any(|event| matches!(event, Event::Resumed { .. })), "{events:?}");
+    // Only the first block was ever announced.
+    let told = events.iter().filter(|event| matches!(event, Event::Appended { .. })).count();
+    assert_eq!(told, 1, "{events:?}");
 }
 
 #[test]

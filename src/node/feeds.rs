@@ -243,7 +243,8 @@ impl Node {
         for id in dirty {
             let Some(open) = self.feeds.get_mut(id) else { continue };
             let Some(since) = open.dirty_since else { continue };
-            if open.paused.is_some() && now < open.resume_at && !stopping {
+            let rests = now < open.resume_at || open.store.is_unsynced();
+            if open.paused.is_some() && rests && !stopping {
                 continue;
             }
             let due = now >= since + limits::COMMIT_EVERY
@@ -349,7 +350,7 @@ impl Node {
         for id in self.feeds.paused_turn() {
             let Some(open) = self.feeds.get(id) else { continue };
             let Some(topic) = self.topics.get(&open.topic) else { continue };
-            if now < open.resume_at {
+            if now < open.resume_at || open.store.is_unsynced() {
                 continue;
             }
             let room = disk.space(topic.dir).unwrap_or(0);

@@ -83,6 +83,8 @@ pub struct FeedStore {
     /// Bytes changed since the last commit.
     pub(super) changed: usize,
     pub(super) committed: Instant,
+    /// A sync failed: nothing is taken and no bit is written any more.
+    pub(super) unsynced: bool,
 }
 
 /// Tree and signatures as proofs want them.

@@ -54,6 +54,12 @@ pub enum StoreError {
     /// We do not have the secret key.
     #[error("the feed's secret key is not here")]
     ReadOnly,
+    /// A sync failed in this run. The kernel then counts as written what it could not write, so
+    /// that no later sync can be believed: what is there is looked at when the feed is opened anew.
+    #[error(
+        "the disk failed to keep what was written: start gannet again, it then checks what is there"
+    )]
+    Unsynced,
     /// The feed was not closed in order: `recover` it first.
     #[error("the feed is being recovered")]
     Recovering,

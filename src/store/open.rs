@@ -231,6 +231,7 @@ impl FeedStore {
             recovery: None,
             changed: 0,
             committed: Instant::default(),
+            unsynced: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Changing a feed: blocks from peers, blocks of our own, and making both durable.
 
 use super::StoreError;
-use super::disk::Disk;
+use super::disk::{Dir, Disk};
 use super::feed::{Content, FeedStore, Stored};
 use super::pages::HEADER;
 use crate::crypto::hash::{self, Hash, Node};
@@ -56,6 +56,7 @@ impl FeedStore {
 
     /// Before a change: the marker lies there, and what was changed before leaves room in memory.
     fn prepare(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        self.believe()?;
         self.mark(disk)?;
         self.tree.trim(disk, &self.place)?;
         self.signatures.trim(disk, &self.place)
@@ -241,9 +242,25 @@ impl FeedStore {
     }
 
     /// Makes everything so far durable: data, tree and signatures are written and synced, then the
-    /// bitfield. For `External` content the caller has synced the bytes before.
+    /// bitfield. For `External` content the caller has synced the bytes before. Once a sync has
+    /// failed it answers `Unsynced`.
     pub fn commit(&mut self, disk: &mut dyn Disk, now: Instant) -> Result<(), StoreError> {
+        self.believe()?;
         self.flush(disk)?;
+        let synced = self.sync_files(disk);
+        self.note_sync(synced)?;
+        self.write_bits(disk)?;
+        if self.feed.writable() {
+            // What others may have seen signed must never be forgotten.
+            let synced = self.bitfield.sync(disk, &self.place);
+            self.note_sync(synced)?;
+        }
+        self.changed = 0;
+        self.committed = now;
+        Ok(())
+    }
+
+    fn sync_files(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.data.slot.sync(disk, &self.place)?;
         self.tree.slot.sync(disk, &self.place)?;
         self.signatures.slot.sync(disk, &self.place)?;
@@ -251,14 +268,28 @@ impl FeedStore {
             self.place.sync_names(disk)?;
             self.data.made = false;
         }
-        self.write_bits(disk)?;
-        if self.feed.writable() {
-            // What others may have seen signed must never be forgotten.
-            self.bitfield.sync(disk, &self.place)?;
-        }
-        self.changed = 0;
-        self.committed = now;
         Ok(())
+    }
+
+    /// Makes the files in which `External` content lies durable, before `commit`.
+    pub fn sync_around(&mut self, disk: &mut dyn Disk, dir: Dir) -> Result<(), StoreError> {
+        self.believe()?;
+        let synced = disk.sync_fs(dir).map_err(StoreError::from);
+        self.note_sync(synced)
+    }
+
+    fn note_sync(&mut self, synced: Result<(), StoreError>) -> Result<(), StoreError> {
+        self.unsynced |= synced.as_ref().is_err_and(|why| !matches!(why, StoreError::NotYet));
+        synced
+    }
+
+    /// Whether a sync failed in this run: `Unsynced` is the answer to every change from then on.
+    pub fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    fn believe(&self) -> Result<(), StoreError> {
+        if self.unsynced { Err(StoreError::Unsynced) } else { Ok(()) }
     }
 
     fn write_bits(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
@@ -297,7 +328,8 @@ impl FeedStore {
 
     fn settle(&mut self, disk: &mut dyn Disk, now: Instant) -> Result<(), StoreError> {
         self.commit(disk, now)?;
-        self.bitfield.sync(disk, &self.place)?;
+        let synced = self.bitfield.sync(disk, &self.place);
+        self.note_sync(synced)?;
         self.unmark(disk)
     }
 }

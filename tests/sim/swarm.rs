@@ -52,6 +52,8 @@ pub struct Post {
     spare: bool,
     /// Its disk had errors that are no full disk: its user has to say that it is mended.
     hurt: bool,
+    /// A sync may have failed: only a new start helps.
+    unsynced: bool,
     /// Power cuts so far.
     pub cuts: u32,
 }
@@ -131,6 +133,7 @@ impl Swarm {
             ended: None,
             spare: false,
             hurt: false,
+            unsynced: false,
             cuts: 0,
         });
         self.posts.len() - 1
@@ -404,7 +407,8 @@ impl Swarm {
         let mut rare = || if rng.one_in(3) { rng.between(30, 3000) } else { 0 };
         let (read_error, write_error) = (rare(), rare());
         let (sync_error, no_space) = (rare(), rare());
-        self.posts[post].hurt |= read_error + write_error + sync_error > 0;
+        self.posts[post].hurt |= read_error + write_error > 0;
+        self.posts[post].unsynced |= sync_error > 0;
         let gentle = Faults::gentle(rng);
         let faults = Faults { read_error, write_error, sync_error, no_space, ..gentle };
         self.world.device(self.posts[post].machine).set_faults(faults);
@@ -429,6 +433,10 @@ impl Swarm {
             if std::mem::take(&mut self.posts[post].hurt) {
                 let machine = self.posts[post].machine;
                 self.world.net().machines[machine].signals.push_back(Signal::Reload);
+            }
+            let machine = self.posts[post].machine;
+            if std::mem::take(&mut self.posts[post].unsynced) && self.world.runs(machine) {
+                self.world.net().machines[machine].signals.push_back(Signal::Stop);
             }
             self.posts[post].spare = false;
             if let Some(at) = &mut self.posts[post].down_until {

@@ -318,6 +318,36 @@ fn d09_a_full_disk_changes_nothing() {
 }
 
 #[test]
+fn d08_after_a_failed_sync_nothing_counts_as_durable_until_it_was_looked_at_again() {
+    let mut source = SimDisk::new(1);
+    let mut writer = create(&mut source, "", true).expect("a writer");
+    append(&mut source, &mut writer, 20).expect("appended");
+    let device = Device::new(2);
+    let mut disk = device.process();
+    let mut store = create(&mut disk, "", false).expect("a reader");
+    let mut get = |store: &mut FeedStore, disk: &mut SimDisk, block| {
+        fetch((&mut source, &mut writer), (disk, store), block)
+    };
+    get(&mut store, &mut disk, 3).expect("stored");
+    store.commit(&mut disk, NOW).expect("committed");
+    let bits = device.read("/feed/bitfield").expect("it is there");
+    get(&mut store, &mut disk, 4).expect("stored");
+    device.set_faults(Faults { sync_error: 1, ..Faults::default() });
+    assert!(matches!(store.commit(&mut disk, NOW), Err(StoreError::Io(_))));
+    device.set_faults(Faults::default());
+    // The device forgot what it could not write; it does not fail again.
+    assert!(matches!(store.commit(&mut disk, NOW), Err(StoreError::Unsynced)));
+    assert!(matches!(get(&mut store, &mut disk, 5), Err(StoreError::Unsynced)));
+    assert!(matches!(store.close(&mut disk, NOW), Err(StoreError::Unsynced)));
+    assert_eq!(device.read("/feed/bitfield").expect("it is there"), bits);
+    let mut store = open(&mut disk, "").expect("opened");
+    assert!(store.recovering(), "the marker lies there");
+    recover(&mut disk, &mut store).expect("recovered");
+    get(&mut store, &mut disk, 5).expect("stored");
+    store.close(&mut disk, NOW).expect("closed");
+}
+
+#[test]
 fn b07_a_fork_freezes_the_feed_and_both_are_kept() {
     let (mut one_disk, mut other_disk, mut disk) =
         (SimDisk::new(1), SimDisk::new(2), SimDisk::new(3));

@@ -142,7 +142,7 @@ impl Batch {
                     if to > from {
                         // What is signed must not be lost by a power cut while its size and time
                         // are kept: nobody would look at the file again.
-                        disk.sync_fs(dir)?;
+                        content.sync_around(disk, dir)?;
                         content.commit(disk, now)?;
                         tree.outputs.push_back(Output::Grew { which: Which::Content, from, to });
                         self.announced = to;

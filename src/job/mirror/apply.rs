@@ -92,10 +92,12 @@ impl Mirror {
 
     /// Makes everything placed so far durable, then the bits that say so.
     pub(super) fn commit(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
-        cx.disk.sync_fs(cx.dir)?;
         let now = cx.now;
         if let Some(content) = &mut cx.content {
+            content.sync_around(cx.disk, cx.dir)?;
             content.commit(cx.disk, now)?;
+        } else {
+            cx.disk.sync_fs(cx.dir)?;
         }
         self.uncommitted = 0;
         self.unflushed = false;
