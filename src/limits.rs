@@ -377,8 +377,14 @@ pub const STORE_DATA_RUNS: usize = 64;
 pub const STORE_BITFIELD_PAGES: usize = 16;
 /// Signatures of longer trees looked at after an unclean stop.
 pub const RECOVERY_SIGNATURES: u64 = 4096;
-/// Bytes of the file that holds the evidence of a fork: a signature and at most 64 roots.
-pub const FORK_BYTES: usize = 8 + 64 + 64 * 48;
+/// Bytes of the file that holds the evidence of a fork: a signature, with its length where it may be
+/// a core's, and at most 64 roots.
+pub const FORK_BYTES: usize = 2 * 8 + 4 + HYPER_SIGNATURE_BYTES + 64 * 48;
+/// Bytes of a block that a store reads or takes from a peer: what fits into the largest frame.
+pub const STORE_BLOCK_BYTES: usize = HYPER_FRAME_BYTES;
+/// Bytes of a slot of a core's head file: the longest signature container and what goes with it, in
+/// whole pages, so that a torn write of one never reaches the other.
+pub const STORE_HEAD_BYTES: usize = HYPER_SIGNATURE_BYTES + 4096;
 // ── Drives ──────────────────────────────────────────────────────────────────────────────────────
 
 /// Bytes of content in a block that we cut from a file; what JavaScript drives use.

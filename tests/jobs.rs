@@ -88,7 +88,7 @@ impl Share {
         let (pair, inner) = (keys(), keys().content_pair());
         let content_key = inner.public();
         let create = |disk: &mut SimDisk, prefix: &str, pair: KeyPair, content| {
-            let keys = Keys { public: pair.public(), secret: Some(pair), keep_secret: false };
+            let keys = Keys::dat(pair.public(), Some(pair), false);
             FeedStore::create(disk, stores, prefix, keys, content).unwrap()
         };
         let mut metadata = create(&mut disk, "metadata.", pair, Content::File);
@@ -265,7 +265,7 @@ impl Copy {
         let key = Some(keys().public());
         let metadata = match open(&mut disk, stores, "metadata.", (key, None), Content::File) {
             Err(StoreError::Missing) => {
-                let keys = Keys { public: keys().public(), secret: None, keep_secret: false };
+                let keys = Keys::dat(keys().public(), None, false);
                 let file = Content::File;
                 FeedStore::create(&mut disk, stores, "metadata.", keys, file).unwrap()
             }
@@ -299,7 +299,7 @@ impl Copy {
         let opened = open(&mut self.disk, self.stores, "content.", (key, None), external);
         self.content = Some(match opened {
             Err(StoreError::Missing) => {
-                let keys = Keys { public, secret: None, keep_secret: false };
+                let keys = Keys::dat(public, None, false);
                 FeedStore::create(&mut self.disk, self.stores, "content.", keys, external).unwrap()
             }
             opened => opened.unwrap(),

@@ -57,7 +57,7 @@ impl Rig {
         let events = node.subscribers.add(Interest::EVERYTHING).expect("room");
         let dir = disk.open_root(Path::new("/feed"), true).expect("a folder");
         let pair = KeyPair::from_seed([9; 32]);
-        let keys = Keys { public: pair.public(), secret: Some(pair), keep_secret: true };
+        let keys = Keys::dat(pair.public(), Some(pair), true);
         let store =
             FeedStore::create(&mut disk, dir, "", keys, Content::File).expect("a feed is made");
         let options = CoreOptions { blocks: Blocks::Follow, show: None };

@@ -2,6 +2,8 @@
 //! write, damage and its repair.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+#[path = "store/core.rs"]
+mod core;
 #[path = "store/crash.rs"]
 mod crash;
 #[allow(unused_imports)]

@@ -47,7 +47,7 @@ impl Loop {
     fn new(writes: bool) -> Loop {
         let (mut disk, now) = (Memory::default(), Instant(1_000_000));
         let secret = writes.then(pair);
-        let keys = Keys { public: pair().public(), secret, keep_secret: false };
+        let keys = Keys::dat(pair().public(), secret, false);
         let store = FeedStore::create(&mut disk, Dir(0), "", keys, Content::File);
         let mut store = store.expect("a new feed");
         if writes {

@@ -80,7 +80,7 @@ fn read(store: &mut FeedStore, disk: &mut dyn Disk) {
 
 pub fn feed_seeds() -> Vec<Vec<u8>> {
     let mut disk = Memory::default();
-    let keys = Keys { public: pair().public(), secret: Some(pair()), keep_secret: false };
+    let keys = Keys::dat(pair().public(), Some(pair()), false);
     let mut store = FeedStore::create(&mut disk, DIR, "", keys, Content::File).expect("a new feed");
     store.append(&mut disk, &[b"a", b"bb", b"", b"dddd", b"hello world"]).expect("room");
     store.commit(&mut disk, NOW).expect("room");

@@ -153,7 +153,7 @@ fn open_or_create(
 ) -> Result<FeedStore, StoreError> {
     match open_store(sys, dir, prefix, Some(key), None, content) {
         Err(StoreError::Missing) => {
-            let keys = Keys { public: key, secret: None, keep_secret: false };
+            let keys = Keys::dat(key, None, false);
             create_store(sys, dir, prefix, keys, content)
         }
         other => other,
@@ -227,11 +227,7 @@ fn writable_drive(
     let (pair, new) = drive_keys(sys, place, stores, secret_keys)?;
     let content_pair = pair.content_pair();
     let failed = |e| place.failed(e);
-    let keys = |pair: &KeyPair| Keys {
-        public: pair.public(),
-        secret: Some(pair.clone()),
-        keep_secret: false,
-    };
+    let keys = |pair: &KeyPair| Keys::dat(pair.public(), Some(pair.clone()), false);
     let mut metadata = if new {
         create_store(sys, stores, "metadata.", keys(&pair), Content::File)
     } else {

@@ -1,6 +1,7 @@
 //! A feed as pure state: which blocks and which nodes of its Merkle tree are held, how long it is,
 //! and the proofs made and checked from that (dat/SPEC §2, §7). Knows no file, no peer, no message.
 
+mod dialect;
 pub mod flat;
 pub mod hyper;
 pub mod proof;
@@ -9,9 +10,10 @@ mod tests;
 
 use crate::bits::Bitfield;
 use crate::crypto::hash::{self, Node};
-use crate::crypto::sign::{PublicKey, Signature};
+use crate::crypto::sign::PublicKey;
 use crate::limits;
 
+pub use dialect::Core;
 pub use proof::{Accepted, Refusal, Verdict};
 
 /// What is known of one feed. The blocks, hashes and signatures themselves are in the store.
@@ -24,7 +26,9 @@ pub struct Feed {
     have: Bitfield,
     nodes: Bitfield,
     writable: bool,
-    fork: Option<Fork>,
+    /// Rare, so it does not take room in every feed.
+    fork: Option<Box<Fork>>,
+    core: Option<Box<Core>>,
 }
 
 /// A second valid tree for a length that we hold another one of: the writer signed two histories.
@@ -35,11 +39,12 @@ pub struct Fork {
     pub length: u64,
     /// Its full roots.
     pub roots: Vec<Node>,
-    pub signature: Signature,
+    /// 64 bytes of a Dat feed, a core's may be a container.
+    pub signature: Vec<u8>,
 }
 
 impl Feed {
-    /// An empty feed that can be read.
+    /// An empty Dat feed that can be read.
     pub fn new(key: PublicKey) -> Feed {
         Feed {
             key,
@@ -50,6 +55,7 @@ impl Feed {
             nodes: Bitfield::new(),
             writable: false,
             fork: None,
+            core: None,
         }
     }
 
@@ -98,7 +104,7 @@ impl Feed {
 
     /// Set when the writer signed two different trees: the feed is frozen.
     pub fn fork(&self) -> Option<&Fork> {
-        self.fork.as_ref()
+        self.fork.as_deref()
     }
 
     /// What to put into `Request.nodes` for a block: which nodes on its way up are held
@@ -126,7 +132,7 @@ impl Feed {
     }
 
     pub(crate) fn freeze(&mut self, fork: Fork) {
-        self.fork = Some(fork);
+        self.fork = Some(Box::new(fork));
     }
 
     pub(crate) fn set_nodes(&mut self, start: u64, len: u64, here: bool) {

@@ -78,6 +78,15 @@ pub enum Refusal {
     Contradicts,
     #[error("the feed's writer signed two different histories")]
     Forked,
+    /// Of cores alone, as are the next ones: it was asked for before we knew what we know now.
+    #[error("the proof begins at another length than ours")]
+    Stale,
+    #[error("the proof is for another fork than ours")]
+    OtherFork,
+    #[error("the proof stops within the blocks that the core begins with")]
+    Prologue,
+    #[error("the manifest does not belong to the core's key")]
+    Manifest,
 }
 
 pub(super) fn digest(feed: &Feed, block: u64) -> u64 {
@@ -426,7 +435,7 @@ impl<N: Nodes> Check<'_, N> {
         }
         if let Some(ours) = self.contradicted()? {
             let proven = self.tree_of(ours)?.is_some();
-            let fork = Fork { length, roots, signature };
+            let fork = Fork { length, roots, signature: signature.to_vec() };
             return Err(if proven { Stop::Forked(fork) } else { Refusal::Contradicts.into() });
         }
         let sizes = roots.iter().try_fold(0u64, |sum, root| sum.checked_add(root.size));
@@ -479,7 +488,7 @@ impl<N: Nodes> Check<'_, N> {
         }
         let proven =
             roots.contains(&top) && sign::verify(&self.feed.key, &hash::roots(&roots), &signature);
-        Ok(proven.then_some(Fork { length, roots, signature }))
+        Ok(proven.then_some(Fork { length, roots, signature: signature.to_vec() }))
     }
 
     /// Where a block begins: the sizes of the full roots of all before it, old and new.

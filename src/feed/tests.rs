@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::proof::{Nodes, Proof, Signed, build, verify};
 use super::*;
-use crate::crypto::sign::KeyPair;
+use crate::crypto::sign::{KeyPair, Signature};
 
 /// The vectors of `tests/vectors/dat.json`, made by the JavaScript stack.
 fn vectors() -> Value {
@@ -296,7 +296,7 @@ fn b07_two_histories_are_a_fork() {
     let proof = other.build(5, 0, false).expect("a proof");
     let verdict = reader.verify(5, Some(&other.blocks[&5]), &proof);
     let Verdict::Forked(fork) = verdict else { panic!("{verdict:?}") };
-    assert_eq!((fork.length, fork.signature), (6, other.signatures[&6]));
+    assert_eq!((fork.length, fork.signature.clone()), (6, other.signatures[&6].to_vec()));
     reader.feed.freeze(fork);
     let proof = one.build(0, 0, false).expect("a proof");
     let verdict = reader.verify(0, Some(&one.blocks[&0]), &proof);
@@ -325,7 +325,7 @@ fn b07_a_fork_below_a_newer_signature_is_seen_when_its_nodes_come() {
     let whole = other.build(5, 0, false).expect("a proof");
     let verdict = reader.verify(5, Some(&other.blocks[&5]), &whole);
     let Verdict::Forked(fork) = verdict else { panic!("{verdict:?}") };
-    assert_eq!((fork.length, fork.signature), (8, other.signatures[&8]));
+    assert_eq!((fork.length, fork.signature), (8, other.signatures[&8].to_vec()));
     // Were our own node only damaged, nobody would have signed it.
     reader.nodes.get_mut(&8).expect("a leaf").hash[0] ^= 1;
     let verdict = reader.verify(5, Some(&other.blocks[&5]), &whole);
@@ -344,7 +344,7 @@ fn b07_a_shorter_history_is_seen_where_the_longer_one_is_held_above_it() {
     let proof = one.build(0, 0, false).expect("a proof");
     let verdict = reader.verify(0, Some(&one.blocks[&0]), &proof);
     let Verdict::Forked(fork) = verdict else { panic!("{verdict:?}") };
-    assert_eq!((fork.length, fork.signature), (4, one.signatures[&4]));
+    assert_eq!((fork.length, fork.signature), (4, one.signatures[&4].to_vec()));
     // Not so what nobody signed, and what only a damaged node of ours contradicts.
     let mut forged = proof.clone();
     forged.signature = other.signatures.get(&8).copied();

@@ -245,7 +245,7 @@ impl Node {
                     let store = match opening.step(disk) {
                         Err(StoreError::Missing) => {
                             let public = content.key;
-                            let keys = Keys { public, secret: None, keep_secret: false };
+                            let keys = Keys::dat(public, None, false);
                             FeedStore::create(disk, stores, "content.", keys, place)?
                         }
                         other => other?,

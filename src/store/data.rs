@@ -83,7 +83,7 @@ impl Data {
         if size == 0 {
             return Ok(true);
         }
-        if size > limits::DAT_MESSAGE_BYTES as u64 {
+        if size > limits::STORE_BLOCK_BYTES as u64 {
             return Ok(false);
         }
         let (end, size) = (offset + size, size as usize);

@@ -7,6 +7,7 @@
 
 use super::StoreError;
 use super::bitpage::Shape;
+use super::core::{CoreFiles, Flavor};
 use super::data::Data;
 use super::disk::Disk;
 use super::files::{Place, Slot};
@@ -14,6 +15,7 @@ use super::pages::Pages;
 use super::recover::Recovery;
 use crate::crypto::hash::{self, Node};
 use crate::crypto::sign::{KeyPair, PublicKey, Signature};
+use crate::feed::hyper::Manifest;
 use crate::feed::proof::{self, Accepted, Nodes, Proof, Verdict};
 use crate::feed::{Feed, Fork, Refusal, flat};
 use crate::limits;
@@ -36,6 +38,28 @@ pub struct Keys {
     pub secret: Option<KeyPair>,
     /// Also write the secret key beside the feed, as `secret_key`. (Drives keep it elsewhere.)
     pub keep_secret: bool,
+    pub flavor: Flavor,
+}
+
+impl Keys {
+    /// Of a Dat feed.
+    pub fn dat(public: PublicKey, secret: Option<KeyPair>, keep_secret: bool) -> Keys {
+        Keys { public, secret, keep_secret, flavor: Flavor::Dat }
+    }
+
+    /// Of a core that we read; its manifest comes with the first proof.
+    pub fn core(public: PublicKey) -> Keys {
+        Keys { public, secret: None, keep_secret: false, flavor: Flavor::Core(None) }
+    }
+
+    /// Of a core that we write, as Hypercore 11 makes them: the key stands for a manifest with one
+    /// signer.
+    pub fn core_writer(secret: KeyPair, keep_secret: bool) -> Keys {
+        let manifest = Manifest::single(secret.public());
+        let public = manifest.key();
+        let flavor = Flavor::Core(Some(manifest));
+        Keys { public, secret: Some(secret), keep_secret, flavor }
+    }
 }
 
 /// What `accept` did.
@@ -68,9 +92,13 @@ pub struct FeedStore {
     pub(super) place: Place,
     pub(super) data: Data,
     pub(super) tree: Pages,
+    /// Of Dat feeds.
     pub(super) signatures: Pages,
-    /// Always open: it holds the lock.
+    /// Of cores.
+    pub(super) core: Option<Box<CoreFiles>>,
+    /// Always open, because it holds the lock, unless the caller has one above.
     pub(super) bitfield: Slot,
+    pub(super) locked_above: bool,
     pub(super) shape: Shape,
     pub(super) page_bytes: usize,
     /// The full roots of the writer's tree, once they were read.
@@ -170,11 +198,6 @@ pub(super) fn raw_signature(
     Ok(entry.first_chunk().filter(|bytes| **bytes != [0; 64]).copied())
 }
 
-/// Whether `bytes` are the block that a leaf stands for.
-pub(super) fn matches(leaf: &Node, bytes: &[u8]) -> bool {
-    leaf.size == bytes.len() as u64 && leaf.hash == hash::leaf(bytes)
-}
-
 impl FeedStore {
     pub fn feed(&self) -> &Feed {
         &self.feed
@@ -245,7 +268,8 @@ impl FeedStore {
         block: u64,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        Ok(matches(&self.leaf(disk, block)?, bytes))
+        let leaf = self.leaf(disk, block)?;
+        Ok(self.feed.is_block(&leaf, bytes))
     }
 
     /// Appends a block's bytes to `out` (content `File` only). `out` is untouched on error.
@@ -333,14 +357,8 @@ impl FeedStore {
     }
 
     /// Keeps the other history beside ours, and takes no more blocks.
-    fn freeze(&mut self, disk: &mut dyn Disk, fork: Fork) -> Result<(), StoreError> {
-        let mut bytes = fork.length.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&fork.signature);
-        for root in &fork.roots {
-            bytes.extend_from_slice(&root.index.to_be_bytes());
-            bytes.extend_from_slice(&root.size.to_be_bytes());
-            bytes.extend_from_slice(&root.hash);
-        }
+    pub(super) fn freeze(&mut self, disk: &mut dyn Disk, fork: Fork) -> Result<(), StoreError> {
+        let bytes = fork.encode(self.feed.as_core().map(|core| core.fork));
         self.place.write_small(disk, super::open::FORK, None, &bytes)?;
         self.place.sync_names(disk)?;
         self.feed.freeze(fork);

@@ -1,7 +1,7 @@
 //! The files of one feed: opened when first needed, closed when idle.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::disk::{Dir, Disk, File, Open};
@@ -23,8 +23,26 @@ impl Place {
         StoreError::Damaged(format!("{}{name} {what}", self.prefix))
     }
 
+    /// Makes the names of the feed's files durable; the prefix may lead into a directory.
     pub fn sync_names(&self, disk: &mut dyn Disk) -> Result<(), StoreError> {
-        Ok(disk.sync_dir(self.dir, std::path::Path::new(""))?)
+        let below = self.prefix.rfind('/').map_or("", |end| &self.prefix[..end]);
+        Ok(disk.sync_dir(self.dir, Path::new(below))?)
+    }
+
+    pub fn exists(&self, disk: &mut dyn Disk, name: &str) -> Result<bool, StoreError> {
+        match disk.stat(self.dir, &self.path(name), false) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a file, if it is there. That is not durable yet.
+    pub fn remove(&self, disk: &mut dyn Disk, name: &str) -> Result<(), StoreError> {
+        match disk.remove(self.dir, &self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The whole of a small file; `None` if there is none.

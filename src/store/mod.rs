@@ -4,6 +4,8 @@
 //! with the same arguments; nothing happens twice.
 
 mod bitpage;
+mod core;
+mod create;
 mod data;
 pub mod disk;
 pub mod feed;
@@ -19,6 +21,7 @@ use std::io;
 
 use crate::feed::Refusal;
 
+pub use self::core::{CoreAccepted, Flavor, Leafed};
 pub use feed::{Content, FeedStore, Keys, Progress, Reader, Stored};
 pub use open::Opening;
 pub use verify::{Cursor, Damage, Verified};

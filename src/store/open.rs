@@ -1,15 +1,14 @@
 //! Creating and opening a feed's files.
 
 use std::io;
-use std::path::Path;
 
 use super::StoreError;
-use super::bitpage::{self, Shape};
-use super::data::Data;
+use super::bitpage;
+use super::core;
 use super::disk::{Dir, Disk, Open};
-use super::feed::{Content, FeedStore, Keys, Shelf};
+use super::feed::{Content, FeedStore, Shelf};
 use super::files::{Place, Slot};
-use super::pages::{self, HEADER};
+use super::pages::HEADER;
 use super::recover::Recovery;
 use crate::bits::Bitfield;
 use crate::crypto::hash::Node;
@@ -17,14 +16,11 @@ use crate::crypto::sign::{KeyPair, PublicKey};
 use crate::feed::proof::Nodes;
 use crate::feed::{Feed, Fork, flat};
 use crate::limits;
-use crate::time::Instant;
 
 /// Lies beside a feed while its bits may not tell all that is there.
 pub(super) const MARKER: &str = "gannet.open";
 /// The evidence that a feed's writer made two histories.
 pub(super) const FORK: &str = "gannet.fork";
-const NEW_KEY: &str = "gannet.key";
-const SECRET_MODE: u32 = 0o600;
 
 /// An open that can wait for the disk without starting over.
 #[derive(Debug)]
@@ -34,13 +30,14 @@ pub struct Opening {
     content: Content,
     place: Place,
     bitfield: Slot,
+    locked_above: bool,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
     Key,
-    Lock,
+    Lock(Box<Feed>),
     /// Reading the bitfield.
     Bits(Box<FeedStore>),
     Lengths(Box<FeedStore>),
@@ -59,7 +56,14 @@ impl Opening {
     ) -> Opening {
         let place = Place { dir, prefix: prefix.to_owned() };
         let bitfield = Slot::new("bitfield");
-        Opening { key, secret, content, place, bitfield, stage: Stage::Key }
+        let (locked_above, stage) = (false, Stage::Key);
+        Opening { key, secret, content, place, bitfield, locked_above, stage }
+    }
+
+    /// The caller holds a lock for this feed, so no file has to stay open for one.
+    pub fn locked_above(mut self) -> Opening {
+        self.locked_above = true;
+        self
     }
 
     /// Goes on opening. After any error but `NotYet` all files are closed again.
@@ -86,18 +90,19 @@ impl Opening {
         self.bitfield.close(disk);
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Bits(store) | Stage::Lengths(store) => store.abandon(disk),
-            Stage::Key | Stage::Lock | Stage::Ended => {}
+            Stage::Key | Stage::Lock(_) | Stage::Ended => {}
         }
     }
 
     fn advance(&mut self, disk: &mut dyn Disk) -> Result<Option<FeedStore>, StoreError> {
         match &mut self.stage {
             Stage::Key => {
-                self.keys(disk)?;
-                self.stage = Stage::Lock;
+                let feed = self.keys(disk)?;
+                self.stage = Stage::Lock(Box::new(feed));
             }
-            Stage::Lock => {
-                let store = self.locked(disk)?;
+            Stage::Lock(feed) => {
+                let feed = Feed::clone(feed);
+                let store = self.locked(disk, feed)?;
                 self.stage = Stage::Bits(Box::new(store));
             }
             Stage::Bits(store) => {
@@ -119,7 +124,7 @@ impl Opening {
         Ok(None)
     }
 
-    fn keys(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+    fn keys(&mut self, disk: &mut dyn Disk) -> Result<Feed, StoreError> {
         let key = self.place.read_small(disk, "key", 33)?.ok_or(StoreError::Missing)?;
         if key.is_empty() {
             return Err(StoreError::Missing);
@@ -138,40 +143,39 @@ impl Opening {
             self.secret =
                 Some(pair.map_err(|_| self.place.damaged("secret_key", "is not a secret key"))?);
         }
-        if self.secret.as_ref().is_some_and(|pair| pair.public() != key) {
+        let feed = core::stored_feed(disk, &self.place, key, self.secret.as_ref())?;
+        if self.secret.as_ref().is_some_and(|pair| !feed.is_signer(&pair.public())) {
             return Err(self.place.damaged("secret_key", "belongs to another feed"));
         }
-        Ok(())
+        Ok(feed)
     }
 
-    fn locked(&mut self, disk: &mut dyn Disk) -> Result<FeedStore, StoreError> {
+    fn locked(&mut self, disk: &mut dyn Disk, mut feed: Feed) -> Result<FeedStore, StoreError> {
         let file = self.bitfield.open(disk, &self.place)?;
-        lock(disk, file)?;
+        if !self.locked_above {
+            lock(disk, file)?;
+        }
         let mut header = [0; HEADER as usize];
         let read = self.bitfield.read(disk, &self.place, 0, &mut header)?;
         let page_bytes = page_bytes(&self.place, read, &header)?;
-        let marked = match disk.stat(self.place.dir, &self.place.path(MARKER), false) {
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(error.into()),
-        };
-        let fork = self.place.read_small(disk, FORK, limits::FORK_BYTES)?;
-        let fork = fork.map(|bytes| parse_fork(&self.place, &bytes)).transpose()?;
+        let marked = self.place.exists(disk, MARKER)?;
+        if let Some(bytes) = self.place.read_small(disk, FORK, limits::FORK_BYTES)? {
+            let fork = Fork::decode(&bytes, feed.as_core().is_some());
+            feed.freeze(fork.ok_or_else(|| self.place.damaged(FORK, "cannot be read"))?);
+        }
         let bitfield = std::mem::replace(&mut self.bitfield, Slot::new("bitfield"));
-        let (key, secret) = (self.key.ok_or(StoreError::Missing)?, self.secret.take());
-        let mut store = FeedStore::new(key, secret, self.content, self.place.clone(), bitfield);
+        let secret = self.secret.take();
+        let mut store = FeedStore::new(feed, secret, self.content, self.place.clone(), bitfield);
+        store.locked_above = self.locked_above;
         store.page_bytes = page_bytes;
         store.shape.old = page_bytes == bitpage::OLD_PAGE_BYTES;
         store.marked = marked;
         store.recovery = marked.then(Recovery::default);
-        if let Some(fork) = fork {
-            store.feed.freeze(fork);
-        }
         Ok(store)
     }
 }
 
-fn lock(disk: &mut dyn Disk, file: super::disk::File) -> Result<(), StoreError> {
+pub(super) fn lock(disk: &mut dyn Disk, file: super::disk::File) -> Result<(), StoreError> {
     disk.lock(file).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => StoreError::Locked,
         _ => error.into(),
@@ -189,105 +193,7 @@ fn page_bytes(place: &Place, read: usize, header: &[u8]) -> Result<usize, StoreE
     }
 }
 
-fn parse_fork(place: &Place, bytes: &[u8]) -> Result<Fork, StoreError> {
-    let parsed = (|| {
-        let (length, rest) = bytes.split_first_chunk()?;
-        let (signature, rest) = rest.split_first_chunk()?;
-        let roots = rest.chunks(48).map(|root| {
-            let (index, rest) = root.split_first_chunk()?;
-            let (size, hash) = rest.split_first_chunk()?;
-            let (index, size) = (u64::from_be_bytes(*index), u64::from_be_bytes(*size));
-            Some(Node { index, size, hash: hash.try_into().ok()? })
-        });
-        let roots = roots.collect::<Option<Vec<Node>>>()?;
-        Some(Fork { length: u64::from_be_bytes(*length), roots, signature: *signature })
-    })();
-    parsed.ok_or_else(|| place.damaged(FORK, "cannot be read"))
-}
-
 impl FeedStore {
-    fn new(
-        key: PublicKey,
-        secret: Option<KeyPair>,
-        content: Content,
-        place: Place,
-        bitfield: Slot,
-    ) -> FeedStore {
-        let feed = Feed::new(key);
-        FeedStore {
-            feed: if secret.is_some() { feed.writer() } else { feed },
-            secret,
-            content,
-            place,
-            data: Data::new(),
-            tree: pages::tree(),
-            signatures: pages::signatures(),
-            bitfield,
-            shape: Shape::default(),
-            page_bytes: bitpage::PAGE_BYTES,
-            roots: None,
-            last: (0, 0),
-            marked: false,
-            recovery: None,
-            changed: 0,
-            committed: Instant::default(),
-            unsynced: false,
-        }
-    }
-
-    /// A new, empty feed. `StoreError::Exists` if there is one.
-    pub fn create(
-        disk: &mut dyn Disk,
-        dir: Dir,
-        prefix: &str,
-        keys: Keys,
-        content: Content,
-    ) -> Result<FeedStore, StoreError> {
-        let place = Place { dir, prefix: prefix.to_owned() };
-        if place.read_small(disk, "key", 32)?.is_some_and(|key| !key.is_empty()) {
-            return Err(StoreError::Exists);
-        }
-        let bitfield = Slot::new("bitfield");
-        let mut store = FeedStore::new(keys.public, keys.secret, content, place, bitfield);
-        match store.make_files(disk, keys.keep_secret) {
-            Ok(()) => Ok(store),
-            Err(error) => {
-                store.abandon(disk);
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes all files, the one that says that there is a feed last.
-    fn make_files(&mut self, disk: &mut dyn Disk, keep_secret: bool) -> Result<(), StoreError> {
-        self.bitfield.create(disk, &self.place)?;
-        let file = self.bitfield.open(disk, &self.place)?;
-        lock(disk, file)?;
-        disk.set_len(file, 0)?;
-        let header = pages::header(0, bitpage::PAGE_BYTES as u16, "");
-        self.bitfield.write(disk, &self.place, 0, &header)?;
-        self.bitfield.sync(disk, &self.place)?;
-        self.tree.create(disk, &self.place)?;
-        self.signatures.create(disk, &self.place)?;
-        if self.content == Content::File {
-            self.data.slot.create(disk, &self.place)?;
-            let file = self.data.slot.open(disk, &self.place)?;
-            disk.set_len(file, 0)?;
-        }
-        for stale in [MARKER, FORK] {
-            remove(disk, &self.place, stale)?;
-        }
-        if let (Some(pair), true) = (&self.secret, keep_secret) {
-            let secret = pair.secret();
-            self.place.write_small(disk, "secret_key", Some(SECRET_MODE), &*secret)?;
-        }
-        self.place.sync_names(disk)?;
-        // Renamed into place, so that there never is half a key.
-        self.place.write_small(disk, NEW_KEY, None, self.feed.key())?;
-        disk.rename(self.place.dir, &self.place.path(NEW_KEY), &self.place.path("key"), false)?;
-        self.place.sync_names(disk)
-    }
-
     /// Opens a feed; see [`Opening`], which does not start over after `NotYet`.
     pub fn open(
         disk: &mut dyn Disk,
@@ -330,6 +236,9 @@ impl FeedStore {
 
     /// Finds out the length, which no file tells, and looks at the headers of the other files.
     fn load_lengths(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        if self.feed.as_core().is_some() {
+            return self.load_head(disk);
+        }
         self.tree.open(disk, &self.place)?;
         self.signatures.open(disk, &self.place)?;
         let length = self.feed.length_by_nodes();
@@ -394,10 +303,15 @@ impl FeedStore {
     /// After the last change: everything is durable and the bits tell it.
     pub(super) fn unmark(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         if self.marked && self.recovery.is_none() {
-            remove(disk, &self.place, MARKER)?;
+            self.place.remove(disk, MARKER)?;
             self.marked = false;
         }
         Ok(())
+    }
+
+    /// The caller holds a lock for this feed, so no file has to stay open for one.
+    pub fn lock_above(&mut self) {
+        self.locked_above = true;
     }
 
     /// Closes the files and nothing else, as a killed process would.
@@ -410,12 +324,11 @@ impl FeedStore {
         self.data.slot.close(disk);
         self.tree.slot.close(disk);
         self.signatures.slot.close(disk);
-    }
-}
-
-fn remove(disk: &mut dyn Disk, place: &Place, name: &str) -> Result<(), StoreError> {
-    match disk.remove(place.dir, Path::new(&place.path(name))) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+        if let Some(files) = &mut self.core {
+            files.heads.file.close(disk);
+        }
+        if self.locked_above {
+            self.bitfield.close(disk);
+        }
     }
 }

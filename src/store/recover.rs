@@ -8,10 +8,9 @@
 
 use super::StoreError;
 use super::disk::Disk;
-use super::feed::{Content, FeedStore, Progress, Reader, matches, raw_signature};
+use super::feed::{Content, FeedStore, Progress, Reader, raw_signature};
 use super::pages::ENTRIES;
-use crate::crypto::hash::{self, Node};
-use crate::crypto::sign;
+use crate::crypto::hash::Node;
 use crate::feed::flat;
 use crate::limits;
 
@@ -97,6 +96,11 @@ impl FeedStore {
 
     fn recover_parents(&mut self, disk: &mut dyn Disk, from: u64) -> Result<usize, StoreError> {
         let Some(node) = self.feed.nodes().next_set(from) else {
+            if self.feed.as_core().is_some() {
+                // Its length is what the head says, which was read already.
+                self.recovery = Some(Recovery::Blocks(0));
+                return Ok(1);
+            }
             let length = self.feed.length_by_nodes();
             if length > self.feed.length() {
                 self.set_length(disk, length)?;
@@ -115,7 +119,7 @@ impl FeedStore {
         while self.feed.holds(flat::sibling(top)) && !self.feed.holds(flat::parent(top)) {
             let (this, other) = (self.raw(disk, top)?, self.raw(disk, flat::sibling(top))?);
             let (Some(this), Some(other)) = (this, other) else { break };
-            let Some(parent) = hash::parent(&this, &other) else { break };
+            let Some(parent) = self.feed.parent(&this, &other) else { break };
             self.put_node(&parent);
             self.hold(parent.index);
             top = parent.index;
@@ -144,7 +148,7 @@ impl FeedStore {
             let bytes = roots.iter().try_fold(0u64, |sum, root| sum.checked_add(root.size));
             if roots.len() as u32 == length.count_ones()
                 && let Some(bytes) = bytes
-                && sign::verify(self.feed.key(), &hash::roots(&roots), &signature)
+                && self.feed.is_signed(&roots, &signature)
             {
                 roots.iter().for_each(|root| self.hold(root.index));
                 self.feed.set_lengths(length, bytes);
@@ -168,7 +172,7 @@ impl FeedStore {
                 let mut bytes = Vec::new();
                 let there =
                     self.data.read(disk, &self.place, appends.bytes, leaf.size, &mut bytes)?;
-                (there && matches(&leaf, &bytes)).then_some(leaf)
+                (there && self.feed.is_block(&leaf, &bytes)).then_some(leaf)
             }
             leaf => leaf,
         };
@@ -186,7 +190,7 @@ impl FeedStore {
         let mut cost = NODE_COST + leaf.size as usize;
         if let Some(signature) = signature {
             cost += SIGNATURE_COST;
-            if sign::verify(self.feed.key(), &hash::roots(&appends.roots), &signature) {
+            if self.feed.is_signed(&appends.roots, &signature) {
                 appends.signed = Some((appends.roots.clone(), appends.block, appends.bytes));
             }
         }
@@ -282,7 +286,7 @@ impl FeedStore {
         while top.index != root {
             let Some(other) = self.raw(disk, flat::sibling(top.index))? else { return Ok(false) };
             way.extend([top.index, other.index]);
-            let Some(parent) = hash::parent(&top, &other) else { return Ok(false) };
+            let Some(parent) = self.feed.parent(&top, &other) else { return Ok(false) };
             if self.raw(disk, parent.index)? != Some(parent) {
                 return Ok(false);
             }
@@ -312,7 +316,7 @@ impl FeedStore {
             (Content::External, Some(read)) => read(disk, block, offset, leaf.size, &mut bytes)?,
             (Content::External, None) => false,
         };
-        if there && matches(&leaf, &bytes) {
+        if there && self.feed.is_block(&leaf, &bytes) {
             self.have(block);
         }
         Ok(bytes.len())

@@ -3,8 +3,7 @@
 
 use super::StoreError;
 use super::disk::Disk;
-use super::feed::{Content, FeedStore, Reader, matches, raw_signature};
-use crate::crypto::{hash, sign};
+use super::feed::{Content, FeedStore, Reader, raw_signature};
 use crate::feed::flat;
 use crate::limits;
 
@@ -131,10 +130,12 @@ impl FeedStore {
         for root in flat::full_roots(length) {
             roots.extend(self.raw(disk, root)?);
         }
+        let whole = roots.len() as u32 == length.count_ones();
+        if let Some(core) = self.feed.as_core() {
+            return Ok(whole && self.feed.is_signed(&roots, &core.signature));
+        }
         let signature = raw_signature(&mut self.signatures, disk, &self.place, length)?;
-        Ok(roots.len() as u32 == length.count_ones()
-            && signature
-                .is_some_and(|sig| sign::verify(self.feed.key(), &hash::roots(&roots), &sig)))
+        Ok(whole && signature.is_some_and(|sig| self.feed.is_signed(&roots, &sig)))
     }
 
     /// The node below which all is to be doubted, if this one does not fit.
@@ -145,7 +146,7 @@ impl FeedStore {
             return Ok(None);
         }
         let (left, right) = (self.raw(disk, left)?, self.raw(disk, right)?);
-        let made = left.zip(right).and_then(|(left, right)| hash::parent(&left, &right));
+        let made = left.zip(right).and_then(|(left, right)| self.feed.parent(&left, &right));
         Ok((made != Some(stored)).then_some(node))
     }
 
@@ -168,14 +169,15 @@ impl FeedStore {
             (Content::External, Some(read)) => read(disk, block, offset, size, &mut bytes)?,
             (Content::External, None) => return Ok(None),
         };
-        Ok(Some((there && matches(&leaf, &bytes), bytes.len())))
+        Ok(Some((there && self.feed.is_block(&leaf, &bytes), bytes.len())))
     }
 
     /// Forgets what `verify_step` found to be bad, so that it is fetched again. A writer's own top
     /// of the tree cannot be had from anybody: `Damaged`.
     pub fn forget(&mut self, disk: &mut dyn Disk, damage: Damage) -> Result<(), StoreError> {
         if damage == Damage::Signature && self.feed.writable() {
-            return Err(self.place.damaged("signatures", "does not have the feed's last one"));
+            let file = if self.core.is_some() { "tree" } else { "signatures" };
+            return Err(self.place.damaged(file, "does not have what the writer signed last"));
         }
         self.mark(disk)?;
         self.changed += 1;
@@ -195,6 +197,7 @@ impl FeedStore {
                 let all = 2 * limits::FEED_BLOCKS;
                 self.feed.set_nodes(0, all, false);
                 self.feed.set_lengths(0, 0);
+                self.sealed(self.feed.fork_id(), Vec::new());
                 (0, all)
             }
         };

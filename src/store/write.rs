@@ -55,7 +55,7 @@ impl FeedStore {
     }
 
     /// Before a change: the marker lies there, and what was changed before leaves room in memory.
-    fn prepare(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+    pub(super) fn prepare(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.believe()?;
         self.mark(disk)?;
         self.tree.trim(disk, &self.place)?;
@@ -106,7 +106,7 @@ impl FeedStore {
                 self.data.put(disk, &self.place, offset, block)?;
             }
             offset += block.len() as u64;
-            let (size, hash) = (block.len() as u64, hash::leaf(block));
+            let (size, hash) = (block.len() as u64, self.feed.leaf_hash(block));
             self.grow(disk, &mut roots, number, size, hash)?;
         }
         self.changed += (offset - self.feed.byte_length()) as usize;
@@ -171,7 +171,7 @@ impl FeedStore {
         while let Some(left) =
             roots.pop_if(|left| left.index == flat::sibling(top.index) && left.index < top.index)
         {
-            top = hash::parent(&left, &top).ok_or(Refusal::Size)?;
+            top = self.feed.parent(&left, &top).ok_or(Refusal::Size)?;
             self.put_node(&top);
         }
         roots.push(top);
@@ -189,9 +189,15 @@ impl FeedStore {
             return Err(Refusal::Size.into());
         }
         let length = old + blocks as u64;
-        let pair = self.secret.as_ref().ok_or(StoreError::ReadOnly)?;
-        let signature = pair.sign(&hash::roots(&roots));
-        self.put_signature(length, &signature);
+        if let Some(core) = self.feed.as_core() {
+            let fork = core.fork;
+            let signature = self.sign_core(&roots).ok_or(StoreError::ReadOnly)?;
+            self.sealed(fork, signature);
+        } else {
+            let pair = self.secret.as_ref().ok_or(StoreError::ReadOnly)?;
+            let signature = pair.sign(&hash::roots(&roots));
+            self.put_signature(length, &signature);
+        }
         self.adopt(roots, length, bytes);
         self.feed.set_have(old, length - old, true);
         self.shape.touch_blocks(old, length - old);
@@ -233,7 +239,9 @@ impl FeedStore {
     pub fn flush(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.data.flush(disk, &self.place)?;
         self.tree.flush(disk, &self.place)?;
-        self.signatures.flush(disk, &self.place)
+        self.signatures.flush(disk, &self.place)?;
+        // A writer's head is written when all that it stands for is durable.
+        if self.feed.writable() { Ok(()) } else { self.write_head(disk) }
     }
 
     /// Bytes that were changed since the last `commit`.
@@ -241,14 +249,15 @@ impl FeedStore {
         self.changed
     }
 
-    /// Makes everything so far durable: data, tree and signatures are written and synced, then the
-    /// bitfield. For `External` content the caller has synced the bytes before. Once a sync has
-    /// failed it answers `Unsynced`.
+    /// Makes everything so far durable: data, tree and signatures are written and synced, then a
+    /// core's head, then the bitfield. For `External` content the caller has synced the bytes before.
+    /// Once a sync has failed it answers `Unsynced`.
     pub fn commit(&mut self, disk: &mut dyn Disk, now: Instant) -> Result<(), StoreError> {
         self.believe()?;
         self.flush(disk)?;
         let synced = self.sync_files(disk);
         self.note_sync(synced)?;
+        self.commit_head(disk)?;
         self.write_bits(disk)?;
         if self.feed.writable() {
             // What others may have seen signed must never be forgotten.
@@ -278,7 +287,7 @@ impl FeedStore {
         self.note_sync(synced)
     }
 
-    fn note_sync(&mut self, synced: Result<(), StoreError>) -> Result<(), StoreError> {
+    pub(super) fn note_sync(&mut self, synced: Result<(), StoreError>) -> Result<(), StoreError> {
         self.unsynced |= synced.as_ref().is_err_and(|why| !matches!(why, StoreError::NotYet));
         synced
     }
@@ -310,11 +319,13 @@ impl FeedStore {
         Ok(())
     }
 
-    /// Gives back memory and descriptors while nothing happens. The lock is kept.
+    /// Gives back memory and descriptors while nothing happens. The lock is kept, and with it the
+    /// bitfield open, unless the caller has one above.
     pub fn rest(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.flush(disk)?;
         self.tree.shrink(0);
         self.signatures.shrink(0);
+        self.roots = None;
         self.close_idle(disk);
         Ok(())
     }

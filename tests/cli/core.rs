@@ -47,7 +47,7 @@ fn create_with_key(dir: &Path, secret: [u8; 64]) {
     let mut disk = LinuxDisk::new();
     let root = disk.open_root(dir, true).unwrap();
     let pair = KeyPair::from_secret(secret).unwrap();
-    let keys = Keys { public: pair.public(), secret: Some(pair), keep_secret: true };
+    let keys = Keys::dat(pair.public(), Some(pair), true);
     let store = FeedStore::create(&mut disk, root, "", keys, Content::File).unwrap();
     store.close(&mut disk, Instant(0)).unwrap();
 }

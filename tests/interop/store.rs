@@ -60,7 +60,7 @@ fn hypercore_opens_what_the_store_wrote() {
         let dir = disk.open_root(&folder, true).expect("a folder");
         let pair = KeyPair::from_seed([n as u8; 32]);
         let key = hex(&pair.public());
-        let keys = Keys { public: pair.public(), secret: Some(pair), keep_secret: true };
+        let keys = Keys::dat(pair.public(), Some(pair), true);
         let mut store =
             patient(|| FeedStore::create(&mut disk, dir, "", keys.clone(), Content::File));
         let mut left = length;

@@ -103,7 +103,7 @@ fn add_reader(swarm: &mut Swarm, key: Key) {
 pub fn create(device: &Device, pair: &KeyPair) {
     let mut disk = device.process();
     let dir = disk.open_root(Path::new(DIR), true).expect("the disk is empty");
-    let keys = Keys { public: pair.public(), secret: Some(pair.clone()), keep_secret: true };
+    let keys = Keys::dat(pair.public(), Some(pair.clone()), true);
     let store = patiently(|| FeedStore::create(&mut disk, dir, "", keys.clone(), Content::File));
     store.close(&mut disk, Instant(0)).expect("a good disk");
     device.sync();

@@ -110,7 +110,7 @@ pub fn give(disk: &mut SimDisk, source: &mut FeedStore, device: &Device, blocks:
     let mut there = device.process();
     let dir = there.open_root(Path::new(DIR), true).expect("the disk is empty");
     let public = *source.feed().key();
-    let keys = || Keys { public, secret: None, keep_secret: false };
+    let keys = || Keys::dat(public, None, false);
     let mut store = patiently(|| FeedStore::create(&mut there, dir, "", keys(), Content::File));
     for &block in blocks {
         let digest = store.feed().digest(block);

@@ -25,7 +25,7 @@ fn files_as_javascript_writes_them() {
     let blocks: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
     let mut disk = SimDisk::new(1);
     let dir = root(&mut disk);
-    let keys = Keys { public: pair.public(), secret: Some(pair), keep_secret: true };
+    let keys = Keys::dat(pair.public(), Some(pair), true);
     let mut store = FeedStore::create(&mut disk, dir, "m.", keys, Content::File).expect("created");
     assert_eq!(store.append(&mut disk, &blocks).expect("appended"), 5);
     assert_eq!(store.feed().byte_length(), 18);
@@ -159,7 +159,7 @@ fn small_and_large_blocks_and_seeking() {
 fn a_feed_of_more_than_a_million_blocks() {
     let mut disk = SimDisk::new(3);
     let dir = root(&mut disk);
-    let keys = Keys { public: pair().public(), secret: Some(pair()), keep_secret: true };
+    let keys = Keys::dat(pair().public(), Some(pair()), true);
     let mut store =
         FeedStore::create(&mut disk, dir, "", keys, Content::External).expect("created");
     let leaves: Vec<_> =

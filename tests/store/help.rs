@@ -32,7 +32,7 @@ pub fn root(disk: &mut dyn Disk) -> Dir {
 pub fn create(disk: &mut dyn Disk, prefix: &str, write: bool) -> Result<FeedStore, StoreError> {
     let dir = root(disk);
     wait(|| {
-        let keys = Keys { public: pair().public(), secret: write.then(pair), keep_secret: write };
+        let keys = Keys::dat(pair().public(), write.then(pair), write);
         FeedStore::create(disk, dir, prefix, keys, Content::File)
     })
 }

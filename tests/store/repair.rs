@@ -94,7 +94,7 @@ fn external_blocks_are_recovered_through_their_reader() {
     append(&mut far, &mut writer, 120).expect("appended");
     let mut near = SimDisk::new(2);
     let dir = root(&mut near);
-    let keys = Keys { public: pair().public(), secret: None, keep_secret: false };
+    let keys = Keys::dat(pair().public(), None, false);
     let mut store =
         FeedStore::create(&mut near, dir, "content.", keys, Content::External).expect("created");
     for index in (0..120).step_by(2) {

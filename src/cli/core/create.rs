@@ -34,7 +34,7 @@ impl Arguments {
         })?;
         let pair = KeyPair::from_seed(*seed);
         let public = pair.public();
-        let keys = Keys { public, secret: Some(pair), keep_secret: true };
+        let keys = Keys::dat(public, Some(pair), true);
         Opened::create(Offline::writing(), At::new_core(&self.dir), &keys)?.close()?;
         let link = Link { key: Key(public), version: None, path: String::new() };
         put(match global.json {

@@ -76,6 +76,17 @@ impl Authority {
         }
     }
 
+    /// Whether the owner of this key alone signs.
+    pub fn is_signer(&self, public: &PublicKey) -> bool {
+        match self {
+            Authority::Compat(key) => key == public,
+            Authority::Manifest { manifest, .. } => {
+                manifest.quorum == 1
+                    && matches!(&manifest.signers[..], [signer] if signer.key == *public)
+            }
+        }
+    }
+
     /// The blocks that need no signature.
     pub fn prologue(&self) -> Option<&Prologue> {
         self.manifest().and_then(|manifest| manifest.prologue.as_ref())
@@ -95,15 +106,13 @@ impl Authority {
 
     /// Signs with the only signer's key. `None`: it is not ours alone to sign.
     pub fn sign(&self, tree: &Tree, fork: u64, pair: &KeyPair) -> Option<Vec<u8>> {
+        if !self.is_signer(&pair.public()) {
+            return None;
+        }
         match self {
-            Authority::Compat(key) => {
-                (*key == pair.public()).then(|| pair.sign(&signable(None, tree, fork)).to_vec())
-            }
+            Authority::Compat(_) => Some(pair.sign(&signable(None, tree, fork)).to_vec()),
             Authority::Manifest { key, manifest } => {
-                let [signer] = &manifest.signers[..] else { return None };
-                if signer.key != pair.public() || manifest.quorum != 1 {
-                    return None;
-                }
+                let signer = manifest.signers.first()?;
                 let signature = pair.sign(&signable_by(key, manifest, signer, tree, fork));
                 if manifest.version == 0 && !manifest.allow_patch {
                     return Some(signature.to_vec());

@@ -1,0 +1,107 @@
+//! A new feed's files.
+
+use super::StoreError;
+use super::bitpage::{self, Shape};
+use super::core::{self, CORE, MANIFEST};
+use super::data::Data;
+use super::disk::{Dir, Disk};
+use super::feed::{Content, FeedStore, Keys};
+use super::files::{Place, Slot};
+use super::open::{FORK, MARKER, lock};
+use super::pages;
+use crate::crypto::sign::KeyPair;
+use crate::feed::Feed;
+use crate::time::Instant;
+
+const NEW_KEY: &str = "gannet.key";
+const SECRET_MODE: u32 = 0o600;
+
+impl FeedStore {
+    pub(super) fn new(
+        feed: Feed,
+        secret: Option<KeyPair>,
+        content: Content,
+        place: Place,
+        bitfield: Slot,
+    ) -> FeedStore {
+        FeedStore {
+            feed: if secret.is_some() { feed.writer() } else { feed },
+            secret,
+            content,
+            place,
+            data: Data::new(),
+            tree: pages::tree(),
+            signatures: pages::signatures(),
+            core: None,
+            bitfield,
+            locked_above: false,
+            shape: Shape::default(),
+            page_bytes: bitpage::PAGE_BYTES,
+            roots: None,
+            last: (0, 0),
+            marked: false,
+            recovery: None,
+            changed: 0,
+            committed: Instant::default(),
+            unsynced: false,
+        }
+    }
+
+    /// A new, empty feed. `StoreError::Exists` if there is one; `Refused` or `ReadOnly` if the keys
+    /// of a core do not belong together.
+    pub fn create(
+        disk: &mut dyn Disk,
+        dir: Dir,
+        prefix: &str,
+        keys: Keys,
+        content: Content,
+    ) -> Result<FeedStore, StoreError> {
+        let place = Place { dir, prefix: prefix.to_owned() };
+        if place.read_small(disk, "key", 32)?.is_some_and(|key| !key.is_empty()) {
+            return Err(StoreError::Exists);
+        }
+        let feed = core::new_feed(&keys)?;
+        let bitfield = Slot::new("bitfield");
+        let mut store = FeedStore::new(feed, keys.secret, content, place, bitfield);
+        match store.make_files(disk, keys.keep_secret) {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.abandon(disk);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes all files, the one that says that there is a feed last.
+    fn make_files(&mut self, disk: &mut dyn Disk, keep_secret: bool) -> Result<(), StoreError> {
+        self.bitfield.create(disk, &self.place)?;
+        let file = self.bitfield.open(disk, &self.place)?;
+        lock(disk, file)?;
+        disk.set_len(file, 0)?;
+        let header = pages::header(0, bitpage::PAGE_BYTES as u16, "");
+        self.bitfield.write(disk, &self.place, 0, &header)?;
+        self.bitfield.sync(disk, &self.place)?;
+        for stale in [MARKER, FORK, CORE, MANIFEST] {
+            self.place.remove(disk, stale)?;
+        }
+        self.tree.create(disk, &self.place)?;
+        match self.feed.as_core() {
+            Some(_) => self.make_core(disk)?,
+            None => self.signatures.create(disk, &self.place)?,
+        }
+        if self.content == Content::File {
+            self.data.slot.create(disk, &self.place)?;
+            let file = self.data.slot.open(disk, &self.place)?;
+            disk.set_len(file, 0)?;
+        }
+        if let (Some(pair), true) = (&self.secret, keep_secret) {
+            let secret = pair.secret();
+            self.place.write_small(disk, "secret_key", Some(SECRET_MODE), &*secret)?;
+        }
+        self.place.sync_names(disk)?;
+        // Renamed into place, so that there never is half a key.
+        self.place.write_small(disk, NEW_KEY, None, self.feed.key())?;
+        disk.rename(self.place.dir, &self.place.path(NEW_KEY), &self.place.path("key"), false)?;
+        self.place.sync_names(disk)
+    }
+}
