@@ -2,6 +2,7 @@
 //! several of them with a quorum, signatures of longer trees (patches), prologues.
 
 use super::manifest::{Manifest, Prologue, Signer};
+use super::nodes::{put_nodes, read_nodes};
 use super::tree::Tree;
 use crate::codec::compact::{Error, Reader, put_uint};
 use crate::crypto::hash::Node;
@@ -13,7 +14,6 @@ use crate::limits::{FEED_BLOCKS, HYPER_SIGNATURE_BYTES, HYPER_SIGNERS, PROOF_NOD
 const SIGNATURE_BYTES: usize = 64;
 /// Bytes of a proof in a container, at least.
 const PROOF_BYTES: usize = 66;
-const NODE_BYTES: usize = 34;
 
 /// The manifest is not the one that the core's key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -231,12 +231,7 @@ impl Container {
                 self.encode_patch(signed.patch, out);
             }
         }
-        put_uint(self.nodes.len() as u64, out);
-        for node in &self.nodes {
-            put_uint(node.index, out);
-            put_uint(node.size, out);
-            out.extend_from_slice(&node.hash);
-        }
+        put_nodes(&self.nodes, out);
     }
 
     /// Version 0 says which of the nodes a patch uses; nobody reads more of it than the length.
@@ -266,11 +261,7 @@ impl Container {
             };
             signed.push(Share { signer, signature, patch });
         }
-        let count = bounded(r.count(NODE_BYTES)?, PROOF_NODES)?;
-        let mut nodes = Vec::with_capacity(count);
-        for _ in 0..count {
-            nodes.push(Node { index: r.uint()?, size: r.uint()?, hash: *r.fixed()? });
-        }
+        let nodes = read_nodes(&mut r)?.ok_or(Error::TooMany)?;
         Ok(Container { signed, nodes })
     }
 }

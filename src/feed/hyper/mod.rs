@@ -7,6 +7,7 @@ mod authority;
 mod build;
 mod check;
 mod manifest;
+mod nodes;
 mod reorg;
 mod seek;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use authority::{Authority, Container, Share, WrongManifest};
 pub use build::{Source, Unprovable, build};
 pub use check::{Accepted, Ours, Refusal, Signed, verify, verify_alone};
 pub use manifest::{BadManifest, Manifest, Prologue, Signer};
+pub use nodes::{put_nodes, read_nodes};
 pub use reorg::{Conflict, Reorg, conflict};
 pub use seek::{Place, byte_offset, find};
 pub use tree::{Held, Misplaced, Tree, missing};

@@ -5,7 +5,9 @@ use super::message::{Data, Message, Reason, Request, Sync, Window};
 use super::{Fault, Unsendable};
 use crate::codec::compact::{self, Error, Reader, flags, put_buffer, put_uint};
 use crate::crypto::hash::Node;
-use crate::feed::hyper::{Ask, Grown, Indexed, Path, Proof, Seek, SeekPath, Upgrade};
+use crate::feed::hyper::{
+    Ask, Grown, Indexed, Path, Proof, Seek, SeekPath, Upgrade, put_nodes, read_nodes,
+};
 use crate::limits::{
     HYPER_MANIFEST_BYTES, HYPER_NAME_BYTES, HYPER_SIGNATURE_BYTES, HYPER_WINDOW_BLOCKS, PROOF_NODES,
 };
@@ -20,9 +22,6 @@ const UNWANT: u64 = 6;
 const BITFIELD: u64 = 7;
 const RANGE: u64 = 8;
 const EXTENSION: u64 = 9;
-
-/// Bytes of a node at least.
-const NODE_BYTES: usize = 34;
 
 /// The type number of a message.
 pub fn kind(message: &Message<'_>) -> u64 {
@@ -147,15 +146,7 @@ fn window(r: &mut Reader<'_>) -> Result<Window, Error> {
 }
 
 fn nodes(r: &mut Reader<'_>) -> Result<Vec<Node>, Fault> {
-    let count = r.count(NODE_BYTES)?;
-    if count > PROOF_NODES {
-        return Err(Fault::Bounds("number of nodes"));
-    }
-    let mut nodes = Vec::with_capacity(count);
-    for _ in 0..count {
-        nodes.push(Node { index: r.uint()?, size: r.uint()?, hash: *r.fixed()? });
-    }
-    Ok(nodes)
+    read_nodes(r)?.ok_or(Fault::Bounds("number of nodes"))
 }
 
 fn data<'a>(r: &mut Reader<'a>) -> Result<Data<'a>, Fault> {
@@ -309,14 +300,6 @@ fn put_request(request: &Request, out: &mut Vec<u8>) {
     upgrade.iter().for_each(|upgrade| put_uints([upgrade.start, upgrade.length], out));
     if priority {
         put_uint(request.priority, out);
-    }
-}
-
-fn put_nodes(nodes: &[Node], out: &mut Vec<u8>) {
-    put_uint(nodes.len() as u64, out);
-    for node in nodes {
-        put_uints([node.index, node.size], out);
-        out.extend_from_slice(&node.hash);
     }
 }
 
