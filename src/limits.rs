@@ -410,10 +410,14 @@ pub const COST_CALL: usize = 4096;
 
 /// Keys in a node of a hyperbee; JavaScript writes at most 8.
 pub const HYPER_BEE_KEYS: usize = 64;
-/// Nodes of a hyperbee in one block: a batch writes them all with its last.
+/// Nodes of a hyperbee in one block. One put writes those on its way and what it splits; only other
+/// writers have thousands.
 pub const HYPER_BEE_LEVELS: usize = 1 << 16;
 /// Levels of a hyperbee: 2^32 keys take 14.
 pub const HYPER_BEE_DEPTH: usize = 32;
+/// Bytes of blocks with many nodes that are kept while one hyperbee is read or written; one larger than
+/// that is kept alone.
+pub const HYPER_BEE_KEPT: usize = 1024 * 1024;
 /// Puts and deletes appended to a hyperbee at once.
 pub const HYPER_BEE_BATCH: usize = 4096;
 /// Entries of a drive appended to its bee at once: the nodes that they changed stand in one block,

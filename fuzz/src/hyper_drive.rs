@@ -1,8 +1,10 @@
 //! Bees, entries and blob maps from strangers.
 
+use std::ops::Bound;
+
 use gannet::drive::hyper::entry::{self, Entry};
 use gannet::drive::hyper::{
-    Batch, BlobId, Block, Blocks, Header, Layout, Malformed, Walk, encode_map, get,
+    Batch, BlobId, Block, Blocks, Diff, Header, Layout, Malformed, Range, Walk, encode_map, get,
 };
 
 /// A core of the input's pieces: each a byte with its length, then its bytes.
@@ -28,21 +30,36 @@ impl Blocks for Core {
     }
 }
 
-/// Searches, walks and writes end, whatever the tree; a walk's keys go up.
+/// Searches, walks, differences and writes end, whatever the tree; a walk's keys go its way, and what is
+/// written can be read.
 pub fn bee(data: &[u8]) {
     let mut core = Core::new(data);
     let version = core.0.len() as u64;
     let _ = Header::decode(data);
     let _ = get(&mut core, version, b"m");
-    for mut walk in [Walk::new(version, Vec::new(), None), Walk::new(version, b"k".to_vec(), None)]
-    {
+    let backwards = Range { reverse: true, ..Range::default() };
+    let until = Range { until: Bound::Included(b"k".to_vec()), ..backwards.clone() };
+    for (mut walk, reverse) in [
+        (Walk::new(version, Vec::new(), None), false),
+        (Walk::new(version, b"k".to_vec(), None), false),
+        (Walk::range(version, backwards), true),
+        (Walk::range(version, until), true),
+    ] {
         let mut last: Option<Vec<u8>> = None;
         let mut entries = 0;
         while let Ok(Some(entry)) = walk.next(&mut core) {
-            assert!(last.is_none_or(|last| last < entry.key));
+            assert!(last.is_none_or(|last| last != entry.key && (last > entry.key) == reverse));
             last = Some(entry.key);
             entries += 1;
             assert!(entries <= core.0.len());
+        }
+    }
+    for (before, after) in [(version / 2, version), (version, version - 1)] {
+        let mut diff = Diff::new(before, after);
+        let mut last: Option<Vec<u8>> = None;
+        while let Ok(Some(difference)) = diff.next(&mut core) {
+            assert!(last.is_none_or(|last| *last < *difference.key()));
+            last = Some(difference.key().to_vec());
         }
     }
     let mut batch = Batch::new(version);
@@ -51,7 +68,10 @@ pub fn bee(data: &[u8]) {
         let _ = batch.delete(&mut core, key);
     }
     let written = batch.finish();
-    assert!(written.iter().all(|block| Block::decode(version, block).is_ok()));
+    for block in written {
+        let block = Block::decode(version, &block).expect("our own block");
+        (0..block.levels() as u64).for_each(|n| drop(block.level(n).expect("our own node")));
+    }
 }
 
 pub fn bee_seeds() -> Vec<Vec<u8>> {

@@ -1,6 +1,8 @@
 //! Blocks of a hyperbee (hyper/SPEC d.2): the header, and one put or delete each, with the part of the
 //! B-tree that it changed. Knows the bytes, not how a tree is searched or written.
 
+use std::rc::Rc;
+
 use crate::codec::proto::{self, Value, put_bytes};
 use crate::codec::varint;
 use crate::limits::{HYPER_BEE_KEYS, HYPER_BEE_LEVELS};
@@ -110,8 +112,35 @@ pub struct Block {
     pub seq: u64,
     pub key: Vec<u8>,
     pub value: Option<Vec<u8>>,
-    /// As it is encoded: blocks of a batch may have thousands of levels.
-    index: Vec<u8>,
+    index: Rc<Index>,
+}
+
+/// The levels as they are encoded, one behind the other: a stranger's block may have thousands, of which
+/// a reader wants one at a time.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Index {
+    bytes: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+impl Index {
+    fn decode(bytes: &[u8]) -> Result<Index, Malformed> {
+        let mut index = Index::default();
+        for field in proto::fields(bytes).take(HYPER_BEE_LEVELS) {
+            if let (1, level) = field? {
+                index.bytes.extend_from_slice(level.bytes()?);
+                index.ends.push(index.bytes.len());
+            }
+        }
+        Ok(index)
+    }
+
+    fn level(&self, number: usize) -> Option<&[u8]> {
+        let start =
+            number.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.bytes.get(start..*self.ends.get(number)?)
+    }
 }
 
 /// What a block did to the map.
@@ -133,12 +162,8 @@ impl Block {
             }
         }
         let (Some(index), Some(key)) = (index, key) else { return Err(Malformed) };
-        Ok(Block {
-            seq,
-            key: key.to_vec(),
-            value: value.map(<[u8]>::to_vec),
-            index: index.to_vec(),
-        })
+        let index = Rc::new(Index::decode(index)?);
+        Ok(Block { seq, key: key.to_vec(), value: value.map(<[u8]>::to_vec), index })
     }
 
     /// Appends a block with these levels.
@@ -162,33 +187,35 @@ impl Block {
         }
     }
 
+    /// How many nodes of the tree are in it.
+    pub fn levels(&self) -> usize {
+        self.index.ends.len()
+    }
+
     /// A node of the tree.
     pub fn level(&self, number: u64) -> Result<Level, Malformed> {
         let number = usize::try_from(number).map_err(|_| Malformed)?;
-        self.levels().nth(number).ok_or(Malformed)?
+        decode_level(self.index.level(number).ok_or(Malformed)?)
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let index = self.index.bytes.len() + size_of_val(&self.index.ends[..]);
+        index + self.key.len() + self.value.as_ref().map_or(0, Vec::len)
     }
 
     /// A put or a delete: a block without a value whose key stands in no level of its own deletes.
     pub fn change(self) -> Result<Change, Malformed> {
         if self.value.is_none() {
             let mut own = false;
-            for level in self.levels() {
-                own |= level?.keys.contains(&self.seq);
+            for number in 0..self.levels() as u64 {
+                own |= self.level(number)?.keys.contains(&self.seq);
             }
             if !own {
                 return Ok(Change::Delete { key: self.key });
             }
         }
         Ok(Change::Put { key: self.key, value: self.value })
-    }
-
-    fn levels(&self) -> impl Iterator<Item = Result<Level, Malformed>> {
-        let fields = proto::fields(&self.index).take(HYPER_BEE_LEVELS);
-        fields.filter_map(|field| match field {
-            Ok((1, value)) => Some(value.bytes().map_err(Malformed::from).and_then(decode_level)),
-            Ok(_) => None,
-            Err(_) => Some(Err(Malformed)),
-        })
     }
 }
 

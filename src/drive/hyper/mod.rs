@@ -3,7 +3,9 @@
 
 pub mod bee;
 pub mod blobs;
+pub mod changes;
 pub mod entry;
+mod kept;
 pub mod search;
 #[cfg(test)]
 mod tests;
@@ -11,5 +13,6 @@ pub mod write;
 
 pub use bee::{Block, Blocks, Change, Failed, Header, Level, Malformed};
 pub use blobs::{BadBlob, BlobId, Layout, encode_map};
-pub use search::{Entry, History, Walk, get};
+pub use changes::{Diff, Difference, History};
+pub use search::{Entry, Range, Walk, get};
 pub use write::Batch;

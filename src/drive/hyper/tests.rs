@@ -1,6 +1,7 @@
 //! A bee against a map, with blocks that are not there yet at any read.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use proptest::prelude::*;
 
@@ -182,14 +183,177 @@ proptest! {
     }
 }
 
-#[test]
-fn one_key_of_many_takes_few_blocks() {
+fn bound() -> impl Strategy<Value = Bound<u16>> {
+    prop_oneof![
+        Just(Bound::Unbounded),
+        (0..60u16).prop_map(Bound::Included),
+        (0..60u16).prop_map(Bound::Excluded),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    /// Ranges of all kinds, both ways, cut at any count.
+    #[test]
+    fn ranges(
+        ops in ops(60),
+        fails in prop_oneof![Just(0u64), 2u64..6],
+        cuts in proptest::collection::vec((bound(), bound(), any::<bool>(), prop::option::of(0..20u64)), 20),
+    ) {
+        let (mut shelf, versions) = written(ops, fails);
+        let (version, map) = versions.last().unwrap();
+        for (from, until, reverse, limit) in cuts {
+            let (from, until) = (from.map(key), until.map(key));
+            let within = |k: &Vec<u8>| {
+                (match &from {
+                    Bound::Unbounded => true,
+                    Bound::Included(from) => k >= from,
+                    Bound::Excluded(from) => k > from,
+                }) && (match &until {
+                    Bound::Unbounded => true,
+                    Bound::Included(until) => k <= until,
+                    Bound::Excluded(until) => k < until,
+                })
+            };
+            let mut expected: Vec<_> =
+                map.iter().filter(|(k, _)| within(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
+            if reverse {
+                expected.reverse();
+            }
+            expected.truncate(limit.unwrap_or(u64::MAX) as usize);
+            let range = Range { from: from.clone(), until: until.clone(), reverse, limit };
+            let walk = Walk::range(*version, range.clone());
+            prop_assert_eq!(entries(&mut shelf, walk), expected, "{:?}", range);
+        }
+    }
+
+    /// The difference of any two versions, back and forth: each key once, in order, with the entries
+    /// that it had.
+    #[test]
+    fn differences(
+        ops in ops(60),
+        fails in prop_oneof![Just(0u64), 2u64..6],
+        pairs in proptest::collection::vec(any::<[prop::sample::Index; 2]>(), 8),
+    ) {
+        let (mut shelf, versions) = written(ops, fails);
+        for pair in pairs {
+            let [(before, old), (after, new)] = pair.map(|n| n.get(&versions));
+            let mut found = Vec::new();
+            let mut diff = Diff::new(*before, *after);
+            while let Some(difference) = sure(|| diff.next(&mut shelf)) {
+                found.push(difference);
+            }
+            let mut expected = Vec::new();
+            let keys: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+            for key in keys {
+                let [was, is] = [*before, *after].map(|version| sure(|| get(&mut shelf, version, key)));
+                let value = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.value.clone());
+                prop_assert_eq!((value(&was), value(&is)), (old.get(key).cloned(), new.get(key).cloned()));
+                if was != is {
+                    expected.push(Difference { before: was, after: is });
+                }
+            }
+            prop_assert_eq!(found, expected, "{} to {}", before, after);
+        }
+    }
+}
+
+/// The bee after these, and what it was after each append.
+fn written(ops: Vec<Op>, fails: u64) -> (Shelf, Vec<(u64, Map)>) {
+    let (mut shelf, mut map) = (Shelf::new(fails), Map::new());
+    let mut versions = vec![(1, Map::new())];
+    let mut batch = Batch::new(1);
+    for op in ops.into_iter().chain([Op::Append]) {
+        match op {
+            Op::Put(n, value) => {
+                sure(|| batch.put(&mut shelf, &key(n), Some(&[value])));
+                map.insert(key(n), Some(vec![value]));
+            }
+            Op::Delete(n) => {
+                sure(|| batch.delete(&mut shelf, &key(n)));
+                map.remove(&key(n));
+            }
+            Op::Append => {
+                shelf.blocks.extend(batch.finish());
+                batch = Batch::new(shelf.version());
+                versions.push((shelf.version(), map.clone()));
+            }
+        }
+    }
+    (shelf, versions)
+}
+
+/// Keys of five digits, all in one append.
+fn thousands(count: u32) -> Shelf {
     let mut shelf = Shelf::new(0);
     let mut batch = Batch::new(1);
-    for n in 0..4000 {
+    for n in 0..count {
         batch.put(&mut shelf, format!("{n:05}").as_bytes(), Some(b"x")).unwrap();
     }
     shelf.blocks.extend(batch.finish());
+    shelf
+}
+
+/// A block with all nodes of a tree is fetched and decoded once.
+#[test]
+fn a_block_of_many_nodes_is_fetched_once() {
+    const KEYS: u64 = 50;
+    let count = KEYS + (KEYS + 1) * KEYS;
+    let mut levels = vec![Level {
+        keys: (1..=KEYS).map(|n| n * (KEYS + 1)).collect(),
+        children: (0..=KEYS).map(|n| (count, n + 1)).collect(),
+    }];
+    levels.extend((0..=KEYS).map(|leaf| {
+        let keys = (1..=KEYS).map(|n| leaf * (KEYS + 1) + n).collect();
+        Level { keys, children: Vec::new() }
+    }));
+    let mut shelf = Shelf::new(0);
+    for seq in 1..=count {
+        let levels = if seq == count { levels.clone() } else { Vec::new() };
+        let mut block = Vec::new();
+        Block::encode(format!("{seq:05}").as_bytes(), Some(b"x"), levels, &mut block);
+        shelf.blocks.push(block);
+    }
+    let version = shelf.version();
+    for reverse in [false, true] {
+        let walk = Walk::range(version, Range { reverse, ..Range::default() });
+        assert_eq!(entries(&mut shelf, walk).len() as u64, count);
+        let reads = std::mem::take(&mut shelf.reads) as u64;
+        assert!(reads <= count + 1, "{reads} reads for {count} keys");
+    }
+    let mut diff = Diff::new(1, version);
+    assert!((0..count).all(|_| matches!(diff.next(&mut shelf), Ok(Some(_)))));
+    assert!(shelf.reads as u64 <= count + 1, "{}", shelf.reads);
+}
+
+/// What changed is found without what did not.
+#[test]
+fn a_difference_takes_few_blocks() {
+    let mut shelf = thousands(4000);
+    let before = shelf.version();
+    let mut batch = Batch::new(before);
+    for key in ["00007", "02718", "03999"] {
+        assert!(batch.delete(&mut shelf, key.as_bytes()).unwrap());
+    }
+    batch.put(&mut shelf, b"01234", Some(b"y")).unwrap();
+    batch.put(&mut shelf, b"01234a", Some(b"z")).unwrap();
+    shelf.blocks.extend(batch.finish());
+    shelf.reads = 0;
+    for (before, after) in [(before, shelf.version()), (shelf.version(), before)] {
+        let mut diff = Diff::new(before, after);
+        let mut keys = Vec::new();
+        while let Some(difference) = diff.next(&mut shelf).unwrap() {
+            keys.push(String::from_utf8(difference.key().to_vec()).unwrap());
+        }
+        assert_eq!(keys, ["00007", "01234", "01234a", "02718", "03999"]);
+        let reads = std::mem::take(&mut shelf.reads);
+        assert!(reads < 250, "{reads}");
+    }
+}
+
+#[test]
+fn one_key_of_many_takes_few_blocks() {
+    let mut shelf = thousands(4000);
     shelf.reads = 0;
     let version = shelf.version();
     assert!(get(&mut shelf, version, b"02718").unwrap().is_some());
@@ -229,6 +393,10 @@ fn damaged_trees_end() {
         let mut walk = Walk::new(2, Vec::new(), None);
         let ends = (0..1000).any(|_| !matches!(walk.next(&mut shelf), Ok(Some(_))));
         assert!(ends, "{levels:?}");
+        for mut diff in [Diff::new(1, 2), Diff::new(2, 1)] {
+            let ends = (0..1000).any(|_| !matches!(diff.next(&mut shelf), Ok(Some(_))));
+            assert!(ends, "{levels:?}");
+        }
         let mut batch = Batch::new(2);
         let _ = batch.put(&mut shelf, b"a", None);
         let _ = batch.delete(&mut shelf, b"m");
@@ -242,4 +410,20 @@ fn damaged_trees_end() {
     assert_eq!(Block::decode(1, &[10, 5, 1]), Err(Malformed));
     assert_eq!(Block::decode(1, &[0x12, 1, b'k']), Err(Malformed));
     assert_eq!(Header::decode(b"\x0a\x05other"), Err(Malformed));
+}
+
+/// Two versions that differ at every level and come back to the same keys and nodes: without a look
+/// at the keys they would be walked two to the thirtieth times.
+#[test]
+fn trees_that_come_back_to_their_nodes_end() {
+    let mut shelf = Shelf::new(0);
+    for seq in [1, 2] {
+        let level = |n: u64| Level { keys: vec![1], children: vec![(seq, n + 1); 2] };
+        let leaf = Level { keys: vec![1], children: vec![] };
+        let mut block = Vec::new();
+        Block::encode(b"m", Some(b"1"), (0..30).map(level).chain([leaf]), &mut block);
+        shelf.blocks.push(block);
+    }
+    let mut diff = Diff::new(2, 3);
+    assert_eq!(diff.next(&mut shelf), Err(Failed::Damaged("keys are not in order")));
 }

@@ -7,6 +7,7 @@ mod load;
 use std::rc::Rc;
 
 use super::bee::{Block, Blocks, Failed, Level};
+use super::kept::Kept;
 use crate::limits::HYPER_BEE_BATCH;
 
 /// Keys of a node at least, but for the root.
@@ -59,6 +60,7 @@ pub struct Batch {
     nodes: Vec<Node>,
     children: Vec<Child>,
     pending: Vec<Pending>,
+    kept: Kept,
 }
 
 impl Batch {
@@ -70,6 +72,7 @@ impl Batch {
             nodes: Vec::new(),
             children: Vec::new(),
             pending: Vec::new(),
+            kept: Kept::default(),
         }
     }
 

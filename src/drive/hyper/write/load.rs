@@ -29,12 +29,12 @@ impl Batch {
         if seq == 0 || seq >= self.length {
             return Err(Failed::Damaged("a node that points ahead"));
         }
-        let block = source.block(seq).map_err(Failed::Source)?;
+        let block = self.kept.block(source, seq).map_err(Failed::Source)?;
         let Level { keys, children } = block.level(number)?;
         if keys.len() >= SPLIT_KEYS || keys.iter().any(|&key| key == 0 || key > seq) {
             return Err(Failed::Damaged("a node that no writer makes"));
         }
-        let own: Rc<[u8]> = block.key.into();
+        let own: Rc<[u8]> = block.key.as_slice().into();
         let key = |key: u64| Key { seq: key, bytes: (key == seq).then(|| own.clone()) };
         let keys = keys.into_iter().map(key).collect();
         let children = children
