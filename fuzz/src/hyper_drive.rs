@@ -4,7 +4,8 @@ use std::ops::Bound;
 
 use gannet::drive::hyper::entry::{self, Entry};
 use gannet::drive::hyper::{
-    Batch, BlobId, Block, Blocks, Diff, Header, Layout, Malformed, Range, Walk, encode_map, get,
+    Batch, BlobId, Block, Blocks, Diff, Header, Layout, Level, Malformed, Range, Walk, encode_map,
+    get,
 };
 
 /// A core of the input's pieces: each a byte with its length, then its bytes.
@@ -87,7 +88,26 @@ pub fn bee_seeds() -> Vec<Vec<u8>> {
         }
     }
     let framed = |block: &Vec<u8>| [&[block.len() as u8][..], block].concat();
-    vec![core.0.iter().skip(1).flat_map(framed).collect()]
+    [core.0, unequal()].map(|core| core.iter().skip(1).flat_map(framed).collect()).to_vec()
+}
+
+/// A tree in which a leaf of four keys has an inner node for a neighbour.
+fn unequal() -> Vec<Vec<u8>> {
+    let level = |keys: &[u64], children: std::ops::Range<u64>| Level {
+        keys: keys.to_vec(),
+        children: children.map(|number| (14, number)).collect(),
+    };
+    let mut levels =
+        vec![level(&[5], 1..3), level(&[1, 2, 3, 4], 0..0), level(&[7, 9, 11, 13], 3..8)];
+    levels.extend([6, 8, 10, 12, 14].map(|key| level(&[key], 0..0)));
+    let mut core = vec![Vec::new()];
+    for key in b'a'..=b'n' {
+        let levels = if key == b'n' { std::mem::take(&mut levels) } else { Vec::new() };
+        let mut block = Vec::new();
+        Block::encode(&[key], Some(b"1"), levels, &mut block);
+        core.push(block);
+    }
+    core
 }
 
 /// As an entry, as a key, and as a map block.

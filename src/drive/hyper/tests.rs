@@ -412,6 +412,36 @@ fn damaged_trees_end() {
     assert_eq!(Header::decode(b"\x0a\x05other"), Err(Malformed));
 }
 
+/// A leaf of four keys, and beside it a node of four keys with five leaves.
+#[test]
+fn neighbours_of_unequal_depth_are_damage() {
+    let keys = "abcdefghijklmn";
+    const LAST: u64 = 14;
+    let level = |keys: &[u64], children: std::ops::Range<u64>| Level {
+        keys: keys.to_vec(),
+        children: children.map(|number| (LAST, number)).collect(),
+    };
+    let mut levels =
+        vec![level(&[5], 1..3), level(&[1, 2, 3, 4], 0..0), level(&[7, 9, 11, 13], 3..8)];
+    levels.extend([6, 8, 10, 12, 14].map(|key| level(&[key], 0..0)));
+    let mut shelf = Shelf::new(0);
+    for (key, seq) in keys.bytes().zip(1..) {
+        let levels = if seq == LAST { levels.clone() } else { Vec::new() };
+        let mut block = Vec::new();
+        Block::encode(&[key], Some(b"1"), levels, &mut block);
+        shelf.blocks.push(block);
+    }
+    let whole = entries(&mut shelf, Walk::new(15, Vec::new(), None));
+    assert_eq!(whole.len(), 14);
+    // From the leaf, which has too few then; and from above, with a leaf on either side.
+    for key in [b"a", b"e"] {
+        let mut batch = Batch::new(15);
+        let deleted = batch.delete(&mut shelf, key);
+        assert_eq!(deleted, Err(Failed::Damaged("neighbours of unequal depth")));
+        assert!(batch.finish().is_empty());
+    }
+}
+
 /// Two versions that differ at every level and come back to the same keys and nodes: without a look
 /// at the keys they would be walked two to the thirtieth times.
 #[test]

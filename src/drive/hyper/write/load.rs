@@ -136,7 +136,12 @@ impl Batch {
             let at = self.place(parent, node);
             for neighbour in [at.checked_sub(1), Some(at + 1)].into_iter().flatten() {
                 if neighbour < self.nodes[parent].children.len() {
-                    self.child_node(source, parent, neighbour)?;
+                    let beside = self.child_node(source, parent, neighbour)?;
+                    // A leaf and an inner node would become one that has too few children.
+                    let leaf = |node: NodeId| self.nodes[node].children.is_empty();
+                    if leaf(beside) != leaf(node) {
+                        return Err(Failed::Damaged("neighbours of unequal depth"));
+                    }
                 }
             }
         }
@@ -168,6 +173,9 @@ impl Batch {
             }
         }
         let [left, right] = ways;
+        if left.len() != right.len() {
+            return Err(Failed::Damaged("neighbours of unequal depth"));
+        }
         let keys = |way: &[NodeId]| way.last().map_or(0, |&leaf| self.nodes[leaf].keys.len());
         Ok(if keys(&left) < keys(&right) { (right, true) } else { (left, false) })
     }
