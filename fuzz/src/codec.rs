@@ -73,30 +73,37 @@ pub fn compact(data: &[u8]) {
     let mut reader = Reader::new(bytes);
     for kind in script {
         let before = reader.rest();
-        let mut again = Vec::new();
-        let read = match kind % 8 {
-            0 => reader.uint().map(|n| compact::put_uint(n, &mut again)),
-            1 => reader.int().map(|n| compact::put_int(n, &mut again)),
-            2 => reader.buffer().map(|b| compact::put_buffer(b, &mut again)),
-            3 => reader.string().map(|s| compact::put_buffer(s.as_bytes(), &mut again)),
-            4 => reader.words().map(|w| compact::put_words(w, &mut again)),
-            5 => reader.fixed::<32>().map(|f| again.extend_from_slice(f)),
-            6 => {
-                reader.optional_buffer().map(|b| compact::put_buffer(b.unwrap_or(&[]), &mut again))
-            }
-            _ => reader.count(40).map(|n| {
-                assert!(n * 40 <= reader.rest().len());
-                compact::put_uint(n as u64, &mut again);
-            }),
-        };
-        let taken = &before[..before.len() - reader.rest().len()];
-        if read.is_err() {
-            assert!(taken.is_empty());
+        let Ok(written) = rewritten(kind % 8, &mut reader) else {
+            assert_eq!(reader.rest(), before);
             break;
-        }
+        };
         // Ours is the shortest form.
-        assert!(again.len() <= taken.len());
+        assert!(written.len() <= before.len() - reader.rest().len());
+        let again = [&written, reader.rest()].concat();
+        let mut second = Reader::new(&again);
+        assert_eq!(rewritten(kind % 8, &mut second), Ok(written));
+        assert_eq!(second.rest(), reader.rest());
     }
+}
+
+/// Reads one value and writes it.
+fn rewritten(kind: u8, reader: &mut Reader<'_>) -> Result<Vec<u8>, compact::Error> {
+    let mut out = Vec::new();
+    match kind {
+        0 => compact::put_uint(reader.uint()?, &mut out),
+        1 => compact::put_int(reader.int()?, &mut out),
+        2 => compact::put_buffer(reader.buffer()?, &mut out),
+        3 => compact::put_buffer(reader.string()?.as_bytes(), &mut out),
+        4 => compact::put_words(reader.words()?, &mut out),
+        5 => out.extend_from_slice(reader.fixed::<32>()?),
+        6 => compact::put_buffer(reader.optional_buffer()?.unwrap_or_default(), &mut out),
+        _ => {
+            let count = reader.count(40)?;
+            assert!(count * 40 <= reader.rest().len());
+            compact::put_uint(count as u64, &mut out);
+        }
+    }
+    Ok(out)
 }
 
 pub fn compact_seeds() -> Vec<Vec<u8>> {
