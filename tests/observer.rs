@@ -53,19 +53,8 @@ fn embed(run: Run, keys: &Path, ear: &Ear) -> Loop {
         signals: false,
         print: None,
     };
-    let node_config = node::Config {
-        id,
-        seed: 7,
-        listen: vec![at],
-        any_port: false,
-        control: None,
-        discovery: false,
-        exec: None,
-        hosts: String::new(),
-        resolv_conf: String::new(),
-        tuning: gannet::sync::Tuning::default(),
-        pid: 1,
-    };
+    let node_config =
+        node::Config { id, seed: 7, listen: vec![at], pid: 1, ..node::Config::default() };
     let now = sys.now();
     let mut node = Node::new(node_config, now);
     assert!(node.subscribers.observe(Box::new(ear.clone())));

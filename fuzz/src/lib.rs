@@ -16,6 +16,7 @@ pub mod hyper_drive;
 pub mod hyper_feed;
 pub mod kept;
 pub mod node;
+mod segments;
 pub mod store;
 
 pub struct Target {

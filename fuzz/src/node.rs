@@ -58,14 +58,8 @@ impl Loop {
             id: [7; 32],
             seed: 1,
             listen: vec![([127, 0, 0, 1], 3282).into()],
-            any_port: false,
-            control: None,
-            discovery: false,
-            exec: None,
-            hosts: String::new(),
-            resolv_conf: String::new(),
-            tuning: gannet::sync::Tuning::default(),
             pid: 1,
+            ..node::Config::default()
         };
         let mut node = Node::new(config, now);
         let options = CoreOptions { blocks: Blocks::Follow, show: None };

@@ -58,8 +58,9 @@ use topic::{Topic, TopicId};
 pub use cores::{Blocks, CoreOptions};
 pub use jobs::CloneOptions;
 
-/// What a node is told once.
-#[derive(Clone, Debug)]
+/// What a node is told once. By default it listens nowhere and looks for nobody; `id` and `seed` have to
+/// be drawn.
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Names this process to Dat peers; fresh random bytes at each start.
     pub id: [u8; 32],

@@ -1,19 +1,10 @@
 //! Hyperbees: the same blocks as JavaScript from the same puts and deletes, and read back.
 
 use gannet::crypto::hyper;
-use gannet::drive::hyper::{Batch, Block, Blocks, Header, Malformed, Walk, get};
+use gannet::drive::hyper::{Batch, Header, Walk, get};
 use serde_json::Value;
 
-use super::{bytes, list, vectors};
-
-struct Core(Vec<Vec<u8>>);
-
-impl Blocks for Core {
-    type Error = Malformed;
-    fn block(&mut self, seq: u64) -> Result<Block, Malformed> {
-        Block::decode(seq, self.0.get(seq as usize).ok_or(Malformed)?)
-    }
-}
+use super::{Core, bytes, list, vectors};
 
 impl Core {
     fn new() -> Core {

@@ -4,21 +4,11 @@ use std::collections::BTreeMap;
 
 use gannet::drive::hyper::entry::{self, BadEntry, Entry};
 use gannet::drive::hyper::{
-    BadBlob, Batch, BlobId, Block, Blocks, Change, Header, History, Layout, Malformed, encode_map,
-    get,
+    BadBlob, Batch, BlobId, Change, Header, History, Layout, encode_map, get,
 };
 use serde_json::Value;
 
-use super::{bytes, list, vectors};
-
-struct Core(Vec<Vec<u8>>);
-
-impl Blocks for Core {
-    type Error = Malformed;
-    fn block(&mut self, seq: u64) -> Result<Block, Malformed> {
-        Block::decode(seq, self.0.get(seq as usize).ok_or(Malformed)?)
-    }
-}
+use super::{Core, bytes, list, vectors};
 
 fn core(v: &Value) -> Core {
     Core(list(v).iter().map(bytes).collect())

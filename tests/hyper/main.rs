@@ -10,7 +10,18 @@ mod drive;
 mod feed;
 mod wire;
 
+use gannet::drive::hyper::{Block, Blocks, Malformed};
 use serde_json::Value;
+
+/// The blocks of a bee.
+struct Core(Vec<Vec<u8>>);
+
+impl Blocks for Core {
+    type Error = Malformed;
+    fn block(&mut self, seq: u64) -> Result<Block, Malformed> {
+        Block::decode(seq, self.0.get(seq as usize).ok_or(Malformed)?)
+    }
+}
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../vectors/hyper.json")).unwrap()

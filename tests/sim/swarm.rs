@@ -211,11 +211,9 @@ impl Swarm {
                 any_port: true,
                 control,
                 discovery: config.discovery,
-                exec: None,
-                hosts: String::new(),
-                resolv_conf: String::new(),
                 tuning: sync,
                 pid: 1,
+                ..node::Config::default()
             };
             let now = sys.now();
             let mut node = Box::new(Node::new(node_config, now));
