@@ -4,6 +4,7 @@
 pub mod bee;
 pub mod blobs;
 pub mod changes;
+pub mod dedup;
 pub mod entry;
 mod kept;
 pub mod search;
@@ -14,5 +15,6 @@ pub mod write;
 pub use bee::{Block, Blocks, Change, Failed, Header, Level, Malformed};
 pub use blobs::{BadBlob, BlobId, Layout, encode_map};
 pub use changes::{Diff, Difference, History};
+pub use dedup::Dedup;
 pub use search::{Entry, Range, Walk, get};
 pub use write::Batch;
