@@ -169,8 +169,19 @@ impl BlockCipher {
         } else {
             hash(&[&Namespace::DefaultEncryption.bytes(), core, encryption_key])
         };
+        BlockCipher::of_blocks(block)
+    }
+
+    /// Of the blocks' own key (`block: true` of the JavaScript): who was given that one reads this core
+    /// and no other of the same encryption key.
+    pub fn of_blocks(block: Hash) -> BlockCipher {
         let blinding = zeroize::Zeroizing::new(hash(&[&block]));
         BlockCipher { block: zeroize::Zeroizing::new(block), blinding }
+    }
+
+    /// The blocks' own key, to be given to others.
+    pub fn block_key(&self) -> &Hash {
+        &self.block
     }
 
     /// Encrypts where it is: [`ENCRYPTION_BYTES`] of room, then the block.
@@ -188,6 +199,14 @@ impl BlockCipher {
         let (head, block) = stored.split_first_chunk_mut::<ENCRYPTION_BYTES>().ok_or(TooShort)?;
         self.apply(index, head, block);
         Ok(())
+    }
+
+    /// A stored block in clear.
+    pub fn open(&self, index: u64, stored: &[u8]) -> Result<Vec<u8>, TooShort> {
+        let (head, block) = stored.split_first_chunk::<ENCRYPTION_BYTES>().ok_or(TooShort)?;
+        let mut block = block.to_vec();
+        self.apply(index, head, &mut block);
+        Ok(block)
     }
 
     fn blind(&self, index: u64, head: &mut [u8; ENCRYPTION_BYTES]) {

@@ -5,6 +5,7 @@ use gannet::crypto::hyper::{self, BlockCipher, Corestore, Namespace};
 use gannet::crypto::noise::{self, Handshake, Outcome, Role};
 use gannet::crypto::sealed::{self, Opener, Sealer};
 use gannet::crypto::sign::KeyPair;
+use gannet::feed::hyper::{Authority, EncryptionKey, Manifest};
 use serde_json::Value;
 
 use super::{array, bytes, list, vectors};
@@ -156,4 +157,35 @@ fn block_encryption() {
     assert_eq!(hex::encode(&block), "1f594e5aced70177b31b40068661cea2200dad772dcc075d");
     cipher.decrypt(5, &mut block).unwrap();
     assert_eq!(&block[hyper::ENCRYPTION_BYTES..], b"secret of fork 3");
+}
+
+/// The key that is given, of the store or of the blocks, and who signs the core lead to the same.
+#[test]
+fn encrypted_cores_are_read_with_either_key() {
+    let v = &vectors()["block_encryption"];
+    let stored: Vec<Vec<u8>> = list(&v["stored"]).iter().map(bytes).collect();
+    let (core, key) = (array(&v["core_key"]), array(&v["encryption_key"]));
+    let block_key = array(&v["block_key"]);
+    let cipher = BlockCipher::new(&core, &key, false);
+    assert_eq!(*cipher.block_key(), block_key);
+    let pair = KeyPair::from_seed([7; 32]);
+    let authority = Authority::of(Manifest::single(pair.public()));
+    let compat = Authority::new(pair.public(), None).unwrap();
+    for cipher in [cipher, compat.cipher(EncryptionKey::Block(block_key))] {
+        for (index, plain) in list(&v["plain"]).iter().enumerate() {
+            let block = cipher.open(index as u64, &stored[index]).unwrap();
+            assert_eq!(block, plain.as_str().unwrap().as_bytes());
+            let mut again = [&[0; hyper::ENCRYPTION_BYTES][..], &block].concat();
+            cipher.encrypt(index as u64, 0, &mut again).unwrap();
+            assert_eq!(again, stored[index]);
+        }
+        assert_eq!(cipher.open(0, &[0; 7]), Err(hyper::TooShort));
+        assert_eq!(cipher.open(0, &[0; 8]), Ok(Vec::new()));
+    }
+    // By the core's kind: the key of a compat core is its signer's.
+    for (authority, compat) in [(authority, false), (compat, true)] {
+        let ours = authority.cipher(EncryptionKey::Store(key));
+        let expected = BlockCipher::new(authority.key(), &key, compat);
+        assert_eq!(ours.block_key(), expected.block_key());
+    }
 }

@@ -6,7 +6,7 @@ use super::nodes::{put_nodes, read_nodes};
 use super::tree::Tree;
 use crate::codec::compact::{Error, Reader, put_uint};
 use crate::crypto::hash::Node;
-use crate::crypto::hyper;
+use crate::crypto::hyper::{self, BlockCipher};
 use crate::crypto::sign::{self, KeyPair, PublicKey, Signature};
 use crate::feed::flat;
 use crate::limits::{FEED_BLOCKS, HYPER_SIGNATURE_BYTES, HYPER_SIGNERS, PROOF_NODES};
@@ -27,6 +27,15 @@ pub enum Authority {
     Compat(PublicKey),
     /// The key stands for this manifest.
     Manifest { key: [u8; 32], manifest: Manifest },
+}
+
+/// The secret that an encrypted core is read with (hyper/SPEC c.14). Seeding needs none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum EncryptionKey {
+    /// One secret for any number of cores, from which each core's key and this give its own.
+    Store([u8; 32]),
+    /// That of this core's blocks alone.
+    Block([u8; 32]),
 }
 
 /// A signature of one signer in a container.
@@ -83,6 +92,16 @@ impl Authority {
             Authority::Manifest { manifest, .. } => {
                 manifest.quorum == 1
                     && matches!(&manifest.signers[..], [signer] if signer.key == *public)
+            }
+        }
+    }
+
+    /// What the core's blocks are encrypted with, if they are.
+    pub fn cipher(&self, key: EncryptionKey) -> BlockCipher {
+        match key {
+            EncryptionKey::Block(key) => BlockCipher::of_blocks(key),
+            EncryptionKey::Store(key) => {
+                BlockCipher::new(self.key(), &key, matches!(self, Authority::Compat(_)))
             }
         }
     }
