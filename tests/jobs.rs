@@ -856,6 +856,97 @@ fn links_to_directories_are_followed_inside_the_folder() {
     share.check_all_served();
 }
 
+/// A share of `x/f`, which is there a second time as `a/f`.
+fn linked() -> (Device, Share) {
+    let here = Device::new(1);
+    here.write("/share/x/f", b"f").unwrap();
+    here.write("/share/y/g", b"g").unwrap();
+    here.write("/elsewhere/secret", b"secret").unwrap();
+    here.symlink("x", "/share/a").unwrap();
+    let mut share = Share::new(&here);
+    share.run();
+    assert_eq!(share.list().into_keys().collect::<Vec<_>>(), ["/a/f", "/x/f", "/y/g"]);
+    (here, share)
+}
+
+fn write_behind(here: &Device, share: &mut Share) -> Vec<String> {
+    here.write("/share/x/f", b"changed").unwrap();
+    share.changed("x/f", Change::Closed);
+    let outputs = share.run();
+    share.check_all_served();
+    let (names, skipped) = names_and_skipped(share, outputs);
+    assert!(skipped.is_empty() && share.import.is_settled(), "it is looked for: {skipped:?}");
+    names
+}
+
+#[test]
+fn what_happens_behind_a_link_that_was_removed_is_not_looked_for_under_its_name() {
+    let (here, mut share) = linked();
+    here.remove("/share/a").unwrap();
+    share.changed("a", Change::Vanished { dir: false });
+    share.run();
+    assert_eq!(write_behind(&here, &mut share), ["/x/f", "/y/g"]);
+}
+
+#[test]
+fn what_happens_behind_a_link_that_was_moved_out_with_its_directory_is_not_either() {
+    let (here, mut share) = linked();
+    here.symlink("../x", "/share/y/a").unwrap();
+    share.changed("y/a", Change::Appeared { dir: false });
+    share.run();
+    assert!(share.list().contains_key("/y/a/f"));
+    here.rename("/share/y", "/elsewhere/y").unwrap();
+    share.changed("y", Change::Vanished { dir: true });
+    share.run();
+    assert_eq!(write_behind(&here, &mut share), ["/a/f", "/x/f"]);
+}
+
+#[test]
+fn what_happens_behind_a_link_that_leads_elsewhere_now_is_not_either() {
+    for to in ["../elsewhere", "nowhere"] {
+        let (here, mut share) = linked();
+        here.remove("/share/a").unwrap();
+        here.symlink(to, "/share/a").unwrap();
+        share.changed("a", Change::Appeared { dir: false });
+        share.run();
+        assert_eq!(write_behind(&here, &mut share), ["/x/f", "/y/g"], "{to}");
+    }
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_link_is_published_and_what_was_behind_it_is_not() {
+    let (here, mut share) = linked();
+    here.remove("/share/a").unwrap();
+    here.write("/share/a/own", b"own").unwrap();
+    share.changed("a", Change::Vanished { dir: false });
+    share.changed("a", Change::Appeared { dir: true });
+    share.run();
+    assert_eq!(share.list().into_keys().collect::<Vec<_>>(), ["/a/own", "/x/f", "/y/g"]);
+    here.write("/share/a/more", b"more").unwrap();
+    share.changed("a/more", Change::Appeared { dir: false });
+    share.changed("a/more", Change::Closed);
+    assert_eq!(write_behind(&here, &mut share), ["/a/more", "/a/own", "/x/f", "/y/g"]);
+}
+
+/// Names that were links once leave room for others.
+#[test]
+fn links_that_are_gone_do_not_count() {
+    let here = Device::new(1);
+    here.write("/share/x/f", b"f").unwrap();
+    let mut share = Share::new(&here);
+    share.run();
+    for n in 0..=gannet::limits::LINKS_FOLLOWED {
+        let name = format!("l{n}");
+        here.symlink("x", Path::new("/share").join(&name)).unwrap();
+        share.changed(&name, Change::Appeared { dir: false });
+        share.run_for(Duration::from_millis(300));
+        assert!(share.list().contains_key(&format!("/{name}/f")), "{name}");
+        here.remove(Path::new("/share").join(&name)).unwrap();
+        share.changed(&name, Change::Vanished { dir: false });
+        share.run_for(Duration::from_millis(300));
+    }
+}
+
 #[test]
 fn many_links_to_each_other_are_an_end() {
     let here = Device::new(1);

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use super::Import;
@@ -61,6 +62,16 @@ impl Links {
         }
     }
 
+    /// There is no followed link at a path any more, and what was below it was another directory's.
+    /// `true`: there was one.
+    fn forget(&mut self, path: &Path) -> bool {
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let below = self.leads.range::<Path, _>(from).map(|(link, _)| link);
+        let gone: Vec<PathBuf> = below.take_while(|link| link.starts_with(path)).cloned().collect();
+        gone.iter().for_each(|link| drop(self.leads.remove(link)));
+        gone.first().is_some_and(|first| first == path)
+    }
+
     /// Where a path really is, if the links on its way are known.
     pub fn real(&self, path: &Path) -> PathBuf {
         let parents = path.ancestors().skip(1).filter(|_| !self.leads.is_empty());
@@ -105,6 +116,14 @@ fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
 impl Import {
     /// What stands at a path; links are followed as long as they stay in the folder.
     pub(super) fn look(&mut self, cx: &mut Cx<'_>, path: &Path) -> Look {
+        let found = self.look_there(cx, path);
+        if matches!(found, Look::Gone) {
+            self.links.forget(path);
+        }
+        found
+    }
+
+    fn look_there(&mut self, cx: &mut Cx<'_>, path: &Path) -> Look {
         let real = self.links.real(path);
         let error = match cx.disk.stat(cx.dir, &real, false) {
             Ok(meta) => return self.understand(cx, path, &real, meta),
@@ -122,9 +141,17 @@ impl Import {
             let real = self.links.real(way);
             let found = match cx.disk.stat(cx.dir, &real, false) {
                 Ok(meta) if meta.kind == Kind::Symlink => self.follow(cx, way, &real),
-                Ok(meta) if meta.kind == Kind::Dir => continue,
-                Ok(_) => return Look::Gone,
-                Err(error) if error.kind() == ErrorKind::NotFound => return Look::Gone,
+                Ok(meta) => {
+                    self.no_link(cx, way);
+                    if meta.kind == Kind::Dir {
+                        continue;
+                    }
+                    return Look::Gone;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.links.forget(way);
+                    return Look::Gone;
+                }
                 Err(error) => return Look::Unreadable(error),
             };
             match found {
@@ -144,6 +171,9 @@ impl Import {
     }
 
     fn understand(&mut self, cx: &mut Cx<'_>, path: &Path, real: &Path, meta: Meta) -> Look {
+        if meta.kind != Kind::Symlink {
+            self.no_link(cx, path);
+        }
         match meta.kind {
             Kind::File => Look::File(meta),
             Kind::Dir => Look::Dir(meta),
@@ -152,8 +182,27 @@ impl Import {
         }
     }
 
+    /// No link stands at `path`. If one did, what is below its name is not what was seen there.
+    fn no_link(&mut self, cx: &Cx<'_>, path: &Path) {
+        if self.links.forget(path) {
+            self.look_again(cx.now);
+        }
+    }
+
     /// What the link at `path` leads to. `real` is where the link itself is.
     fn follow(&mut self, cx: &mut Cx<'_>, path: &Path, real: &Path) -> Look {
+        let found = self.follow_there(cx, path, real);
+        if let Look::Odd(_) = found {
+            // What it led to may have gone, and come again; or it leads elsewhere now.
+            let before = self.links.leads.get(path);
+            if before.is_some_and(|leads| cx.disk.stat(cx.dir, leads, false).is_ok()) {
+                self.links.forget(path);
+            }
+        }
+        found
+    }
+
+    fn follow_there(&mut self, cx: &mut Cx<'_>, path: &Path, real: &Path) -> Look {
         let found = cx.disk.resolve(cx.dir, real).and_then(|leads| {
             let meta = cx.disk.stat(cx.dir, &leads, false)?;
             Ok((leads, meta))
