@@ -43,15 +43,9 @@ impl Rig {
         let config = Config {
             id: [1; 32],
             seed: 1,
-            listen: Vec::new(),
-            any_port: false,
             control: Some("control".into()),
-            discovery: false,
-            exec: None,
-            hosts: String::new(),
-            resolv_conf: String::new(),
-            tuning: gannet::sync::Tuning::default(),
             pid: 1,
+            ..Config::default()
         };
         let mut node = Node::new(config, now);
         let events = node.subscribers.add(Interest::EVERYTHING).expect("room");
@@ -144,7 +138,7 @@ fn d09_a_device_that_fails_is_left_alone_until_it_had_time_to_mend() {
     assert_eq!(paused(&rig.heard()), 1);
     let tried = rig.device.writes();
     for _ in 0..50 {
-        rig.now = rig.now + Duration::from_millis(10);
+        rig.now += Duration::from_millis(10);
         rig.work();
     }
     assert_eq!(rig.device.writes(), tried, "it is tried again at every turn");
@@ -179,7 +173,7 @@ fn d09_a_full_disk_is_tried_again_once_a_second() {
     // What it takes is there again, but too little to go on with.
     let tried = rig.device.writes();
     for _ in 0..40 {
-        rig.now = rig.now + Duration::from_millis(10);
+        rig.now += Duration::from_millis(10);
         rig.work();
     }
     assert_eq!(rig.device.writes(), tried, "it is tried again at every turn");
