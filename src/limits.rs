@@ -59,6 +59,10 @@ pub const HYPER_EARLY_MESSAGES: usize = 17;
 pub const HYPER_EARLY_BYTES: usize = 32 * 1024;
 /// Channels refused whose refusal was not taken by the socket yet.
 pub const HYPER_REJECTS: usize = 1024;
+/// Requests of ours on one connection whose answers are told apart: twice what may be out.
+pub const HYPER_ASKED: usize = 2 * (REQUESTS_TINY + REQUESTS_REMEMBERED);
+/// Ranges in a window up to which they are told one by one rather than as a bitfield.
+pub const HYPER_FEW_RANGES: usize = 8;
 /// Bytes of a protocol's or an extension's name; known ones have at most 20.
 pub const HYPER_NAME_BYTES: usize = 256;
 /// Blocks that one bitfield tells of: the largest window that JavaScript asks for.
@@ -235,7 +239,7 @@ pub const SEND_MEMORY_BYTES: usize = 8 * 1024 * 1024;
 /// larger than `LARGE_FRAME_BYTES` take turns.
 pub const RECEIVE_MEMORY_BYTES: usize = 2 * FRAME_BYTES;
 /// Bytes of one received frame with its length prefix.
-pub const FRAME_BYTES: usize = DAT_MESSAGE_BYTES + DAT_LENGTH_VARINT_BYTES;
+pub const FRAME_BYTES: usize = HYPER_FRAME_BYTES + 3;
 /// Connections and dials of one process: a router has 1024 descriptors, files need some too.
 pub const CONNECTIONS: usize = 512;
 /// Connections accepted in one turn, so that a flood of them leaves time for the others.

@@ -7,7 +7,7 @@ use gannet::crypto::hash::{self, Node};
 use gannet::crypto::sign::{self, KeyPair};
 use gannet::crypto::stream::StreamCipher;
 use gannet::wire::dat::{FirstFeed, Handshake, Session, What};
-use gannet::wire::{Data, Have, Message, Request};
+use gannet::wire::{Bits, Data, Have, Message, Request};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -209,13 +209,14 @@ fn message<'a>(kind: &str, v: &Value, bits: &'a [u8]) -> Option<Message<'a>> {
         bytes: number(v, "bytes", 0),
         hash: flag(v, "hash"),
         digest: number(v, "nodes", 0),
+        numbered: None,
     };
     Some(match kind {
         "Info" => {
             Message::Info { uploading: flag(v, "uploading"), downloading: flag(v, "downloading") }
         }
         "Have" => {
-            let bits = v.get("bitfield").map(|_| bits);
+            let bits = v.get("bitfield").map(|_| Bits::Runs(bits));
             Message::Have(Have { start, length, bits, ack: flag(v, "ack") })
         }
         "Unhave" => Message::Unhave { start, length },

@@ -56,6 +56,8 @@ impl Loop {
         }
         let config = node::Config {
             id: [7; 32],
+            host: [8; 32],
+            entropy: [9; 32],
             seed: 1,
             listen: vec![([127, 0, 0, 1], 3282).into()],
             pid: 1,

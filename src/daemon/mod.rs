@@ -12,6 +12,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::crypto::sign::KeyPair;
 use crate::failure::Failure;
 use crate::limits;
 use crate::node::event::{Interest, SubscriberId};
@@ -29,7 +30,8 @@ pub fn run(config: Config) -> Result<i32, Failure> {
     let inside = open::inside(&config.run);
     let address = control_address(&inside)?;
     let now = sys.now();
-    let mut node = Node::new(node_config(&config, &mut sys, &address), now);
+    let host = open::host_key(&mut sys, &inside)?;
+    let mut node = Node::new(node_config(&config, &mut sys, &address, &host), now);
     open::run(&mut node, &mut sys, &config)?;
     let mut reactor = Reactor::new(sys, node, Tuning::default());
     let printer = config.print.map(|print| Printer::new(print, &config.run));
@@ -115,9 +117,13 @@ fn node_config(
     config: &Config,
     sys: &mut LinuxSys,
     address: &Option<control::Address>,
+    host: &KeyPair,
 ) -> node::Config {
-    let mut id = [0; 32];
+    let (mut id, mut entropy) = ([0; 32], [0; 32]);
     sys.entropy(&mut id);
+    sys.entropy(&mut entropy);
+    let mut seed_of_host = [0; 32];
+    seed_of_host.copy_from_slice(&host.secret()[..32]);
     let mut seed = [0; 8];
     sys.entropy(&mut seed);
     let (listen, any_port) = match config.listen {
@@ -131,6 +137,8 @@ fn node_config(
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     node::Config {
         id,
+        host: seed_of_host,
+        entropy,
         seed: u64::from_le_bytes(seed),
         listen,
         any_port,

@@ -47,6 +47,17 @@ impl Feed {
         if self.core.is_some() { self.length } else { u64::MAX }
     }
 
+    /// The manifest can be given to who asks for it.
+    pub fn has_manifest(&self) -> bool {
+        let authority = self.core.as_ref().and_then(|core| core.authority.as_ref());
+        authority.is_some_and(|authority| authority.manifest().is_some())
+    }
+
+    /// Who signs is known.
+    pub fn knows_authority(&self) -> bool {
+        self.core.as_ref().is_none_or(|core| core.authority.is_some())
+    }
+
     /// Levels from a block's leaf up to the first node that is held: `nodes` of a request
     /// (hyper/SPEC c.11). 0 for a block that is not below the length.
     pub fn levels(&self, block: u64) -> u64 {

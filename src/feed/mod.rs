@@ -26,6 +26,8 @@ pub struct Feed {
     have: Bitfield,
     nodes: Bitfield,
     writable: bool,
+    /// Blocks of ours from here on are not durable: nobody may hear of them.
+    unsettled: u64,
     /// Rare, so it does not take room in every feed.
     fork: Option<Box<Fork>>,
     core: Option<Box<Core>>,
@@ -54,6 +56,7 @@ impl Feed {
             have: Bitfield::new(),
             nodes: Bitfield::new(),
             writable: false,
+            unsettled: u64::MAX,
             fork: None,
             core: None,
         }
@@ -70,6 +73,11 @@ impl Feed {
     /// Blocks that the writer is known to have signed.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Blocks that others may hear of: those of a writer are durable (hyper/SPEC f.1).
+    pub fn shown_length(&self) -> u64 {
+        self.length.min(self.unsettled)
     }
 
     /// Bytes of those blocks together.
@@ -133,6 +141,16 @@ impl Feed {
 
     pub(crate) fn freeze(&mut self, fork: Fork) {
         self.fork = Some(Box::new(fork));
+    }
+
+    /// Blocks from here on are being appended.
+    pub(crate) fn unsettle(&mut self, from: u64) {
+        self.unsettled = self.unsettled.min(from);
+    }
+
+    /// Everything is durable.
+    pub(crate) fn settle(&mut self) {
+        self.unsettled = u64::MAX;
     }
 
     pub(crate) fn set_nodes(&mut self, start: u64, len: u64, here: bool) {

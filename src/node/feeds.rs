@@ -147,7 +147,6 @@ impl Node {
         disk: &mut dyn Disk,
     ) -> Result<Answer, StoreError> {
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
-        let (topic, role) = (open.topic, open.role);
         let (index, digest) = match request.bytes {
             0 => (request.index, request.digest),
             byte => match open.store.seek(disk, byte) {
@@ -160,9 +159,22 @@ impl Node {
             return Err(StoreError::Absent);
         }
         let proof = open.store.proof(disk, index, digest, request.hash)?;
-        if request.hash {
-            return Ok(Answer { index, proof });
+        if !request.hash {
+            self.read_block(now, feed, index, disk)?;
         }
+        Ok(Answer { index, proof })
+    }
+
+    /// Reads a block into `feeds.scratch`, from wherever its bytes are.
+    pub(super) fn read_block(
+        &mut self,
+        now: Instant,
+        feed: FeedId,
+        index: u64,
+        disk: &mut dyn Disk,
+    ) -> Result<(), StoreError> {
+        let open = self.feeds.get(feed).ok_or(StoreError::Absent)?;
+        let (topic, role) = (open.topic, open.role);
         let mut block = std::mem::take(&mut self.feeds.scratch);
         block.clear();
         let read = match role {
@@ -176,7 +188,7 @@ impl Node {
                 .and_then(|open| open.store.read(disk, index, &mut block)),
         };
         self.feeds.scratch = block;
-        read.map(|()| Answer { index, proof })
+        read
     }
 
     /// Verifies a block of a peer and stores it.
@@ -197,7 +209,7 @@ impl Node {
         let accepted = open.store.check(disk, data.index, data.value, &data.nodes, signature)?;
         let keeps_files = self.keeps_files(topic);
         if let (Role::Content, Some(value), true) = (role, data.value, keeps_files)
-            && !self.place(now, topic, &accepted, value, disk)?
+            && !self.place(now, topic, (accepted.index, accepted.offset), value, disk)?
         {
             return Err(StoreError::Absent);
         }

@@ -105,7 +105,8 @@ impl Node {
             let Some(open) = self.feeds.get(first) else { continue };
             let key = Key(*open.store.feed().key());
             let listen = self.listening.clone();
-            self.publish(&Event::Ready { link: format!("dat://{key}"), key, listen });
+            let link = self.topics.get(&id).map(|topic| self.link_of(topic)).unwrap_or_default();
+            self.publish(&Event::Ready { link, key, listen });
             if self.is_forked(first) {
                 // It was so in an earlier run: told when somebody listens.
                 self.forked(now, first);
@@ -199,7 +200,7 @@ impl Node {
         self.names = later;
         let due: Vec<(Instant, TopicId, String)> = due;
         for (_, topic, name) in due {
-            let connected = self.peers.values().any(|peer| peer.topic == Some(topic));
+            let connected = self.peers.values().any(|peer| peer.is_about(topic));
             if connected {
                 self.names.push((now + limits::NAME_AGAIN, topic, name));
             } else if let Err(failure) = self.add_peer(now, topic, &name) {
@@ -224,7 +225,7 @@ impl Node {
     }
 
     /// Carries what discovery, resolver and swarms say to the outside.
-    pub(super) fn settle_finding(&mut self, now: Instant, _disk: &mut dyn Disk) -> bool {
+    pub(super) fn settle_finding(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
         let mut moved = false;
         while let Some(output) = self.multicast.as_mut().and_then(|m| m.poll_output()) {
             moved = true;
@@ -251,23 +252,51 @@ impl Node {
             self.names.push((now + limits::NAME_AGAIN, topic, name));
         }
         if self.stopping == super::Stopping::No && self.listeners_pending == 0 {
-            moved |= self.dial(now);
+            moved |= self.dial(now, disk);
         }
         moved
     }
 
-    fn dial(&mut self, now: Instant) -> bool {
+    fn dial(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
         let mut dials = Vec::new();
         for (topic, swarm) in &mut self.swarms {
             while let Some(addr) = swarm.poll_dial(now) {
                 dials.push((*topic, addr));
             }
         }
-        for (topic, addr) in &dials {
-            let tag = self.tag(Purpose::Dial { topic: *topic, addr: *addr });
-            self.out.push_back(Output::Dial { tag, to: Endpoint::Tcp(*addr) });
+        for &(topic, addr) in &dials {
+            if self.is_core(topic) && self.share_stream(now, topic, addr, disk) {
+                continue;
+            }
+            let tag = self.tag(Purpose::Dial { topics: vec![topic], addr });
+            self.out.push_back(Output::Dial { tag, to: Endpoint::Tcp(addr) });
         }
         !dials.is_empty()
+    }
+
+    /// One stream carries the cores of many topics: one that stands, or is on its way, spares a dial.
+    fn share_stream(
+        &mut self,
+        now: Instant,
+        topic: TopicId,
+        addr: SocketAddr,
+        disk: &mut dyn Disk,
+    ) -> bool {
+        if let Some(conn) = self.stream_to(addr) {
+            self.attach(now, conn, topic, true, disk);
+            return true;
+        }
+        let pending = self.tags.iter().find_map(|(tag, purpose)| match purpose {
+            Purpose::Dial { topics, addr: to } if *to == addr => topics.first().map(|t| (*tag, *t)),
+            _ => None,
+        });
+        let Some((tag, _)) = pending.filter(|(_, first)| self.is_core(*first)) else {
+            return false;
+        };
+        if let Some(Purpose::Dial { topics, .. }) = self.tags.get_mut(&tag) {
+            topics.push(topic);
+        }
+        true
     }
 
     fn carry_out(&mut self, now: Instant, output: multicast::Output) {

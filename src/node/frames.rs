@@ -4,26 +4,27 @@ use crate::conn::Reason;
 use crate::feed::Refusal;
 use crate::ids::{ConnId, FeedId};
 use crate::limits;
-use crate::store::StoreError;
 use crate::store::disk::Disk;
+use crate::store::{StoreError, Stored};
 use crate::sync::{self, Arrival as Verdict, Input};
 use crate::time::Instant;
-use crate::wire::dat::What;
-use crate::wire::{Data, Message, Request};
+use crate::wire::{self, Data, Dialect, Message, Request};
 
 use super::Node;
-use super::io::Consumed;
-use super::peer::{Arrival, Peer};
+use super::io::{Consumed, Output};
+use super::peer::{Arrival, Line, Peer};
+use super::proofs::Given;
+use super::session::{Session, What};
 
 /// What became of a block that came in.
-enum Outcome {
+pub(super) enum Outcome {
     Done,
     /// The disk was not ready: keep the block and try again.
     Later,
 }
 
 /// What became of a request.
-enum Served {
+pub(super) enum Served {
     Sent,
     /// The disk was not ready: nothing was sent.
     Later,
@@ -48,6 +49,15 @@ impl Node {
                 done.hold = true;
                 peer.held = true;
                 break;
+            }
+            if matches!(peer.session, Session::Unknown) {
+                match wire::dialect(&buf[done.bytes..]) {
+                    None => break,
+                    Some(Dialect::Dat) => {
+                        peer.session = Session::Dat(Box::new(wire::dat::Session::accept()));
+                    }
+                    Some(Dialect::Hyper) => peer.session = self.core_session(false),
+                }
             }
             let received = match peer.session.receive(&mut buf[done.bytes..]) {
                 Ok(received) => received,
@@ -80,10 +90,13 @@ impl Node {
                 self.sync.frame_over(conn);
             }
         }
+        if peer.session.wants_to_send() {
+            self.out.push_back(Output::Wake { conn });
+        }
         (done, None)
     }
 
-    fn heard(
+    pub(super) fn heard(
         &mut self,
         now: Instant,
         conn: ConnId,
@@ -93,18 +106,39 @@ impl Node {
     ) -> Option<Reason> {
         match what {
             What::FirstFeed { discovery_key } => self.greet(now, conn, peer, &discovery_key),
-            What::Feed { .. } => {
+            What::Feed => {
                 self.join(now, conn, peer, disk);
                 None
             }
             What::Handshake(handshake) => self.meet(now, conn, peer, handshake, disk),
+            What::Up { remote } => self.up(now, conn, peer, &remote, disk),
+            What::Opened { discovery_key } => {
+                self.core_opened(now, conn, peer, &discovery_key, disk)
+            }
+            What::Live { discovery_key } => self.core_live(now, conn, peer, &discovery_key, disk),
+            What::Closed { discovery_key } => {
+                self.core_closed(now, conn, peer, &discovery_key);
+                None
+            }
             What::Message { discovery_key, message } => {
                 if let Some(feed) = self.feeds.find(&discovery_key) {
                     self.message(now, conn, peer, feed, message, disk);
                 }
                 None
             }
-            What::Incomplete | What::KeepAlive | What::Ignored => None,
+            What::Data { discovery_key, data } => {
+                if let Some(feed) = self.feeds.find(&discovery_key) {
+                    self.core_data(now, conn, peer, feed, data, disk);
+                }
+                None
+            }
+            What::NoData { discovery_key, request } => {
+                if let Some(feed) = self.feeds.find(&discovery_key) {
+                    self.no_data(now, conn, peer, feed, request);
+                }
+                None
+            }
+            What::Incomplete | What::Nothing => None,
         }
     }
 
@@ -165,14 +199,26 @@ impl Node {
         data: &Data<'_>,
         disk: &mut dyn Disk,
     ) -> Outcome {
-        let index = data.index;
-        match self.store_block(now, feed, data, disk) {
+        let result = self.store_block(now, feed, data, disk);
+        self.block_judged(now, conn, feed, (data.index, data.value), result)
+    }
+
+    /// Tells everybody what became of a block.
+    pub(super) fn block_judged(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        feed: FeedId,
+        (index, value): (u64, Option<&[u8]>),
+        result: Result<Stored, StoreError>,
+    ) -> Outcome {
+        match result {
             Ok(stored) => {
                 self.sync.handle(now, Input::Stored { feed, index }, &self.feeds);
                 if let Some((from, to)) = stored.grew {
                     self.sync.handle(now, Input::Grew { feed, from, to }, &self.feeds);
                 }
-                self.block_stored(now, feed, index, data.value.map_or(0, <[u8]>::len), stored.grew);
+                self.block_stored(now, feed, index, value.map_or(0, <[u8]>::len), stored.grew);
                 Outcome::Done
             }
             Err(StoreError::NotYet) => Outcome::Later,
@@ -218,13 +264,24 @@ impl Node {
         disk: &mut dyn Disk,
     ) -> bool {
         let Some(arrival) = peer.arrival.take() else { return true };
-        let data = Data {
-            index: arrival.index,
-            value: arrival.value.as_deref(),
-            nodes: arrival.nodes.clone(),
-            signature: arrival.signature,
+        let outcome = match &arrival {
+            Arrival::Dat { feed, index, value, nodes, signature } => {
+                let (value, nodes) = (value.as_deref(), nodes.clone());
+                let data = Data { index: *index, value, nodes, signature: *signature };
+                self.receive_block(now, conn, *feed, &data, disk)
+            }
+            Arrival::Core { feed, purpose, fork, value, proof, manifest } => {
+                let given = Given {
+                    purpose: *purpose,
+                    fork: *fork,
+                    value: value.as_deref(),
+                    proof,
+                    manifest: manifest.as_deref(),
+                };
+                self.receive_proof(now, conn, peer, *feed, &given, disk)
+            }
         };
-        match self.receive_block(now, conn, arrival.feed, &data, disk) {
+        match outcome {
             Outcome::Done => true,
             Outcome::Later => {
                 peer.arrival = Some(arrival);
@@ -246,11 +303,8 @@ impl Node {
         let start = out.len();
         out.append(&mut peer.staged);
         while out.len() - start < room {
-            if let Some((feed, message)) = peer.outbox.pop_front() {
-                let Some(key) = self.feeds.discovery_key(feed) else { continue };
-                if let Err(error) = peer.session.send(&key, &message.borrow(), out) {
-                    log::debug!("{}: {message:?} not sent: {error}", peer.name());
-                }
+            if let Some((feed, line)) = peer.outbox.pop_front() {
+                self.say(peer, feed, &line, out);
                 continue;
             }
             let next = peer.upload.take().or_else(|| {
@@ -269,8 +323,24 @@ impl Node {
         if std::mem::take(&mut peer.keepalive) && out.len() == start {
             peer.session.keepalive(out);
         }
+        peer.session.finish(out);
         self.read_on(conn, peer);
         None
+    }
+
+    fn say(&self, peer: &mut Peer, of: FeedId, line: &Line, out: &mut Vec<u8>) {
+        let Some(feed) = self.feeds.get(of).map(|open| open.store.feed()) else { return };
+        let said = match (&mut peer.session, line) {
+            (session, Line::Sync(message)) => session.say(of, feed, message, out),
+            (Session::Hyper(hyper), Line::Narrow { fork, ask }) => {
+                hyper.ask_on(of, feed, *fork, *ask, out)
+            }
+            (Session::Hyper(hyper), Line::Probe) => hyper.probe_growth(of, feed, out),
+            (Session::Dat(_) | Session::Unknown, Line::Narrow { .. } | Line::Probe) => Ok(()),
+        };
+        if let Err(error) = said {
+            log::debug!("{}: a message about {of:?} was not sent: {error}", peer.name());
+        }
     }
 
     /// Lets a socket be read again if nothing speaks against it any more.
@@ -286,7 +356,7 @@ impl Node {
         for (conn, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.held) {
             if peer.arrival.is_none() && !self.sync.uploads_full(*conn) {
                 peer.held = false;
-                self.out.push_back(super::io::Output::Resume { conn: *conn });
+                self.out.push_back(Output::Resume { conn: *conn });
             }
         }
     }
@@ -302,35 +372,41 @@ impl Node {
         out: &mut Vec<u8>,
         disk: &mut dyn Disk,
     ) -> Served {
+        if let Some(numbered) = request.numbered {
+            return self.serve_core(now, conn, peer, feed, &numbered, out, disk);
+        }
         let answer = match self.answer(now, feed, request, disk) {
             Ok(answer) => answer,
             Err(StoreError::NotYet) => return Served::Later,
             Err(error) => {
                 log::info!("{}: request for {} not served: {error}", peer.name(), request.index);
-                let index = request.index;
-                self.sync.handle(now, Input::Unavailable { peer: conn, feed, index }, &self.feeds);
+                let unavailable = Input::Unavailable { peer: conn, feed, request };
+                self.sync.handle(now, unavailable, &self.feeds);
                 return Served::Never;
             }
         };
         let index = answer.index;
         let Some(key) = self.feeds.discovery_key(feed) else { return Served::Never };
+        let Session::Dat(session) = &mut peer.session else { return Served::Never };
         let nodes = &answer.proof.nodes;
         let signature = answer.proof.signature.as_ref();
         let before = out.len();
         let sent = if request.hash {
             let data =
                 Data { index, value: None, nodes: nodes.clone(), signature: signature.copied() };
-            peer.session.send(&key, &Message::Data(data), out)
+            session.send(&key, &Message::Data(data), out)
         } else {
             let value = &self.feeds.scratch;
-            peer.session.data_header(&key, index, value.len(), nodes, signature, out).map(|from| {
+            session.data_header(&key, index, value.len(), nodes, signature, out).map(|from| {
                 out.extend_from_slice(value);
-                peer.session.seal(from, out);
+                session.seal(from, out);
             })
         };
         if let Err(error) = sent {
             log::info!("{}: block {index} not sent: {error}", peer.name());
-            self.sync.handle(now, Input::Unavailable { peer: conn, feed, index }, &self.feeds);
+            let request = Request { index, ..request };
+            let unavailable = Input::Unavailable { peer: conn, feed, request };
+            self.sync.handle(now, unavailable, &self.feeds);
             return Served::Never;
         }
         peer.useful = true;
@@ -347,18 +423,18 @@ impl Node {
             match output {
                 sync::Output::Send { peer: conn, feed, message } => {
                     if let Some(peer) = self.peers.get_mut(&conn) {
-                        let asks = matches!(message, sync::OwnedMessage::Request(_));
+                        let asks = message.is_answered();
                         if asks && peer.held && peer.arrival.is_none() {
                             // Its answer has to be read.
                             peer.held = self.sync.uploads_full(conn);
                             if !peer.held {
-                                self.out.push_back(super::io::Output::Resume { conn });
+                                self.out.push_back(Output::Resume { conn });
                             }
                         }
                         if peer.outbox.is_empty() {
                             self.out.push_back(super::io::Output::Wake { conn });
                         }
-                        peer.outbox.push_back((feed, message));
+                        peer.outbox.push_back((feed, Line::Sync(message)));
                     }
                 }
                 sync::Output::Drop { peer, why } => {

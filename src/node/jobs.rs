@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::feed::proof::Accepted;
 use crate::ids::FeedId;
 use crate::job::import::Import;
 use crate::job::mirror::{Mirror, Options};
@@ -206,7 +205,7 @@ impl Node {
         &mut self,
         now: Instant,
         id: TopicId,
-        accepted: &Accepted,
+        (index, offset): (u64, u64),
         value: &[u8],
         disk: &mut dyn Disk,
     ) -> Result<bool, StoreError> {
@@ -215,7 +214,7 @@ impl Node {
         let What::Clone(clone) = &mut topic.what else { return Ok(false) };
         let mut cx =
             lend(&mut self.feeds, stores, disk, now, self.wall).ok_or(StoreError::Absent)?;
-        clone.mirror.place(&mut cx, accepted.index, accepted.offset, value)
+        clone.mirror.place(&mut cx, index, offset, value)
     }
 
     /// Lets the job of a drive hear of its feeds.
@@ -419,6 +418,19 @@ impl Node {
         }
     }
 
+    /// The writer of one of a drive's feeds took blocks back and went on otherwise.
+    pub(super) fn history_changed(&mut self, id: TopicId) {
+        let Some(topic) = self.topics.get_mut(&id) else { return };
+        if let What::Clone(_) = &topic.what {
+            topic.broken = true;
+            let text = format!(
+                "{}: the drive's writer took versions back; clone it anew into another folder",
+                topic.folder
+            );
+            self.publish(&Event::Warning { text });
+        }
+    }
+
     /// SIGHUP: everything is looked at again.
     pub(super) fn rescan(&mut self, now: Instant) {
         for topic in self.topics.values_mut() {
@@ -555,7 +567,7 @@ impl Node {
     }
 
     pub(super) fn drive_figures(&self, topic: &Topic) -> Figures {
-        let peers = self.peers.values().any(|p| p.topic == Some(topic_of(self, topic)));
+        let peers = self.peers.values().any(|p| p.is_about(topic_of(self, topic)));
         let (shown, figures, settled, doing) = match &topic.what {
             What::Share(share) => {
                 let version = self.feeds.get(topic.first).map_or(0, |f| f.store.feed().length());

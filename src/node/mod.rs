@@ -22,7 +22,10 @@ mod kept;
 mod lonely;
 mod peer;
 mod peers;
+mod proofs;
 mod report;
+mod session;
+mod streams;
 mod tick;
 mod topic;
 
@@ -31,6 +34,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::conn::Reason;
+use crate::crypto::sign::KeyPair;
 use crate::discovery::multicast::Multicast;
 use crate::discovery::resolve::{LookupId, Resolver};
 use crate::failure::Failure;
@@ -64,6 +68,10 @@ pub use jobs::CloneOptions;
 pub struct Config {
     /// Names this process to Dat peers; fresh random bytes at each start.
     pub id: [u8; 32],
+    /// The seed of the host's key, which is who we are to Hypercore peers.
+    pub host: [u8; 32],
+    /// Fresh random bytes at each start, which every secret of a connection is made of.
+    pub entropy: [u8; 32],
     /// Seeds every decision; from the system's entropy in a daemon.
     pub seed: u64,
     /// Where to listen for peers. With `any_port`, a port that is taken is replaced by any.
@@ -90,7 +98,8 @@ enum Purpose {
     },
     Control,
     Dial {
-        topic: TopicId,
+        /// Several only where one stream serves them.
+        topics: Vec<TopicId>,
         addr: SocketAddr,
     },
     Multicast,
@@ -117,6 +126,9 @@ enum Stopping {
 
 pub struct Node {
     config: Config,
+    host: KeyPair,
+    /// Secrets made so far.
+    secrets: u64,
     rng: Rng,
     out: VecDeque<Output>,
     tags: BTreeMap<Tag, Purpose>,
@@ -192,6 +204,8 @@ impl Node {
             resolver: Resolver::new(name_rng, &config.hosts, &config.resolv_conf),
             exec: config.exec.clone().map(Exec::new),
             rng,
+            host: KeyPair::from_seed(config.host),
+            secrets: 0,
             config,
             out: VecDeque::new(),
             tags: BTreeMap::new(),

@@ -1,27 +1,30 @@
 //! One connection as the node keeps it: its life, its dialect's session, and what waits to be sent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::conn::{Direction, Life, Reason};
 use crate::ids::FeedId;
 use crate::sync::OwnedMessage;
 use crate::sys::Endpoint;
 use crate::time::Instant;
-use crate::wire::dat::{Handshake, Session};
-use crate::wire::{Data, Request};
+use crate::wire::dat::Handshake;
+use crate::wire::{Data, Request, hyper};
 
+use super::session::{Probe, Session};
 use super::topic::TopicId;
 
 /// A connection to another program that speaks a dialect.
 pub struct Peer {
     pub life: Life,
     pub session: Session,
-    /// What the connection is about. An accepted one learns it from the first feed.
-    pub topic: Option<TopicId>,
+    /// What the connection is about, and whether it was dialled for that. An accepted one learns it
+    /// from the feeds that the peer opens. With Dat it is one thing: the stream proves the knowledge of
+    /// one key; a Hypercore peer proves that of each.
+    pub topics: BTreeMap<TopicId, bool>,
     /// Encoded before anything else may be: Feed and Handshake.
     pub staged: Vec<u8>,
-    /// Small messages in the order in which `sync` said them; they overtake uploads.
-    pub outbox: VecDeque<(FeedId, OwnedMessage)>,
+    /// Small messages in the order in which they were said; they overtake uploads.
+    pub outbox: VecDeque<(FeedId, Line)>,
     /// A keep-alive is to be sent.
     pub keepalive: bool,
     /// An upload that waits for the disk.
@@ -41,20 +44,52 @@ pub struct Peer {
     pub twin_until: Option<Instant>,
     /// Useful bytes from this peer, for `swarm`.
     pub useful: bool,
+    /// A history that this peer is asked to prove, by its core.
+    pub reorgs: BTreeMap<FeedId, Box<crate::feed::hyper::Reorg>>,
 }
 
-/// A Data message that owns its bytes.
-pub struct Arrival {
-    pub feed: FeedId,
-    pub index: u64,
-    pub value: Option<Vec<u8>>,
-    pub nodes: Vec<crate::crypto::hash::Node>,
-    pub signature: Option<[u8; 64]>,
+/// What is to be said about a feed.
+pub enum Line {
+    Sync(OwnedMessage),
+    /// Asks for more of another history that the peer proves.
+    Narrow {
+        fork: u64,
+        ask: crate::feed::hyper::Ask,
+    },
+    /// Asks whether the peer has two histories of one fork.
+    Probe,
+}
+
+/// What came in and waits for the disk, owning its bytes.
+pub enum Arrival {
+    Dat {
+        feed: FeedId,
+        index: u64,
+        value: Option<Vec<u8>>,
+        nodes: Vec<crate::crypto::hash::Node>,
+        signature: Option<[u8; 64]>,
+    },
+    Core {
+        feed: FeedId,
+        purpose: Purpose,
+        fork: u64,
+        value: Option<Vec<u8>>,
+        proof: Box<crate::feed::hyper::Proof>,
+        manifest: Option<Vec<u8>>,
+    },
+}
+
+/// What an answer of a core is taken as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Block(u64),
+    Growth,
+    Probe(Probe),
 }
 
 impl Arrival {
     pub fn owned(feed: FeedId, data: Data<'_>) -> Arrival {
-        Arrival {
+        Arrival::Dat {
             feed,
             index: data.index,
             value: data.value.map(<[u8]>::to_vec),
@@ -62,20 +97,42 @@ impl Arrival {
             signature: data.signature,
         }
     }
+
+    pub fn of_core(feed: FeedId, purpose: Purpose, data: hyper::Data<'_>) -> Arrival {
+        Arrival::Core {
+            feed,
+            purpose,
+            fork: data.fork,
+            value: data.value.map(<[u8]>::to_vec),
+            proof: Box::new(data.proof),
+            manifest: data.manifest.map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The feed and, if it is about one, the block.
+    pub fn block(&self) -> (FeedId, Option<u64>) {
+        match self {
+            Arrival::Dat { feed, index, .. } => (*feed, Some(*index)),
+            Arrival::Core { feed, purpose, .. } => (*feed, purpose.block()),
+        }
+    }
+}
+
+impl Purpose {
+    pub fn block(self) -> Option<u64> {
+        match self {
+            Purpose::Block(index) | Purpose::Probe(Probe::Block(index)) => Some(index),
+            Purpose::Growth | Purpose::Probe(Probe::Growth) => None,
+        }
+    }
 }
 
 impl Peer {
-    pub fn new(
-        now: Instant,
-        direction: Direction,
-        remote: Endpoint,
-        session: Session,
-        topic: Option<TopicId>,
-    ) -> Peer {
+    pub fn new(now: Instant, direction: Direction, remote: Endpoint, session: Session) -> Peer {
         Peer {
             life: Life::new(now, direction, remote),
             session,
-            topic,
+            topics: BTreeMap::new(),
             staged: Vec::new(),
             outbox: VecDeque::new(),
             keepalive: false,
@@ -88,7 +145,12 @@ impl Peer {
             partial: 0,
             twin_until: None,
             useful: false,
+            reorgs: BTreeMap::new(),
         }
+    }
+
+    pub fn is_about(&self, topic: TopicId) -> bool {
+        self.topics.contains_key(&topic)
     }
 
     pub fn close(&mut self, why: Reason) {
@@ -98,6 +160,18 @@ impl Peer {
     /// Whether it calls itself so. Who has no name is nobody's twin.
     pub fn is(&self, id: &[u8]) -> bool {
         !id.is_empty() && self.handshake.as_ref().is_some_and(|h| h.id == id)
+    }
+
+    /// Whether it is another connection to the same peer, for the same thing.
+    pub fn is_twin(&self, peer: &Peer) -> bool {
+        let Some(handshake) = &peer.handshake else { return false };
+        let streams = |peer: &Peer| matches!(peer.session, Session::Hyper(_));
+        let same = match (streams(self), streams(peer)) {
+            (true, true) => true,
+            (false, false) => self.topics.keys().eq(peer.topics.keys()),
+            _ => false,
+        };
+        same && self.is(&handshake.id)
     }
 
     /// For logs.

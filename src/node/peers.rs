@@ -11,11 +11,12 @@ use crate::swarm;
 use crate::sync::{self, Input};
 use crate::sys::Endpoint;
 use crate::time::Instant;
-use crate::wire::dat::{FirstFeed, Handshake, Session};
+use crate::wire::dat::{self, FirstFeed, Handshake};
 
 use super::event::Event;
 use super::io::{Output, Tag};
 use super::peer::Peer;
+use super::session::Session;
 use super::topic::TopicId;
 use super::{Node, Purpose};
 
@@ -25,13 +26,13 @@ impl Node {
             self.clients.insert(conn, Box::default());
             return;
         }
-        let peer = Peer::new(now, Direction::In, from, Session::accept(), None);
+        let peer = Peer::new(now, Direction::In, from, Session::Unknown);
         self.peers.insert(conn, Box::new(peer));
     }
 
     /// A dial ended. With a connection, we speak first.
     pub(super) fn dialed(&mut self, now: Instant, tag: Tag, conn: io::Result<ConnId>) {
-        let Some(Purpose::Dial { topic, addr }) = self.tags.remove(&tag) else {
+        let Some(Purpose::Dial { topics, addr }) = self.tags.remove(&tag) else {
             if let Ok(conn) = conn {
                 self.out.push_back(Output::Close { conn, flush: false });
             }
@@ -41,23 +42,37 @@ impl Node {
             Ok(conn) => conn,
             Err(error) => {
                 log::debug!("{addr}: {error}");
-                if let Some(swarm) = self.swarms.get_mut(&topic) {
-                    swarm.dial_failed(now, addr);
+                for topic in topics {
+                    if let Some(swarm) = self.swarms.get_mut(&topic) {
+                        swarm.dial_failed(now, addr);
+                    }
                 }
                 return;
             }
         };
-        let first = self.topics.get(&topic).and_then(|t| self.feeds.get(t.first));
-        let Some(feed) = first.map(|open| open.store.feed()) else {
+        let remote = Endpoint::Tcp(addr);
+        if topics.iter().any(|topic| self.is_core(*topic)) {
+            let mut peer = Peer::new(now, Direction::Out, remote, self.core_session(true));
+            peer.dialed = Some(addr);
+            peer.topics = topics.into_iter().map(|topic| (topic, true)).collect();
+            self.peers.insert(conn, Box::new(peer));
+            self.out.push_back(Output::Wake { conn });
+            return;
+        }
+        let topic = topics.first().copied().filter(|topic| self.topics.contains_key(topic));
+        let first = topic.and_then(|topic| self.topics.get(&topic));
+        let feed = first.and_then(|t| self.feeds.get(t.first)).map(|open| open.store.feed());
+        let (Some(topic), Some(feed)) = (topic, feed) else {
             self.out.push_back(Output::Close { conn, flush: false });
             return;
         };
         let (key, discovery_key) = (*feed.key(), *feed.discovery_key());
         let mut staged = Vec::new();
         let nonce = self.nonce();
-        let session = Session::dial(FirstFeed { key, discovery_key, nonce }, &mut staged);
-        let remote = Endpoint::Tcp(addr);
-        let mut peer = Peer::new(now, Direction::Out, remote, session, Some(topic));
+        let first = FirstFeed { key, discovery_key, nonce };
+        let session = Session::Dat(Box::new(dat::Session::dial(first, &mut staged)));
+        let mut peer = Peer::new(now, Direction::Out, remote, session);
+        peer.topics.insert(topic, true);
         peer.staged = staged;
         peer.dialed = Some(addr);
         self.introduce(&mut peer, topic);
@@ -82,16 +97,19 @@ impl Node {
     ) -> Option<Reason> {
         let feed = self.feeds.find(discovery_key)?;
         let open = self.feeds.get(feed);
-        let found = open
-            .filter(|open| self.topics.get(&open.topic).is_some_and(|topic| topic.first == feed));
+        let found = open.filter(|open| {
+            let first = self.topics.get(&open.topic).is_some_and(|topic| topic.first == feed);
+            first && open.store.feed().as_core().is_none()
+        });
         let Some(open) = found else { return Some(Reason::UnknownFeed) };
         let (topic, key) = (open.topic, *open.store.feed().key());
         let nonce = self.nonce();
-        peer.session.provide_key(&key);
-        if peer.session.open(discovery_key, &nonce, &mut peer.staged).is_err() {
+        let Session::Dat(session) = &mut peer.session else { return Some(Reason::Fault) };
+        session.provide_key(&key);
+        if session.open(discovery_key, &nonce, &mut peer.staged).is_err() {
             return Some(Reason::Fault);
         }
-        peer.topic = Some(topic);
+        peer.topics.insert(topic, false);
         self.introduce(peer, topic);
         self.out.push_back(Output::Wake { conn });
         None
@@ -106,13 +124,14 @@ impl Node {
             extensions: Vec::new(),
             user_data: None,
         };
-        if peer.session.handshake(&handshake, &mut peer.staged).is_err() {
+        let Session::Dat(session) = &mut peer.session else { return };
+        if session.handshake(&handshake, &mut peer.staged).is_err() {
             log::error!("a handshake could not be sent");
         }
         let Some(content) = self.topics.get(&topic).and_then(|t| t.content) else { return };
         if let Some(key) = self.feeds.discovery_key(content) {
             // The nonce is only for the first feed.
-            let _ = peer.session.open(&key, &[0; 24], &mut peer.staged);
+            let _ = session.open(&key, &[0; 24], &mut peer.staged);
         }
     }
 
@@ -125,30 +144,51 @@ impl Node {
         handshake: Handshake,
         disk: &mut dyn Disk,
     ) -> Option<Reason> {
+        if peer.topics.is_empty() {
+            return None;
+        }
+        let why = self.known(now, peer, handshake);
+        if why.is_none() {
+            self.join(now, conn, peer, disk);
+        }
+        why
+    }
+
+    /// It is known who the peer is: not ourselves, not banned, not connected already.
+    pub(super) fn known(
+        &mut self,
+        now: Instant,
+        peer: &mut Peer,
+        handshake: Handshake,
+    ) -> Option<Reason> {
         if !peer.life.handshaken(now, handshake.id.clone(), handshake.live) {
             return None;
         }
-        let topic = peer.topic?;
         let id = handshake.id.clone();
         peer.handshake = Some(handshake);
-        if let Some(swarm) = self.swarms.get_mut(&topic) {
+        let own = match peer.session {
+            Session::Hyper(_) => self.host.public().to_vec(),
+            Session::Dat(_) | Session::Unknown => self.config.id.to_vec(),
+        };
+        let mut banned = false;
+        for topic in peer.topics.keys() {
+            let Some(swarm) = self.swarms.get_mut(topic) else { continue };
             swarm.connected(peer.dialed, &id);
-        }
-        if id == self.config.id {
-            if let (Some(addr), Some(swarm)) = (peer.dialed, self.swarms.get_mut(&topic)) {
+            banned |= swarm.is_banned(now, peer.dialed.or(peer.address()), Some(&id));
+            if let Some(addr) = peer.dialed.filter(|_| id == own) {
                 swarm.mark_self(addr);
             }
+        }
+        if id == own {
             return Some(Reason::Ourselves);
         }
-        if let Some(swarm) = self.swarms.get_mut(&topic)
-            && swarm.is_banned(now, peer.dialed.or(peer.address()), Some(&id))
-        {
+        if banned {
             return Some(Reason::Banned);
         }
         let twins: Vec<(ConnId, Direction)> = self
             .peers
             .iter()
-            .filter(|(_, other)| other.topic == Some(topic) && other.is(&id))
+            .filter(|(_, other)| other.is_twin(peer))
             .map(|(conn, other)| (*conn, other.life.direction))
             .collect();
         let opened = |direction| match direction {
@@ -158,9 +198,10 @@ impl Node {
         // There are several only while those that we opened wait for the peer's word.
         for (old, direction) in twins {
             let (older, newer) = (opened(direction), opened(peer.life.direction));
-            match swarm::verdict(&self.config.id, &id, older, newer) {
+            match swarm::verdict(&own, &id, older, newer) {
                 swarm::Verdict::Keep(swarm::Survivor::Old) => return Some(Reason::Duplicate),
                 swarm::Verdict::Keep(swarm::Survivor::New) => {
+                    self.inherit(peer, old, &id);
                     self.close(now, old, Reason::Duplicate);
                 }
                 swarm::Verdict::Wait => {
@@ -174,8 +215,24 @@ impl Node {
             let inbound = peer.life.direction == Direction::In;
             self.publish(&Event::PeerJoined { peer: addr, id: hex::encode(&id), inbound });
         }
-        self.join(now, conn, peer, disk);
         None
+    }
+
+    /// A stream that takes the place of an older one to the same host is about the same things.
+    fn inherit(&mut self, peer: &mut Peer, old: ConnId, id: &[u8]) {
+        let Some(old) = self.peers.get(&old) else { return };
+        if !matches!(peer.session, Session::Hyper(_)) {
+            return;
+        }
+        for topic in old.topics.keys() {
+            if peer.is_about(*topic) {
+                continue;
+            }
+            peer.topics.insert(*topic, false);
+            if let Some(swarm) = self.swarms.get_mut(topic) {
+                swarm.connected(None, id);
+            }
+        }
     }
 
     /// Joins the peer to every feed of its topic that both sides have opened by now, and handles
@@ -189,15 +246,19 @@ impl Node {
     ) {
         let Some(handshake) = &peer.handshake else { return };
         let (live, ack) = (handshake.live, handshake.ack);
-        let Some(topic) = peer.topic.and_then(|t| self.topics.get(&t)) else { return };
+        let topic = peer.topics.keys().next().and_then(|topic| self.topics.get(topic));
+        let Some(topic) = topic else { return };
         for feed in [Some(topic.first), topic.content].into_iter().flatten() {
             let Some(key) = self.feeds.discovery_key(feed) else { continue };
             if peer.joined.contains(&feed) || !peer.session.is_open(&key) {
                 continue;
             }
             peer.joined.push(feed);
-            self.sync.handle(now, Input::Joined { peer: conn, feed, live, ack }, &self.feeds);
-            while let Some(early) = peer.session.early(&key) {
+            let joined = Input::Joined { peer: conn, feed, live, ack, told: false };
+            self.sync.handle(now, joined, &self.feeds);
+            loop {
+                let Session::Dat(session) = &mut peer.session else { return };
+                let Some(early) = session.early(&key) else { break };
                 match early.message() {
                     Ok(Some(message)) => self.message(now, conn, peer, feed, message, disk),
                     Ok(None) => {}
@@ -217,16 +278,24 @@ impl Node {
         let conns: Vec<ConnId> = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.topic == Some(topic) && !peer.life.is_closing())
+            .filter(|(_, peer)| peer.is_about(topic) && !peer.life.is_closing())
             .map(|(conn, _)| *conn)
             .collect();
         for conn in conns {
             let Some(mut peer) = self.peers.remove(&conn) else { continue };
-            if peer.session.open(&key, &[0; 24], &mut peer.staged).is_ok() {
-                self.out.push_back(Output::Wake { conn });
+            let mut end = None;
+            if let Session::Dat(session) = &mut peer.session {
+                if session.open(&key, &[0; 24], &mut peer.staged).is_ok() {
+                    self.out.push_back(Output::Wake { conn });
+                }
+                self.join(now, conn, &mut peer, disk);
+            } else {
+                end = self.open_core(now, conn, &mut peer, content, disk);
             }
-            self.join(now, conn, &mut peer, disk);
             self.peers.insert(conn, peer);
+            if let Some(why) = end {
+                self.close(now, conn, why);
+            }
         }
     }
 
@@ -264,18 +333,19 @@ impl Node {
         peer.close(why);
         // A block that waits for the disk is not lost with its peer's connection, but it is
         // simpler to ask again: it was not stored.
-        if let Some(arrival) = peer.arrival.take() {
-            let lost = Input::Lost { feed: arrival.feed, index: arrival.index };
-            self.sync.handle(now, lost, &self.feeds);
+        if let Some((feed, Some(index))) = peer.arrival.take().map(|arrival| arrival.block()) {
+            self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
         }
         self.sync.handle(now, Input::Gone { peer: conn }, &self.feeds);
         let inbound = peer.life.direction == Direction::In;
         *self.ends.or_default((why, inbound)) += 1;
         log::debug!("{} ended: {why}", peer.name());
-        if let Some(swarm) = peer.topic.and_then(|t| self.swarms.get_mut(&t)) {
-            let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };
-            let id = peer.handshake.as_ref().map(|h| h.id.as_slice());
-            swarm.closed(now, peer.dialed, id, useful, why_closed(why));
+        let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };
+        let id = peer.handshake.as_ref().map(|h| h.id.as_slice());
+        for (topic, dialed) in &peer.topics {
+            if let Some(swarm) = self.swarms.get_mut(topic) {
+                swarm.closed(now, peer.dialed.filter(|_| *dialed), id, useful, why_closed(why));
+            }
         }
         if peer.handshake.is_some()
             && let Some(addr) = peer.address()
@@ -289,8 +359,10 @@ impl Node {
         let Some(peer) = self.peers.get(&conn) else { return };
         let id = peer.handshake.as_ref().map(|h| h.id.clone());
         let addr = peer.dialed.or(peer.address());
-        if let Some(swarm) = peer.topic.and_then(|t| self.swarms.get_mut(&t)) {
-            swarm.ban(now, addr, id.as_deref());
+        for topic in peer.topics.keys() {
+            if let Some(swarm) = self.swarms.get_mut(topic) {
+                swarm.ban(now, addr, id.as_deref());
+            }
         }
         log::warn!("{} is banned: {why}", peer.name());
     }
@@ -338,9 +410,8 @@ impl Node {
             let Some(peer) = self.peers.get_mut(&conn) else { continue };
             peer.twin_until = None;
             let Some(peer) = self.peers.get(&conn) else { continue };
-            let Some(handshake) = &peer.handshake else { continue };
             let mut others = self.peers.iter().filter(|(other, _)| **other != conn);
-            if others.any(|(_, other)| other.topic == peer.topic && other.is(&handshake.id)) {
+            if others.any(|(_, other)| other.is_twin(peer)) {
                 self.close(now, conn, Reason::Duplicate);
             }
         }

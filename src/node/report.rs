@@ -2,6 +2,7 @@
 
 use crate::conn::Direction;
 use crate::link::Key;
+use crate::link::hyper::z32;
 use crate::store::disk::Disk;
 use crate::time::Instant;
 
@@ -31,6 +32,16 @@ impl Node {
         }
     }
 
+    /// As people write it.
+    pub(super) fn link_of(&self, topic: &Topic) -> String {
+        let Some(open) = self.feeds.get(topic.first) else { return String::new() };
+        let key = Key(*open.store.feed().key());
+        match open.store.feed().as_core() {
+            Some(_) => format!("hyper://{}", z32(&key)),
+            None => format!("dat://{key}"),
+        }
+    }
+
     fn feed_status(&self) -> Vec<FeedStatus> {
         let status = self.feeds.iter().map(|(id, open)| {
             let feed = open.store.feed();
@@ -57,7 +68,7 @@ impl Node {
                 addr: peer.address()?,
                 id: hex::encode(&handshake.id),
                 inbound: peer.life.direction == Direction::In,
-                dialect: "dat",
+                dialect: peer.session.dialect(),
                 age_s: now.since(peer.life.started).as_secs(),
                 delay_ms: sync.delay.as_millis() as u64,
                 down_bytes_per_s: sync.down_per_second,
@@ -89,7 +100,7 @@ impl Node {
         let version = open.store.feed().length().saturating_sub(1);
         let figures = self.drive_figures(topic);
         Some(DriveStatus {
-            link: format!("dat://{key}"),
+            link: self.link_of(topic),
             key,
             folder: topic.folder.clone(),
             writable: open.store.is_writable(),

@@ -198,6 +198,7 @@ impl FeedStore {
             let signature = pair.sign(&hash::roots(&roots));
             self.put_signature(length, &signature);
         }
+        self.feed.unsettle(old);
         self.adopt(roots, length, bytes);
         self.feed.set_have(old, length - old, true);
         self.shape.touch_blocks(old, length - old);
@@ -264,6 +265,7 @@ impl FeedStore {
             let synced = self.bitfield.sync(disk, &self.place);
             self.note_sync(synced)?;
         }
+        self.feed.settle();
         self.changed = 0;
         self.committed = now;
         Ok(())

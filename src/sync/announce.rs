@@ -32,7 +32,9 @@ impl Sync {
         }
         let Some(remote) = peer.feeds.get_mut(&of) else { return };
         let first = !remote.windows.subscribed;
-        remote.windows.add(start, length);
+        if !remote.told {
+            remote.windows.add(start, length);
+        }
         let mut answers = Vec::new();
         if upload {
             if first && let Some(hint) = length_hint(feed) {
@@ -40,7 +42,13 @@ impl Sync {
                 answers.push(hint);
             }
             match length {
-                Some(length) => answers.push(window_answer(feed, start, length)),
+                Some(length) => {
+                    answers.push(window_answer(feed, start, length));
+                    let more = start.saturating_add(limits::WANT_BLOCKS);
+                    if length > limits::WANT_BLOCKS && feed.shown_length() > more {
+                        answers.push(window_answer(feed, more, length - limits::WANT_BLOCKS));
+                    }
+                }
                 None => answer_everything(feed, &mut answers),
             }
         } else {
@@ -53,7 +61,7 @@ impl Sync {
 
     pub(super) fn unwant(&mut self, id: PeerId, of: FeedId, start: u64, length: Option<u64>) {
         let remote = self.peers.get_mut(&id).and_then(|peer| peer.feeds.get_mut(&of));
-        if let Some(remote) = remote {
+        if let Some(remote) = remote.filter(|remote| !remote.told) {
             // A stranger who punches holes into his windows goes on hearing of them.
             if remote.windows.blocks.ranges() < limits::WANT_WINDOWS {
                 remote.windows.blocks.remove(start, length.unwrap_or(u64::MAX));
@@ -116,11 +124,27 @@ impl Sync {
     /// The proven length is `to`, and of `from..to` there may be blocks of our own.
     pub(super) fn grew(&mut self, of: FeedId, from: u64, to: u64, feeds: &dyn Feeds) {
         self.touched.insert(of);
+        self.end_growth(of, None);
+        let upload = self.feeds.get(&of).is_some_and(|state| state.upload);
+        let Some(feed) = feeds.feed(of) else { return };
+        // Those that come by Stored are not here yet.
+        for (start, length) in feed.have().ranges(from, to).filter(|_| upload) {
+            self.announce(of, start, start + length);
+        }
+        self.tell_head(of, feeds);
+        if feed.askable() <= to {
+            self.search_again(of);
+        }
+    }
+
+    /// Tells a peer that hears of everything what we hold without a gap from the first block on; it
+    /// asks for the rest.
+    pub(super) fn tell_front(&mut self, id: PeerId, of: FeedId, feeds: &dyn Feeds) {
         let upload = self.feeds.get(&of).is_some_and(|state| state.upload);
         let Some(feed) = feeds.feed(of).filter(|_| upload) else { return };
-        // Those that come by Stored are not here yet.
-        for (start, length) in feed.have().ranges(from, to) {
-            self.announce(of, start, start + length);
+        let front = feed.have().next_clear(0).min(feed.shown_length());
+        if front > 0 {
+            self.send(id, of, OwnedMessage::have(0, front));
         }
     }
 
@@ -141,7 +165,8 @@ impl Sync {
     /// Uploading begins: those who asked meanwhile, and were told that nothing is here, hear of it.
     pub(super) fn announce_all(&mut self, of: FeedId, feeds: &dyn Feeds) {
         let Some(feed) = feeds.feed(of) else { return };
-        for (start, length) in feed.have().ranges(0, feed.length()).take(limits::ANNOUNCE_RANGES) {
+        let held = feed.have().ranges(0, feed.shown_length());
+        for (start, length) in held.take(limits::ANNOUNCE_RANGES) {
             self.announce(of, start, start + length);
         }
     }
@@ -168,7 +193,7 @@ impl Sync {
 }
 
 impl super::remote::Windows {
-    fn add(&mut self, start: u64, length: Option<u64>) {
+    pub(super) fn add(&mut self, start: u64, length: Option<u64>) {
         self.subscribed = true;
         // A stranger with many odd windows hears of what is between them too.
         if self.count >= limits::WANT_WINDOWS {
@@ -215,23 +240,24 @@ impl Remote {
 
 /// "My last block is that one", which lets JavaScript peers learn the length early.
 fn length_hint(feed: &Feed) -> Option<OwnedMessage> {
-    let last = feed.length().checked_sub(1)?;
+    let last = feed.shown_length().checked_sub(1)?;
     feed.has(last).then(|| OwnedMessage::have(last, 1))
 }
 
 /// The echo of a Want: same start, same length, what we hold in between.
 fn window_answer(feed: &Feed, start: u64, length: u64) -> OwnedMessage {
     let length = length.min(limits::WANT_BLOCKS);
-    let bits = Some(encode(feed.have(), start, length));
+    let shown = feed.shown_length().saturating_sub(start);
+    let bits = Some(encode(feed.have(), start, length.min(shown)));
     OwnedMessage::Have { start, length, bits, ack: false }
 }
 
 /// The answer to a Want without a length: everything, and that there is no need to ask further.
 fn answer_everything(feed: &Feed, answers: &mut Vec<OwnedMessage>) {
-    let bits = Some(encode(feed.have(), 0, limits::WANT_BLOCKS));
+    let bits = Some(encode(feed.have(), 0, limits::WANT_BLOCKS.min(feed.shown_length())));
     answers.push(OwnedMessage::Have { start: 0, length: 1, bits, ack: false });
     // What does not fit into one bitfield goes as ranges.
-    let behind = feed.have().ranges(limits::WANT_BLOCKS, feed.length());
+    let behind = feed.have().ranges(limits::WANT_BLOCKS, feed.shown_length());
     let ranges = behind.take(limits::WANT_WINDOWS);
     answers.extend(ranges.map(|(start, length)| OwnedMessage::have(start, length)));
 }

@@ -81,12 +81,14 @@ pub enum Input<'a> {
         follow: bool,
     },
     /// Both sides have opened the feed's channel and the peer's Handshake is here. `live` and `ack`
-    /// are the Handshake's. Ignored for a feed that was not added.
+    /// are the Handshake's. `told`: each side tells the other of everything it holds, and how long its
+    /// feed is. Ignored for a feed that was not added.
     Joined {
         peer: PeerId,
         feed: FeedId,
         live: bool,
         ack: bool,
+        told: bool,
     },
     Parted {
         peer: PeerId,
@@ -162,7 +164,21 @@ pub enum Input<'a> {
     Unavailable {
         peer: PeerId,
         feed: FeedId,
-        index: u64,
+        request: Request,
+    },
+    /// What a peer was asked to prove the feed longer with is not coming, or did not prove it. `bad`:
+    /// it was wrong, which is a strike.
+    GrowthFailed {
+        peer: PeerId,
+        feed: FeedId,
+        bad: bool,
+    },
+    /// The writer began another history with `kept` blocks of the old one, which had `from`; `Grew`
+    /// follows where the new one is longer than what was kept.
+    Reorganised {
+        feed: FeedId,
+        from: u64,
+        kept: u64,
     },
     /// This process did not run for that long beyond its time: nobody else is to blame.
     SelfStalled(Duration),

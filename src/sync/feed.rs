@@ -32,6 +32,16 @@ pub(super) struct FeedState {
     pub(super) called: Option<Instant>,
     /// It is seen then whether they are to be called for.
     pub(super) call_at: Option<Instant>,
+    /// Somebody was asked to prove the feed longer.
+    pub(super) growth: Option<Growth>,
+}
+
+/// A request for what proves a feed longer; one at a time for each feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Growth {
+    pub(super) peer: PeerId,
+    /// It is given up then. `None`: the answer is here and being stored.
+    pub(super) due: Option<Instant>,
 }
 
 /// A block that was asked for and is not stored yet.
@@ -77,7 +87,13 @@ impl FeedState {
             fresh: RangeSet::new(),
             called: None,
             call_at: None,
+            growth: None,
         }
+    }
+
+    /// Whether the feed is to become longer than it is.
+    pub(super) fn grows(&self) -> bool {
+        self.downloading() && self.frozen.is_none()
     }
 
     fn wanted(&self) -> &Wanted {
@@ -160,6 +176,12 @@ impl FeedState {
     pub(super) fn lost(&mut self, start: u64) {
         self.done_below = self.done_below.min(start);
         self.completeness = Completeness::Missing;
+    }
+
+    /// The feed has another history behind `kept` blocks.
+    pub(super) fn rewound(&mut self, kept: u64) {
+        self.lost(kept);
+        self.frozen = None;
     }
 
     fn recompute(&mut self) {

@@ -173,6 +173,24 @@ impl Holdings {
         Ok((length, fits))
     }
 
+    /// Replaces the bits from `start` (a multiple of 8) on by words whose lowest bit comes first. The end
+    /// of the last block in them.
+    pub(super) fn replace_words(&mut self, start: u64, words: &[[u8; 4]], room: usize) -> u64 {
+        let mut end = start;
+        for (part, at) in words.chunks(WORDS).zip((start..).step_by(32 * WORDS)) {
+            let mut bytes = [0; 4 * WORDS];
+            for (byte, lowest_first) in bytes.iter_mut().zip(part.as_flattened()) {
+                *byte = lowest_first.reverse_bits();
+            }
+            let bytes = &bytes[..4 * part.len()];
+            if let Some(last) = bytes.iter().rposition(|&b| b != 0) {
+                end = at + last as u64 * 8 + (8 - u64::from(bytes[last].trailing_zeros()));
+            }
+            self.literal(at, bytes, room);
+        }
+        end
+    }
+
     fn literal(&mut self, start: u64, bytes: &[u8], room: usize) -> bool {
         let (mut at, mut rest, mut fits) = (start, bytes, true);
         while !rest.is_empty() {

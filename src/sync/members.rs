@@ -9,7 +9,7 @@ use crate::limits;
 use crate::time::Instant;
 
 impl Sync {
-    pub(super) fn joined(&mut self, id: PeerId, of: FeedId, live: bool, ack: bool) {
+    pub(super) fn joined(&mut self, id: PeerId, of: FeedId, mut remote: Remote, feeds: &dyn Feeds) {
         if !self.feeds.contains_key(&of) {
             return;
         }
@@ -17,15 +17,24 @@ impl Sync {
         if peer.leaving || peer.feeds.contains_key(&of) {
             return;
         }
-        peer.feeds.insert(of, Box::new(Remote::new(live, ack)));
+        if remote.told {
+            remote.windows.add(0, None);
+        }
+        let told = remote.told;
+        peer.feeds.insert(of, Box::new(remote));
         peer.finished = false;
         if let Some(state) = self.feeds.get_mut(&of) {
             state.peers.insert(id);
+        }
+        if told {
+            self.say_head(id, of, feeds);
+            self.tell_front(id, of, feeds);
         }
         self.extend_wants(id, of);
     }
 
     pub(super) fn parted(&mut self, now: Instant, id: PeerId, of: FeedId) {
+        self.end_growth(of, Some(id));
         self.return_all(now, id, Some(of));
         if let Some(state) = self.feeds.get_mut(&of) {
             state.peers.remove(&id);
@@ -51,6 +60,7 @@ impl Sync {
         self.unannounced.remove(&of);
         self.calls.retain(|(_, called)| *called != of);
         self.touched.remove(&of);
+        self.growths.retain(|(_, growing)| *growing != of);
     }
 
     /// Changes what is wanted: requests that are not wanted any more are taken back, and every
@@ -174,7 +184,8 @@ impl Sync {
                 continue;
             }
             let hopeful = |id| self.peers.get(id).is_some_and(|p| p.ripe.contains(&of));
-            let alone = state.flights.is_empty() && !state.peers.iter().any(hopeful);
+            let quiet = state.flights.is_empty() && state.growth.is_none();
+            let alone = quiet && !state.peers.iter().any(hopeful);
             if alone {
                 state.called = Some(now);
                 self.out.push_back(Output::NeedPeers { feed: of });

@@ -15,6 +15,7 @@ mod check;
 mod contract;
 mod ending;
 mod feed;
+mod growth;
 mod holdings;
 mod judge;
 mod members;
@@ -42,6 +43,7 @@ use crate::time::Instant;
 use feed::FeedState;
 use judge::Judge;
 use peer::Peer;
+use remote::Remote;
 
 pub struct Sync {
     rng: Rng,
@@ -59,6 +61,8 @@ pub struct Sync {
     moving: BTreeSet<FeedId>,
     /// Feeds that lack blocks, and when it is to be seen whether anybody can be asked for them.
     calls: BTreeSet<(Instant, FeedId)>,
+    /// Feeds that somebody was asked to prove longer, and until when; with leftovers.
+    growths: BTreeSet<(Instant, FeedId)>,
     judge: Judge,
     /// Heap for what all peers say they hold.
     held_bytes: usize,
@@ -81,6 +85,7 @@ impl Sync {
             announce_at: None,
             moving: BTreeSet::new(),
             calls: BTreeSet::new(),
+            growths: BTreeSet::new(),
             held_bytes: 0,
             out: VecDeque::new(),
             wake: None,
@@ -107,7 +112,9 @@ impl Sync {
             Input::SetMode { feed, upload, follow } => {
                 self.set_mode(now, feed, upload, follow, feeds);
             }
-            Input::Joined { peer, feed, live, ack } => self.joined(peer, feed, live, ack),
+            Input::Joined { peer, feed, live, ack, told } => {
+                self.joined(peer, feed, Remote::new(live, ack, told), feeds);
+            }
             Input::Parted { peer, feed } => self.parted(now, peer, feed),
             Input::Gone { peer } => self.gone(now, peer),
             Input::Message { peer, feed, message } => {
@@ -126,7 +133,13 @@ impl Sync {
                     peer.up.add(now, bytes);
                 }
             }
-            Input::Unavailable { peer, feed, index } => self.unavailable(now, peer, feed, index),
+            Input::Unavailable { peer, feed, request } => {
+                self.unavailable(now, peer, feed, &request);
+            }
+            Input::GrowthFailed { peer, feed, bad } => self.growth_failed(now, peer, feed, bad),
+            Input::Reorganised { feed, from, kept } => {
+                self.reorganised(now, feed, from, kept, feeds);
+            }
             Input::SelfStalled(span) => {
                 self.peers.values_mut().for_each(|peer| peer.excuse(span));
             }
@@ -145,6 +158,7 @@ impl Sync {
     /// What follows from the input just taken in.
     fn settle(&mut self, now: Instant, feeds: &dyn Feeds) {
         while let Some(feed) = self.touched.pop_first() {
+            self.grow(now, feed, feeds);
             self.judge_completeness(now, feed, feeds);
         }
         self.fill(now, feeds);
@@ -154,6 +168,7 @@ impl Sync {
     fn timers(&mut self, now: Instant, feeds: &dyn Feeds) {
         self.wake = None;
         self.expire_requests(now);
+        self.expire_growths(now);
         self.judge_slow(now, feeds);
         self.judge_stalled(now, feeds);
         self.end_sessions(now);
@@ -241,7 +256,8 @@ impl Sync {
         };
         let hopeful = |id| self.peers.get(id).is_some_and(|peer| peer.ripe.contains(&feed));
         let missing = state.downloading() && state.next_missing(known, 0).is_some();
-        missing && state.flights.is_empty() && !state.peers.iter().any(hopeful)
+        let quiet = state.flights.is_empty() && state.growth.is_none();
+        missing && quiet && !state.peers.iter().any(hopeful)
     }
 
     /// One behind the last block that any connected peer says it has: how long the feed is at

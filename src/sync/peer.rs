@@ -68,6 +68,8 @@ struct Ask {
     live: bool,
     /// The block has been stored since.
     satisfied: bool,
+    /// So many requests for it before were given up, and may be answered too.
+    earlier: u32,
 }
 
 /// What it delivered since it began to owe us something without a pause, or did not answer.
@@ -196,9 +198,13 @@ impl Peer {
 
     pub(super) fn ask(&mut self, now: Instant, feed: FeedId, block: u64, estimate: u64) {
         self.serial += 1;
-        let ask = Ask { sent: now, serial: self.serial, estimate, live: true, satisfied: false };
+        let (sent, serial) = (now, self.serial);
+        let ask = Ask { sent, serial, estimate, live: true, satisfied: false, earlier: 0 };
         if let Some(old) = self.asks.insert((feed, block), ask) {
             self.uncount(now, &old);
+            if let Some(ask) = self.asks.get_mut(&(feed, block)) {
+                ask.earlier = old.earlier.saturating_add(1);
+            }
         }
         self.live += 1;
         self.owed = self.owed.saturating_add(estimate);
@@ -238,6 +244,10 @@ impl Peer {
         ask.live = false;
         self.given_up.push_back((feed, block, old.serial));
         self.uncount(now, &old);
+        self.forget_oldest();
+    }
+
+    fn forget_oldest(&mut self) {
         while self.given_up.len() > limits::REQUESTS_REMEMBERED {
             let Some((feed, block, serial)) = self.given_up.pop_front() else { break };
             if self.asks.get(&(feed, block)).is_some_and(|a| !a.live && a.serial == serial) {
@@ -273,6 +283,13 @@ impl Peer {
         self.watch.bytes += fresh;
         self.silent = 0;
         self.uncount(now, &ask);
+        if let Some(earlier) = ask.earlier.checked_sub(1) {
+            // Two answers crossed what we said in between: neither is more than was asked for.
+            let left = Ask { live: false, satisfied: true, earlier, ..ask };
+            self.asks.insert((feed, block), left);
+            self.given_up.push_back((feed, block, ask.serial));
+            self.forget_oldest();
+        }
         self.reached = self.reached.max(ask.sent);
         self.blocks.add(now, 1);
         // What a given-up request tells of the delay counts too: the peer is as slow as that.

@@ -41,7 +41,8 @@ impl Picker<'_> {
     /// The next block to ask of `peer`.
     pub(super) fn pick(&mut self, peers: &mut BTreeMap<PeerId, Box<Peer>>, peer: PeerId) -> Pick {
         let remote = peers.get_mut(&peer).and_then(|p| p.feeds.get_mut(&self.id));
-        let Some(remote) = remote.filter(|remote| remote.uploading) else { return Pick::Nothing };
+        let good = |remote: &&mut Box<Remote>| remote.uploading && remote.shares_history(self.feed);
+        let Some(remote) = remote.filter(good) else { return Pick::Nothing };
         let mut picks = std::mem::take(&mut remote.picks);
         let mut found = self.take_window(remote, &mut picks);
         if found.is_none() {
@@ -63,7 +64,8 @@ impl Picker<'_> {
 
     fn take_window(&self, remote: &Remote, picks: &mut Picks) -> Option<u64> {
         while let Some(block) = picks.queue.pop_front() {
-            if self.state.is_missing(self.feed, block) && remote.offers(block, self.now) {
+            let good = block < self.feed.askable() && self.state.is_missing(self.feed, block);
+            if good && remote.offers(block, self.now) {
                 return Some(block);
             }
         }
@@ -109,9 +111,12 @@ impl Picker<'_> {
     /// One step of the search: a block to ask for, perhaps, and where to go on.
     fn step(&self, remote: &Remote, at: u64) -> Option<(Option<u64>, u64)> {
         let missing = self.state.next_missing(self.feed, at)?;
+        if missing >= self.feed.askable() {
+            return None;
+        }
         let held = remote.holdings.next(missing)?;
         if held > missing {
-            return Some((None, held));
+            return (held < self.feed.askable()).then_some((None, held));
         }
         let good = !self.state.flights.contains_key(&held) && !remote.declines(held, self.now);
         Some((good.then_some(held), held + 1))

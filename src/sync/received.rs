@@ -5,7 +5,7 @@ use super::{Feeds, OwnedMessage, PeerId, Sync, Why};
 use crate::ids::FeedId;
 use crate::limits;
 use crate::time::Instant;
-use crate::wire::{Have, Message, Request};
+use crate::wire::{Bits, Have, Message, Request};
 
 impl Sync {
     pub(super) fn received(
@@ -21,6 +21,7 @@ impl Sync {
             return;
         }
         match message {
+            Message::Head(head) => self.head(now, id, of, head, feeds),
             Message::Have(have) => self.have(now, id, of, have, feeds),
             Message::Unhave { start, length } => self.unhave(now, id, of, *start, *length),
             Message::Want { start, length } => self.want(now, id, of, *start, *length, feeds),
@@ -34,8 +35,24 @@ impl Sync {
             Message::Info { uploading, downloading } => {
                 self.info(now, id, of, *uploading, *downloading);
             }
+            Message::Refusal { index } => self.refused(now, id, of, *index),
             Message::Data(_) | Message::Extension { .. } => {}
         }
+    }
+
+    /// The peer is not going to answer for a block; others are asked, and it perhaps later.
+    fn refused(&mut self, now: Instant, id: PeerId, of: FeedId, index: u64) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let wait = peer.timeout();
+        if peer.asked_at(of, index).is_none() {
+            return;
+        }
+        if let Some(remote) = peer.feeds.get_mut(&of) {
+            let until = remote.decline_for(index, now, wait);
+            self.look_again(id, until);
+        }
+        self.touched.insert(of);
+        self.disown(now, id, of, index);
     }
 
     fn have(&mut self, now: Instant, id: PeerId, of: FeedId, have: &Have<'_>, feeds: &dyn Feeds) {
@@ -49,8 +66,11 @@ impl Sync {
             .min(limits::HOLDINGS_BYTES.saturating_sub(self.held_bytes))
             + own;
         let read = match have.bits {
-            Some(bits) if have.start.is_multiple_of(8) => {
+            Some(Bits::Runs(bits)) if have.start.is_multiple_of(8) => {
                 remote.holdings.replace(have.start, bits, room).map(|(end, _)| end).map_err(drop)
+            }
+            Some(Bits::Words(words)) if have.start.is_multiple_of(8) => {
+                Ok(remote.holdings.replace_words(have.start, words, room))
             }
             Some(_) => Err(()),
             None => {
@@ -66,8 +86,10 @@ impl Sync {
         let Ok(end) = read else {
             return self.disconnect(now, id, Why::BadBitfield, false);
         };
-        remote.length = remote.length.max(end);
-        remote.wants.heard(have);
+        if remote.head.is_none() {
+            remote.length = remote.length.max(end);
+        }
+        remote.wants.heard(have, remote.told);
         if have.bits.is_some() {
             self.take_back_lost(now, id, of);
         }
@@ -94,7 +116,8 @@ impl Sync {
         let Some(remote) = peer.feeds.get_mut(&of) else { return };
         if have.bits.is_none() && end - have.start == 1 {
             // A single block needs no search.
-            if !state.is_missing(feed, have.start) || !remote.offers(have.start, now) {
+            let asked = have.start < feed.askable() && state.is_missing(feed, have.start);
+            if !asked || !remote.offers(have.start, now) {
                 return;
             }
             if remote.picks.queue.len() < limits::PICK_WINDOW {
@@ -119,7 +142,7 @@ impl Sync {
     }
 
     /// The peer lost blocks (B03).
-    fn unhave(&mut self, now: Instant, id: PeerId, of: FeedId, start: u64, length: u64) {
+    pub(super) fn unhave(&mut self, now: Instant, id: PeerId, of: FeedId, start: u64, length: u64) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(remote) = peer.feeds.get_mut(&of) else { return };
         let end = start.saturating_add(length.max(1));
@@ -145,40 +168,59 @@ impl Sync {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let known = feeds.feed(of);
         let here = known.is_some_and(|feed| {
+            if let Some(core) = &request.numbered {
+                return feed.answers(&core.ask, core.fork) || core.manifest && feed.has_manifest();
+            }
             let leaf = request.index.checked_mul(2).is_some_and(|leaf| feed.holds(leaf));
             match (request.bytes, request.hash) {
-                (0, false) => feed.has(request.index),
+                (0, false) => feed.has(request.index) && request.index < feed.shown_length(),
                 (0, true) => leaf || feed.has(request.index),
                 (seek, _) => seek < feed.byte_length() || feed.has(request.index),
             }
         });
         if state.upload && here {
-            let bytes = known.map_or(0, block_estimate);
+            let block = request.numbered.is_none_or(|core| core.ask.block.is_some());
+            let bytes = known.filter(|_| block).map_or(0, block_estimate);
             if peer.uploads.push(of, *request, bytes).is_err() {
                 self.disconnect(now, id, Why::Flood, false);
             }
         } else {
-            self.refuse(now, id, of, request.index);
+            self.refuse(now, id, of, request);
         }
     }
 
     /// Tells that we lack a block; not to a flood of requests, though (R12).
-    fn refuse(&mut self, now: Instant, id: PeerId, of: FeedId, index: u64) {
+    fn refuse(&mut self, now: Instant, id: PeerId, of: FeedId, request: &Request) {
+        let index = request.index;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (burst, per_second) = (limits::REFUSALS_BURST, limits::REFUSALS_PER_SECOND);
         if index <= limits::MAX_SAFE_INTEGER && peer.refusals.take(now, burst, per_second) {
-            self.send(id, of, OwnedMessage::Unhave { start: index, length: 1 });
+            self.send(
+                id,
+                of,
+                match request.numbered {
+                    Some(_) => OwnedMessage::Refusal(*request),
+                    None => OwnedMessage::Unhave { start: index, length: 1 },
+                },
+            );
         }
     }
 
-    pub(super) fn unavailable(&mut self, now: Instant, id: PeerId, of: FeedId, index: u64) {
+    pub(super) fn unavailable(&mut self, now: Instant, id: PeerId, of: FeedId, request: &Request) {
         let joined = self.peers.get(&id).is_some_and(|p| !p.leaving && p.feeds.contains_key(&of));
         if joined {
-            self.refuse(now, id, of, index);
+            self.refuse(now, id, of, request);
         }
     }
 
-    fn info(&mut self, now: Instant, id: PeerId, of: FeedId, uploading: bool, downloading: bool) {
+    pub(super) fn info(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        of: FeedId,
+        uploading: bool,
+        downloading: bool,
+    ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(remote) = peer.feeds.get_mut(&of) else { return };
         remote.uploading = uploading;
@@ -197,9 +239,14 @@ impl Sync {
 }
 
 impl super::remote::Wants {
-    /// Takes a Have as the answer to a Want, if it can be one (dat/SPEC §5.2).
-    fn heard(&mut self, have: &Have<'_>) {
+    /// Takes a Have as the answer to a Want, if it can be one (dat/SPEC §5.2). Who tells of everything
+    /// anyway may answer with any.
+    fn heard(&mut self, have: &Have<'_>, told: bool) {
         self.answered = true;
+        if told {
+            self.open = self.open.saturating_sub(1);
+            return;
+        }
         if have.bits.is_none() {
             return;
         }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::holdings::Holdings;
 use crate::bits::RangeSet;
+use crate::feed::Feed;
 use crate::limits;
 use crate::time::Instant;
+use crate::wire::Head;
 
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -29,6 +31,18 @@ pub(super) struct Remote {
     pub(super) doubt: Doubt,
     /// Blocks of it that failed and were no strike.
     pub(super) excused: u32,
+    /// It hears of everything that we hold without asking, and tells us so.
+    pub(super) told: bool,
+    /// The last that it said of its length.
+    pub(super) head: Option<Head>,
+    /// The last that we said: fork, length, and its own length as we knew it.
+    pub(super) said: Option<(u64, u64, u64)>,
+    /// It did not prove its length when it was asked: it is not asked again before.
+    pub(super) stuck_until: Option<Instant>,
+    /// How often in a row.
+    pub(super) stuck: u32,
+    /// It was asked to prove its length and may still answer until then.
+    pub(super) hoped_until: Option<Instant>,
 }
 
 /// Whether it was asked for all nodes of a block, to see if it has another history than we (B07).
@@ -99,7 +113,7 @@ pub(super) enum Ending {
 }
 
 impl Remote {
-    pub(super) fn new(live: bool, ack: bool) -> Remote {
+    pub(super) fn new(live: bool, ack: bool, told: bool) -> Remote {
         Remote {
             live,
             ack,
@@ -114,7 +128,18 @@ impl Remote {
             ending: Ending::Open,
             doubt: Doubt::Never,
             excused: 0,
+            told,
+            head: None,
+            said: None,
+            stuck_until: None,
+            stuck: 0,
+            hoped_until: None,
         }
+    }
+
+    /// Whether its blocks are of the history that we hold.
+    pub(super) fn shares_history(&self, feed: &Feed) -> bool {
+        self.head.is_none_or(|head| head.fork == feed.fork_id())
     }
 
     /// Whether it announced the block, and nothing speaks against asking it now.

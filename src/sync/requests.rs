@@ -276,6 +276,8 @@ impl Sync {
     pub(super) fn disconnect(&mut self, now: Instant, id: PeerId, why: Why, ban: bool) {
         let Some(peer) = self.peers.get_mut(&id).filter(|p| !p.leaving) else { return };
         peer.leaving = true;
+        let feeds: Vec<FeedId> = peer.feeds.keys().copied().collect();
+        feeds.into_iter().for_each(|of| self.end_growth(of, Some(id)));
         self.return_all(now, id, None);
         if ban {
             self.out.push_back(Output::Ban { peer: id, why });
@@ -343,7 +345,7 @@ impl Sync {
         }
     }
 
-    fn look_again(&mut self, id: PeerId, at: Instant) {
+    pub(super) fn look_again(&mut self, id: PeerId, at: Instant) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.retry = Some(peer.retry.map_or(at, |old| old.min(at)));
             self.wake_for(Some(at));
@@ -365,9 +367,16 @@ impl Sync {
         self.have_before_request(id, of);
         let remote = self.peers.get(&id).and_then(|peer| peer.feeds.get(&of));
         let doubted = remote.is_some_and(|remote| remote.doubt == Doubt::About(block));
-        let digest = if doubted { 0 } else { feed.digest(block) };
+        let digest = feed.digest(block);
         let request = Request { index: block, digest, ..Request::default() };
-        self.send(id, of, OwnedMessage::Request(request));
+        self.send(
+            id,
+            of,
+            match doubted {
+                true => OwnedMessage::Probe { index: block },
+                false => OwnedMessage::Request(request),
+            },
+        );
         self.wake_for(Some(due));
     }
 
@@ -455,6 +464,9 @@ impl Sync {
             let Some(remote) = peer.feeds.get(&id).filter(|_| peer.silent == 0) else {
                 return false;
             };
+            if feed.askable() <= feed.length() {
+                return state.expects(remote, feed, now);
+            }
             let held = |from| remote.holdings.next(from);
             let behind = std::iter::successors(held(feed.length()), |block| held(block + 1));
             let mut behind = behind.take(limits::REQUESTS_MAX);

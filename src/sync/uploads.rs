@@ -55,7 +55,9 @@ impl Uploads {
     pub(super) fn cleared(&mut self, feed: FeedId, start: u64, end: u64) {
         let gone = |u: &Upload| {
             let r = &u.request;
-            u.feed == feed && r.bytes == 0 && !r.hash && (start..end).contains(&r.index)
+            // Who numbers requests waits for an answer to each.
+            let block = r.numbered.is_none() && r.bytes == 0 && !r.hash;
+            u.feed == feed && block && (start..end).contains(&r.index)
         };
         self.retain(|u| !gone(u));
     }
@@ -87,6 +89,9 @@ impl Uploads {
 
 /// The digest may differ: it says what the asker holds, not what it asks for.
 fn same_block(a: &Request, b: &Request) -> bool {
+    if a.numbered.is_some() || b.numbered.is_some() {
+        return a.numbered.map(|a| a.id) == b.numbered.map(|b| b.id);
+    }
     (a.index, a.bytes, a.hash) == (b.index, b.bytes, b.hash)
 }
 

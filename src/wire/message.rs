@@ -1,10 +1,15 @@
 //! The messages of a feed. What only one dialect has stays a variant here; `sync` never asks which
 //! dialect it is serving. Borrowed bytes point into the connection's receive buffer.
 
+use super::hyper;
 use crate::crypto::hash::Node;
+
+/// How far the sender's feed reaches, and what it knows of the receiver's.
+pub use super::hyper::Sync as Head;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
+    Head(Head),
     /// Whether the sender uploads or downloads at all.
     Info {
         uploading: bool,
@@ -27,6 +32,10 @@ pub enum Message<'a> {
     },
     Request(Request),
     Cancel(Request),
+    /// The sender is not going to answer for a block.
+    Refusal {
+        index: u64,
+    },
     Data(Data<'a>),
     /// `id` counts in the sender's own Handshake list.
     Extension {
@@ -42,11 +51,19 @@ pub struct Have<'a> {
     pub start: u64,
     /// Blocks; with `bits`, the width of the Want that this answers.
     pub length: u64,
-    /// Run-length-coded bitfield (`codec::rle`), bit k = block `start + k`. Without it all of
-    /// `start..start+length` is held.
-    pub bits: Option<&'a [u8]>,
+    /// Bit k = block `start + k`. Without them all of `start..start+length` is held.
+    pub bits: Option<Bits<'a>>,
     /// Acknowledges a block just received.
     pub ack: bool,
+}
+
+/// Which blocks are held, one by one; what they do not reach is not said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bits<'a> {
+    /// Run-length-coded (`codec::rle`), the first block in the highest bit.
+    Runs(&'a [u8]),
+    /// 32 blocks each, little-endian, the first block in the lowest bit.
+    Words(&'a [[u8; 4]]),
 }
 
 /// Asks for one block (or takes that back, as `Cancel`).
@@ -59,6 +76,9 @@ pub struct Request {
     pub hash: bool,
     /// What the asker holds of the tree (dat/SPEC §7.1). 0: nothing; 1: no nodes needed.
     pub digest: u64,
+    /// Where requests have numbers, the whole of it; then only `index` of the above counts, if a block
+    /// is asked for.
+    pub numbered: Option<hyper::Request>,
 }
 
 /// A block, or only its hash, with its proof.

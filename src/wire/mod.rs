@@ -5,7 +5,7 @@ pub mod dat;
 pub mod hyper;
 mod message;
 
-pub use message::{Data, Have, Message, Request};
+pub use message::{Bits, Data, Have, Head, Message, Request};
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

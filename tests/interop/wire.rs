@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use ::gannet::codec::rle;
 use ::gannet::crypto::hash::{self, Node};
 use ::gannet::crypto::sign::{self, KeyPair};
-use ::gannet::wire::{Data, Have, Message, Request};
+use ::gannet::wire::{Bits, Data, Have, Message, Request};
 
 use crate::install::left_out;
 use crate::session::Wire;
@@ -27,9 +27,12 @@ fn hypercore_answers_our_want_and_our_request() -> io::Result<()> {
         assert!(handshake.live && handshake.id.len() == 32);
         wire.send(&Message::Want { start: 0, length: Some(1 << 20) })?;
         let held = wire.message(|message| match message {
-            Message::Have(Have { start: 0, length: 0x10_0000, bits: Some(bits), .. }) => {
-                Some(rle::runs(bits).map(|run| run.expect("good runs").len).sum::<u64>())
-            }
+            Message::Have(Have {
+                start: 0,
+                length: 0x10_0000,
+                bits: Some(Bits::Runs(bits)),
+                ..
+            }) => Some(rle::runs(bits).map(|run| run.expect("good runs").len).sum::<u64>()),
             _ => None,
         })?;
         assert_eq!(held, 8, "the one bit and the rest of its byte");
@@ -72,7 +75,7 @@ fn hypercore_accepts_a_block_from_us() -> io::Result<()> {
         })?;
         assert_eq!(want, (0, Some(1 << 20)));
         let bits = rle::encode(&[0x80]);
-        let answer = Have { start: 0, length: 1 << 20, bits: Some(&bits), ack: false };
+        let answer = Have { start: 0, length: 1 << 20, bits: Some(Bits::Runs(&bits)), ack: false };
         wire.send(&Message::Have(answer))?;
         let asked = wire.message(|message| match message {
             Message::Request(request) => Some(request),

@@ -13,7 +13,7 @@ use gannet::store::disk::Disk;
 use gannet::sys::Endpoint;
 use gannet::time::Instant;
 use gannet::wire::dat::{FirstFeed, Handshake, Session, What};
-use gannet::wire::{Data, Have, Message, Request};
+use gannet::wire::{Bits, Data, Have, Message, Request};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Temper {
@@ -219,11 +219,16 @@ fn flood(rng: &mut Rng, session: &mut Session, topic: &[u8; 32], out: &mut Vec<u
     let index = rng.below(40);
     let mut bytes = [0; 30];
     rng.fill(&mut bytes);
-    let request =
-        Request { index, hash: rng.one_in(4), digest: rng.below(4), bytes: rng.below(2) * start };
+    let request = Request {
+        index,
+        hash: rng.one_in(4),
+        digest: rng.below(4),
+        bytes: rng.below(2) * start,
+        numbered: None,
+    };
     let message = match rng.below(9) {
         0 => Message::Have(Have { start, length, bits: None, ack: rng.one_in(2) }),
-        1 => Message::Have(Have { start: 0, length, bits: Some(&bytes), ack: false }),
+        1 => Message::Have(Have { start: 0, length, bits: Some(Bits::Runs(&bytes)), ack: false }),
         2 => Message::Unhave { start, length },
         3 => Message::Want { start: start & !8191, length: Some((length | 8191) + 1) },
         4 => Message::Unwant { start, length: None },

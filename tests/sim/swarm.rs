@@ -206,6 +206,8 @@ impl Swarm {
             sys.entropy(&mut id);
             let node_config = node::Config {
                 id,
+                host: id,
+                entropy: id,
                 seed,
                 listen: vec![([0, 0, 0, 0], PORT).into()],
                 any_port: true,

@@ -12,7 +12,10 @@ fn want(start: u64, length: Option<u64>) -> Message<'static> {
 /// A peer's answer to a Want for the first range.
 fn answer(rig: &mut Rig, from: PeerId, length: u64, bits: &[u8]) {
     let bits = rle::encode(bits);
-    rig.message(from, Message::Have(Have { start: 0, length, bits: Some(&bits), ack: false }));
+    rig.message(
+        from,
+        Message::Have(Have { start: 0, length, bits: Some(Bits::Runs(&bits)), ack: false }),
+    );
 }
 
 #[test]
@@ -34,7 +37,7 @@ fn b02_an_unreadable_or_misplaced_bitfield_ends_the_connection() {
     {
         let mut rig = Rig::new(feed(0, &[]), Wanted::All);
         rig.join(peer(1));
-        let have = Have { start, length: 1 << 20, bits: Some(bits), ack: false };
+        let have = Have { start, length: 1 << 20, bits: Some(Bits::Runs(bits)), ack: false };
         rig.message(peer(1), Message::Have(have));
         assert_eq!(rig.dropped(peer(1)), Some(Why::BadBitfield));
     }
@@ -51,7 +54,13 @@ fn b02_memory_for_claims_is_bounded_over_feeds_and_peers() {
     let mut rng = Rng::from_seed(4);
     for who in 0..20 {
         for n in 1..4 {
-            let joined = Input::Joined { peer: peer(who), feed: FeedId(n), live: true, ack: false };
+            let joined = Input::Joined {
+                peer: peer(who),
+                feed: FeedId(n),
+                live: true,
+                ack: false,
+                told: false,
+            };
             rig.sync.handle(rig.now, joined, &rig.shelf);
             for _ in 0..1500 {
                 let start = rng.below(1 << 52);
@@ -86,7 +95,7 @@ fn b04_have_before_want_and_request_before_have_do_no_harm() {
     let request = Message::Request(Request::default());
     rig.put(Input::Message { peer: peer(1), feed: FeedId(9), message: &request });
     rig.put(Input::Message { peer: peer(2), feed: F, message: &request });
-    rig.put(Input::Joined { peer: peer(2), feed: FeedId(9), live: true, ack: false });
+    rig.put(Input::Joined { peer: peer(2), feed: FeedId(9), live: true, ack: false, told: false });
 }
 
 #[test]
@@ -279,7 +288,7 @@ fn b05_odd_wants_are_ignored_and_floods_of_them_dampened() {
 #[test]
 fn b05_stored_blocks_are_acknowledged_to_those_who_ask_for_that() {
     let mut rig = Rig::new(feed(2, &[]), Wanted::All);
-    rig.put(Input::Joined { peer: peer(1), feed: F, live: true, ack: true });
+    rig.put(Input::Joined { peer: peer(1), feed: F, live: true, ack: true, told: false });
     rig.have(peer(1), 0, 2);
     rig.sent(peer(1));
     rig.deliver(peer(1), 0);

@@ -18,7 +18,7 @@ use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::wire::{Have, Message, Request};
+use crate::wire::{Bits, Have, Message, Request};
 
 pub(super) const F: FeedId = FeedId(1);
 /// No blocks.
@@ -40,6 +40,10 @@ pub(super) fn feed(length: u64, here: &[(u64, u64)]) -> Feed {
     feed.set_length(length);
     here.iter().for_each(|&(start, len)| feed.set_have(start, len, true));
     feed
+}
+
+pub(super) fn block(index: u64) -> Request {
+    Request { index, ..Request::default() }
 }
 
 pub(super) fn peer(n: u32) -> PeerId {
@@ -87,7 +91,7 @@ impl Rig {
     }
 
     pub(super) fn join(&mut self, id: PeerId) {
-        self.put(Input::Joined { peer: id, feed: F, live: true, ack: false });
+        self.put(Input::Joined { peer: id, feed: F, live: true, ack: false, told: false });
     }
 
     pub(super) fn have(&mut self, from: PeerId, start: u64, length: u64) {
@@ -134,6 +138,7 @@ impl Rig {
     pub(super) fn asked(&mut self, of: PeerId) -> Vec<u64> {
         let requests = self.sent(of).into_iter().filter_map(|message| match message {
             OwnedMessage::Request(request) => Some(request.index),
+            OwnedMessage::Probe { index } => Some(index),
             _ => None,
         });
         requests.collect()

@@ -166,7 +166,7 @@ const DONE: OwnedMessage = OwnedMessage::Info { uploading: true, downloading: fa
 const OVER: OwnedMessage = OwnedMessage::Info { uploading: false, downloading: false };
 
 fn not_live(rig: &mut Rig, id: PeerId) {
-    rig.put(Input::Joined { peer: id, feed: F, live: false, ack: false });
+    rig.put(Input::Joined { peer: id, feed: F, live: false, ack: false, told: false });
 }
 
 fn info(rig: &mut Rig, from: PeerId, uploading: bool) {

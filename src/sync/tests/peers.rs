@@ -376,9 +376,9 @@ fn r12_requests_for_what_we_lack_are_refused_but_not_endlessly() {
     rig.request(peer(1), u64::MAX);
     assert!(rig.sent(peer(1)).len() <= limits::REFUSALS_BURST as usize);
     assert!(!rig.sync.has_upload(peer(1)));
-    rig.put(Input::Unavailable { peer: peer(1), feed: F, index: 3 });
+    rig.put(Input::Unavailable { peer: peer(1), feed: F, request: block(3) });
     rig.pass(Duration::from_secs(60));
-    rig.put(Input::Unavailable { peer: peer(1), feed: F, index: 3 });
+    rig.put(Input::Unavailable { peer: peer(1), feed: F, request: block(3) });
     assert_eq!(rig.sent(peer(1)), [OwnedMessage::Unhave { start: 3, length: 1 }]);
 }
 
@@ -404,7 +404,7 @@ fn f08_two_feeds_share_a_peer_fairly() {
     rig.shelf.0.insert(g, feed(1000, &[]));
     rig.put(Input::FeedAdded { feed: g, wanted: Wanted::All, upload: true, follow: true });
     rig.join(peer(1));
-    rig.put(Input::Joined { peer: peer(1), feed: g, live: true, ack: false });
+    rig.put(Input::Joined { peer: peer(1), feed: g, live: true, ack: false, told: false });
     rig.out.clear();
     // Both announce, then answers come one by one.
     rig.have(peer(1), 0, 1000);
@@ -466,7 +466,7 @@ fn p08_uploads_to_a_peer_that_is_gone_end_with_it() {
     // What was being read for it, and the growth of the feed, reach nobody either.
     rig.sent(peer(1));
     rig.put(Input::Uploaded { peer: peer(1), feed: F, index: 0, bytes: BLOCK });
-    rig.put(Input::Unavailable { peer: peer(1), feed: F, index: 1 });
+    rig.put(Input::Unavailable { peer: peer(1), feed: F, request: block(1) });
     rig.store(20);
     rig.pass(Duration::from_secs(60));
     assert!(rig.sent(peer(1)).is_empty());

@@ -236,6 +236,7 @@ fn r06_a_bad_block_goes_to_another_peer_and_two_are_the_end() {
 fn digests(rig: &mut Rig, to: PeerId, block: u64) -> Vec<u64> {
     let requests = rig.sent(to).into_iter().filter_map(|message| match message {
         OwnedMessage::Request(request) if request.index == block => Some(request.digest),
+        OwnedMessage::Probe { index } if index == block => Some(0),
         _ => None,
     });
     requests.collect()
@@ -552,7 +553,11 @@ fn r09_picking_keeps_up_in_a_feed_of_a_million_blocks() {
     // The rig's own checks would dominate; this drives the synchronizer directly.
     let Rig { sync, shelf, now, .. } = &mut rig;
     for n in 1..=3 {
-        sync.handle(*now, Input::Joined { peer: peer(n), feed: F, live: true, ack: false }, shelf);
+        sync.handle(
+            *now,
+            Input::Joined { peer: peer(n), feed: F, live: true, ack: false, told: false },
+            shelf,
+        );
         let have = Message::Have(Have { start: 0, length: BLOCKS, bits: None, ack: false });
         sync.handle(*now, Input::Message { peer: peer(n), feed: F, message: &have }, shelf);
     }

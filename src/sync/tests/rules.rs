@@ -18,6 +18,10 @@ pub(super) struct Watcher {
     ranges: u64,
     /// Blocks that this end has asked for.
     asked: std::collections::BTreeSet<u64>,
+    /// Both ends tell of all that they hold, and how much that is.
+    pub(super) told: bool,
+    /// How long the other end says that its feed is.
+    heard_head: u64,
 }
 
 impl Watcher {
@@ -40,6 +44,10 @@ impl Watcher {
                 }
             },
             OwnedMessage::Unhave { start, length } => self.heard.clear_range(*start, *length),
+            OwnedMessage::Head(head) => {
+                self.heard_head = head.length;
+                self.heard_length = self.heard_length.max(head.length);
+            }
             OwnedMessage::Want { start, length } => {
                 self.wants.push((*start, Some(*length)));
                 self.windows.insert(*start, *length);
@@ -61,7 +69,8 @@ impl Watcher {
                     *length,
                     "not held: {message:?}"
                 );
-                assert!(*ack || !self.windows.is_empty(), "nobody wanted to hear {message:?}");
+                let asked = self.told || *ack || !self.windows.is_empty();
+                assert!(asked, "nobody wanted to hear {message:?}");
             }
             OwnedMessage::Unhave { length, .. } => assert!(*length > 0),
             OwnedMessage::Want { start, length } => {
@@ -70,18 +79,34 @@ impl Watcher {
                 assert_eq!(*start, self.ranges << 20, "a range twice, or one left out");
                 self.ranges += 1;
                 self.open += 1;
-                assert!(self.open <= 16, "too many Wants unanswered");
+                assert!(self.told || self.open <= 16, "too many Wants unanswered");
             }
             OwnedMessage::Request(request) => {
                 assert!(self.heard.get(request.index), "never announced: {request:?}");
-                assert!(self.wants.is_empty(), "a Want must be answered before a Request");
+                assert!(
+                    self.told || self.wants.is_empty(),
+                    "a Want must be answered before a Request"
+                );
                 assert_eq!((request.bytes, request.hash), (0, false));
+                assert!(request.index < own.askable(), "not known to exist: {request:?}");
                 self.asked.insert(request.index);
             }
             OwnedMessage::Cancel(request) => {
                 assert!(self.asked.contains(&request.index), "never asked: {request:?}");
             }
-            OwnedMessage::Info { .. } => {}
+            OwnedMessage::Probe { index } => {
+                assert!(self.asked.contains(index), "never asked before: block {index}");
+            }
+            OwnedMessage::Info { .. } | OwnedMessage::Refusal(_) => {}
+            OwnedMessage::Head(head) => {
+                assert!(self.told, "a peer that does not know what a Head is");
+                assert_eq!((head.fork, head.length), (own.fork_id(), own.length()));
+                assert_eq!(head.remote_length, self.heard_head, "not what the peer said");
+            }
+            OwnedMessage::Grow { start, length, .. } => {
+                assert_eq!(*start, own.length(), "not from where we are");
+                assert!(start + length <= self.heard_head, "further than the peer reaches");
+            }
         }
     }
 

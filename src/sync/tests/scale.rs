@@ -27,7 +27,11 @@ fn p01_a_tick_touches_what_goes_on_and_a_slice_of_what_waits() {
     }
     // One of them is fetched.
     let (moving, joined) = (FeedId(77), peer(1));
-    sync.handle(now, Input::Joined { peer: joined, feed: moving, live: true, ack: false }, &feeds);
+    sync.handle(
+        now,
+        Input::Joined { peer: joined, feed: moving, live: true, ack: false, told: false },
+        &feeds,
+    );
     let have = Message::Have(Have { start: 0, length: 10, bits: None, ack: false });
     sync.handle(now, Input::Message { peer: joined, feed: moving, message: &have }, &feeds);
     while sync.poll_output().is_some() {}

@@ -52,7 +52,16 @@ struct Link {
 
 enum Body {
     Message(OwnedMessage),
-    Data { index: u64, length: u64, good: bool },
+    Data {
+        index: u64,
+        length: u64,
+        good: bool,
+    },
+    /// What proves a feed of this length, or (0) that there is no such proof.
+    Growth {
+        length: u64,
+        good: bool,
+    },
 }
 
 struct World {
@@ -64,6 +73,8 @@ struct World {
     cut_one_in: u64,
     cuts: u32,
     stored: u64,
+    /// Feeds are cores, and peers tell each other of all that they hold and how long it is.
+    told: bool,
 }
 
 const STEP: Duration = Duration::from_millis(5);
@@ -79,6 +90,7 @@ impl World {
             cut_one_in: 0,
             cuts: 0,
             stored: 0,
+            told: seed % 2 == 1,
         }
     }
 
@@ -94,6 +106,7 @@ impl World {
             complete: 0,
         };
         for ((feed, wanted), n) in feeds.into_iter().zip(1..) {
+            let feed = if self.told { as_core(&feed) } else { feed };
             host.shelf.0.insert(FeedId(n), feed);
             let added = Input::FeedAdded { feed: FeedId(n), wanted, upload: true, follow: true };
             host.sync.handle(self.now, added, &host.shelf);
@@ -154,7 +167,9 @@ impl World {
         }
         let end = usize::from(link.ends[1] == host);
         let own = &self.hosts[host].shelf.0[&feed];
-        link.watchers[end].entry(feed).or_default().sends(&message, own);
+        let watcher = link.watchers[end].entry(feed).or_default();
+        watcher.told = self.told;
+        watcher.sends(&message, own);
         // Behind the uploads that are on their way already, as on a stream of bytes.
         let at = (self.now + link.delay).max(link.wire[end].back().map_or(self.now, |w| w.0));
         link.wire[end].push_back((at, feed, Body::Message(message)));
@@ -199,7 +214,10 @@ impl World {
         for host in ends {
             let feeds: Vec<FeedId> = self.hosts[host].shelf.0.keys().copied().collect();
             for feed in feeds {
-                self.put(host, Input::Joined { peer, feed, live: true, ack: false });
+                self.put(
+                    host,
+                    Input::Joined { peer, feed, live: true, ack: false, told: self.told },
+                );
             }
         }
     }
@@ -256,7 +274,9 @@ impl World {
             assert!(!own.has(index), "block {index} is written twice");
             let from = own.length();
             own.set_have(index, 1, true);
-            own.set_length(from.max(done.length));
+            if own.as_core().is_none() {
+                own.set_length(from.max(done.length));
+            }
             let to = own.length();
             self.stored += 1;
             self.put(host, Input::Stored { feed, index });
@@ -278,7 +298,7 @@ impl World {
             match at.kind {
                 Kind::Silent => continue,
                 _ if !here => {
-                    self.put(host, Input::Unavailable { peer, feed, index });
+                    self.put(host, Input::Unavailable { peer, feed, request: block(index) });
                     continue;
                 }
                 Kind::Honest | Kind::Corrupt => {}
@@ -305,9 +325,13 @@ impl World {
                 Body::Message(message) => {
                     let watcher = self.links[link].watchers[1 - end].entry(feed).or_default();
                     watcher.receives(&message);
-                    let message = message.borrow();
+                    if let OwnedMessage::Grow { start, length, .. } = message {
+                        self.prove(link, 1 - end, feed, start, start + length);
+                    }
+                    let Some(message) = message.borrow() else { continue };
                     self.put(host, Input::Message { peer, feed, message: &message });
                 }
+                Body::Growth { length, good } => self.grown(host, peer, feed, length, good),
                 Body::Data { index, length, good } => {
                     let at = &mut self.hosts[host];
                     let arrival = at.sync.data(self.now, peer, feed, index, BLOCK);
@@ -321,6 +345,37 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The host at this end of a link is asked to prove its feed longer.
+    fn prove(&mut self, link: usize, end: usize, feed: FeedId, from: u64, to: u64) {
+        let host = &self.hosts[self.links[link].ends[end]];
+        let own = &host.shelf.0[&feed];
+        let can = own.can_upgrade_from(from) && to <= own.length();
+        let (length, kind) = (if can { own.length() } else { 0 }, host.kind);
+        let good = kind == Kind::Honest || !self.rng.one_in(3);
+        if kind != Kind::Silent {
+            let at = &mut self.links[link];
+            let arrives = self.now + at.delay;
+            let arrives = arrives.max(at.wire[end].back().map_or(self.now, |w| w.0));
+            at.wire[end].push_back((arrives, feed, Body::Growth { length, good }));
+        }
+    }
+
+    fn grown(&mut self, host: usize, peer: PeerId, feed: FeedId, length: u64, good: bool) {
+        let at = &mut self.hosts[host];
+        if !at.sync.grown(self.now, peer, feed) {
+            return;
+        }
+        let own = at.shelf.0.get_mut(&feed).unwrap();
+        let from = own.length();
+        if !good || length <= from {
+            let bad = !good;
+            return self.put(host, Input::GrowthFailed { peer, feed, bad });
+        }
+        own.set_length(length);
+        own.set_nodes(0, 2 * length, true);
+        self.put(host, Input::Grew { feed, from, to: length });
     }
 
     fn run(&mut self, seconds: u64, done: impl Fn(&World) -> bool) -> bool {
@@ -352,6 +407,16 @@ impl World {
     fn full(&self, hosts: std::ops::Range<usize>, length: u64) -> bool {
         hosts.into_iter().all(|host| self.hosts[host].shelf.0[&F].have().prefix() >= length)
     }
+}
+
+fn as_core(feed: &Feed) -> Feed {
+    let mut core = Feed::core(*feed.key(), None);
+    core.set_length(feed.length());
+    core.set_nodes(0, 2 * feed.length(), true);
+    for (start, length) in feed.have().ranges(0, u64::MAX) {
+        core.set_have(start, length, true);
+    }
+    core
 }
 
 fn all(length: u64) -> Vec<(Feed, Wanted)> {
@@ -388,7 +453,14 @@ fn r03_a_mesh_with_random_disconnects_completes() {
 
 #[test]
 fn r03_a_thousand_disconnects_and_a_complete_transfer() {
+    for told in [false, true] {
+        a_thousand_disconnects(told);
+    }
+}
+
+fn a_thousand_disconnects(told: bool) {
     let mut world = World::new(77);
+    world.told = told;
     let length = 60_000;
     world.host(Kind::Honest, all(length));
     world.host(Kind::Honest, none());
@@ -426,7 +498,14 @@ fn r06_liars_and_the_mute_neither_stop_it_nor_stay() {
 
 #[test]
 fn r09_several_clones_give_to_each_other() {
+    for told in [false, true] {
+        several_clones(told);
+    }
+}
+
+fn several_clones(told: bool) {
     let mut world = World::new(5);
+    world.told = told;
     let length = 2000;
     let source = world.host(Kind::Honest, all(length));
     (0..5).for_each(|_| {
@@ -502,6 +581,7 @@ fn d02_appends_are_followed_within_a_second_through_a_relay() {
             let feed = world.hosts[0].shelf.0.get_mut(&F).unwrap();
             feed.set_have(length - 1, 1, true);
             feed.set_length(length);
+            feed.set_nodes(0, 2 * length, true);
             world.put(0, Input::Grew { feed: F, from: length - 1, to: length });
             assert!(world.run(1, |w| w.full(0..3, length)), "seed {seed} block {length}");
         }

@@ -5,7 +5,7 @@ use crate::codec::{proto, rle, varint};
 use crate::crypto::hash::Node;
 use crate::crypto::sign::Signature;
 use crate::limits::{MAX_SAFE_INTEGER, PROOF_NODES, WANT_ALIGN_BLOCKS, WANT_BLOCKS};
-use crate::wire::{Data, Have, Message, Request};
+use crate::wire::{Bits, Data, Have, Message, Request};
 
 pub(super) const FEED: u8 = 0;
 pub(super) const HANDSHAKE: u8 = 1;
@@ -97,7 +97,7 @@ fn have(body: &[u8]) -> Result<Message<'_>, Bad> {
         match field? {
             (1, value) => start = Some(int(value)?),
             (2, value) => length = int(value)?,
-            (3, value) => bits = Some(value.bytes()?),
+            (3, value) => bits = Some(Bits::Runs(value.bytes()?)),
             (4, value) => ack = value.bool()?,
             _ => {}
         }
@@ -192,9 +192,10 @@ fn extension(body: &[u8]) -> Result<Message<'_>, Bad> {
 /// The type of a message on the wire.
 pub(super) fn kind(message: &Message<'_>) -> u8 {
     match message {
-        Message::Info { .. } => INFO,
+        // What Dat has of it.
+        Message::Info { .. } | Message::Head(_) => INFO,
         Message::Have(_) => HAVE,
-        Message::Unhave { .. } => UNHAVE,
+        Message::Unhave { .. } | Message::Refusal { .. } => UNHAVE,
         Message::Want { .. } => WANT,
         Message::Unwant { .. } => UNWANT,
         Message::Request(_) => REQUEST,
@@ -211,7 +212,12 @@ pub(super) fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
             proto::put_int(1, (*uploading).into(), out);
             proto::put_int(2, (*downloading).into(), out);
         }
+        Message::Head(head) => {
+            proto::put_int(1, head.uploading.into(), out);
+            proto::put_int(2, head.downloading.into(), out);
+        }
         Message::Have(have) => put_have(have, out),
+        Message::Refusal { index } => put_range(*index, Some(1), out),
         Message::Unhave { start, length } => put_range(*start, Some(*length), out),
         Message::Want { start, length } | Message::Unwant { start, length } => {
             put_range(*start, *length, out);
@@ -238,7 +244,7 @@ fn put_have(have: &Have<'_>, out: &mut Vec<u8>) {
     if have.length != 1 || have.bits.is_some() || have.ack {
         proto::put_int(2, have.length, out);
     }
-    if let Some(bits) = have.bits {
+    if let Some(Bits::Runs(bits)) = have.bits {
         proto::put_bytes(3, bits, out);
     }
     if have.ack {
@@ -307,7 +313,8 @@ pub(super) fn check(message: &Message<'_>) -> Result<(), Unsendable> {
         start.checked_add(length).is_some_and(|end| end <= MAX_SAFE_INTEGER)
     };
     let harm = match message {
-        Message::Have(Have { start, length, bits: Some(bits), .. }) => {
+        Message::Have(Have { bits: Some(Bits::Words(_)), .. }) => "bitfield of another dialect",
+        Message::Have(Have { start, length, bits: Some(Bits::Runs(bits)), .. }) => {
             if !aligned(*start) || !fits(*start, *length) {
                 "bitfield that starts within a page"
             } else if rle::runs(bits).any(|run| run.is_err()) {
@@ -336,7 +343,11 @@ pub(super) fn check(message: &Message<'_>) -> Result<(), Unsendable> {
             "number above 2^53"
         }
         Message::Data(data) => return check_data(data.value.is_some(), &data.nodes),
-        Message::Info { .. } | Message::Extension { .. } => return Ok(()),
+        Message::Refusal { index } if *index > MAX_SAFE_INTEGER => "number above 2^53",
+        Message::Info { .. }
+        | Message::Head(_)
+        | Message::Refusal { .. }
+        | Message::Extension { .. } => return Ok(()),
     };
     Err(Unsendable::Harmful(harm))
 }

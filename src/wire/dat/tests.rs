@@ -7,7 +7,7 @@ use crate::codec::{proto, varint};
 use crate::crypto::hash::{self, Node};
 use crate::crypto::stream::StreamCipher;
 use crate::limits;
-use crate::wire::{Data, Have, Message, Request};
+use crate::wire::{Bits, Data, Have, Message, Request};
 
 const KEY: [u8; 32] = [5; 32];
 const NONCE: [u8; 24] = [6; 24];
@@ -298,8 +298,9 @@ fn malformed_is_dropped_and_out_of_bounds_is_a_fault() {
 #[test]
 fn what_harms_peers_is_never_sent() {
     let mut rig = Rig::new();
-    let bits =
-        |start, bits| Message::Have(Have { start, length: 8192, bits: Some(bits), ack: false });
+    let bits = |start, bits| {
+        Message::Have(Have { start, length: 8192, bits: Some(Bits::Runs(bits)), ack: false })
+    };
     let data = Data { index: 0, value: None, nodes: vec![], signature: None };
     for message in [
         Message::Data(data),
@@ -378,9 +379,12 @@ impl Step {
     fn message(&self) -> Option<Message<'_>> {
         Some(match self {
             Step::Small(message) => message.clone(),
-            Step::Have { start, bits } => {
-                Message::Have(Have { start: *start, length: 8192, bits: Some(bits), ack: false })
-            }
+            Step::Have { start, bits } => Message::Have(Have {
+                start: *start,
+                length: 8192,
+                bits: Some(Bits::Runs(bits)),
+                ack: false,
+            }),
             Step::Data { index, value, nodes, signed } => {
                 let nodes = nodes.iter().map(|&(index, size)| Node { index, size, hash: [3; 32] });
                 Message::Data(Data {
@@ -400,8 +404,9 @@ fn step() -> impl Strategy<Value = Step> {
     let n = 0..limits::MAX_SAFE_INTEGER;
     let page = (0u64..1000).prop_map(|p| p * limits::WANT_ALIGN_BLOCKS);
     let ranges = (page.clone(), prop::option::of(1u64..=128));
-    let request = (n.clone(), n.clone(), any::<bool>(), n.clone())
-        .prop_map(|(index, bytes, hash, digest)| Request { index, bytes, hash, digest });
+    let request = (n.clone(), n.clone(), any::<bool>(), n.clone()).prop_map(
+        |(index, bytes, hash, digest)| Request { index, bytes, hash, digest, numbered: None },
+    );
     let nodes = prop::collection::vec((n.clone(), n.clone()), 0..5);
     let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..3000));
     prop_oneof![

@@ -1,0 +1,266 @@
+//! Connections of the Hypercore dialect: one stream carries the cores of many topics. Who opened it
+//! opens the cores that it was dialled for; each side answers for the others that it has
+//! (hyper/SPEC b.3, c.1, d.1).
+
+use std::net::SocketAddr;
+
+use crate::conn::Reason;
+use crate::crypto::hyper as crypto;
+use crate::crypto::noise::Role;
+use crate::crypto::sign::KeyPair;
+use crate::ids::{ConnId, FeedId};
+use crate::store::disk::Disk;
+use crate::sync::Input;
+use crate::time::Instant;
+use crate::wire::dat::Handshake;
+use crate::wire::hyper::{self, Setup, Unsendable};
+
+use super::Node;
+use super::io::Output;
+use super::peer::Peer;
+use super::session::{Asked, Hyper, Session, core_message};
+use super::topic::TopicId;
+
+impl Node {
+    /// Fresh secret bytes, of which earlier and later ones tell nothing.
+    fn secret(&mut self) -> [u8; 32] {
+        self.secrets += 1;
+        crypto::hash(&[&self.config.entropy, &self.secrets.to_le_bytes()])
+    }
+
+    /// A stream that we opened, or that a peer did.
+    pub(super) fn core_session(&mut self, ours: bool) -> Session {
+        let ephemeral = KeyPair::from_seed(self.secret());
+        let mut header = [0; 24];
+        header.copy_from_slice(&self.secret()[..24]);
+        let role = if ours { Role::Initiator } else { Role::Responder };
+        let setup = Setup { role, own: self.host.clone(), ephemeral, header };
+        let session = hyper::Session::new(setup);
+        Session::Hyper(Box::new(Hyper { session, asked: Asked::default() }))
+    }
+
+    /// Whether a topic's feeds are cores.
+    pub(super) fn is_core(&self, topic: TopicId) -> bool {
+        let first = self.topics.get(&topic).and_then(|topic| self.feeds.get(topic.first));
+        first.is_some_and(|open| open.store.feed().as_core().is_some())
+    }
+
+    /// The stream stands and the peer has proven who it is.
+    pub(super) fn up(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        remote: &[u8; 32],
+        disk: &mut dyn Disk,
+    ) -> Option<Reason> {
+        let handshake = Handshake {
+            id: remote.to_vec(),
+            live: true,
+            ack: false,
+            extensions: Vec::new(),
+            user_data: None,
+        };
+        let reason = self.known(now, peer, handshake);
+        let topics: Vec<TopicId> = peer.topics.keys().copied().collect();
+        match reason {
+            None => {
+                for topic in topics {
+                    if let Some(why) = self.open_topic(now, conn, peer, topic, disk) {
+                        return Some(why);
+                    }
+                }
+            }
+            // What it was dialled for is asked for on the stream that stays.
+            Some(Reason::Duplicate) => {
+                let twin = |other: &Peer| other.is(remote) && other.life.is_open();
+                let twin = self.peers.iter().find(|(_, other)| twin(other)).map(|(conn, _)| *conn);
+                if let Some(twin) = twin {
+                    topics.into_iter().for_each(|topic| {
+                        self.attach(now, twin, topic, false, disk);
+                    });
+                }
+            }
+            Some(_) => {}
+        }
+        reason
+    }
+
+    /// Opens the feeds of a topic that are open here.
+    pub(super) fn open_topic(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        topic: TopicId,
+        disk: &mut dyn Disk,
+    ) -> Option<Reason> {
+        let topic = self.topics.get(&topic)?;
+        let feeds = [Some(topic.first), topic.content];
+        for feed in feeds.into_iter().flatten() {
+            if let Some(why) = self.open_core(now, conn, peer, feed, disk) {
+                return Some(why);
+            }
+        }
+        None
+    }
+
+    /// Opens a core on a stream, unless it is open.
+    pub(super) fn open_core(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        feed: FeedId,
+        disk: &mut dyn Disk,
+    ) -> Option<Reason> {
+        let Session::Hyper(session) = &mut peer.session else { return None };
+        let open = self.feeds.get(feed)?;
+        let (key, discovery_key) = (*open.store.feed().key(), *open.store.feed().discovery_key());
+        open.store.feed().as_core()?;
+        let opened = session.session.open(&discovery_key, &key, &mut peer.staged);
+        self.out.push_back(Output::Wake { conn });
+        match opened {
+            Ok(Some(_)) => self.core_live(now, conn, peer, &discovery_key, disk),
+            // A core is live once the peer has opened it too.
+            Ok(None) | Err(Unsendable::OpenAlready | Unsendable::NotUp) => None,
+            Err(Unsendable::Capability) => Some(Reason::Fault),
+            Err(error) => {
+                log::info!("{}: {feed:?} is not opened: {error}", peer.name());
+                None
+            }
+        }
+    }
+
+    /// The peer opened a core: we open it too if we have it.
+    pub(super) fn core_opened(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        discovery_key: &[u8; 32],
+        disk: &mut dyn Disk,
+    ) -> Option<Reason> {
+        let found = self.feeds.find(discovery_key);
+        let found = found.filter(|feed| {
+            let open = self.feeds.get(*feed);
+            open.is_some_and(|open| open.store.feed().as_core().is_some())
+        });
+        match found {
+            Some(feed) => self.open_core(now, conn, peer, feed, disk),
+            None => {
+                if let Session::Hyper(session) = &mut peer.session {
+                    session.session.refuse(discovery_key, &mut peer.staged);
+                    self.out.push_back(Output::Wake { conn });
+                }
+                None
+            }
+        }
+    }
+
+    /// Both sides have opened a core, and know its key.
+    pub(super) fn core_live(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        discovery_key: &[u8; 32],
+        disk: &mut dyn Disk,
+    ) -> Option<Reason> {
+        let feed = self.feeds.find(discovery_key)?;
+        let topic = self.feeds.get(feed)?.topic;
+        if !peer.is_about(topic) {
+            peer.topics.insert(topic, false);
+            let id = peer.handshake.as_ref().map(|h| h.id.clone()).unwrap_or_default();
+            if let Some(swarm) = self.swarms.get_mut(&topic) {
+                swarm.connected(None, &id);
+            }
+        }
+        if peer.joined.contains(&feed) {
+            return None;
+        }
+        peer.joined.push(feed);
+        let joined = Input::Joined { peer: conn, feed, live: true, ack: false, told: true };
+        self.sync.handle(now, joined, &self.feeds);
+        loop {
+            let Session::Hyper(session) = &mut peer.session else { return None };
+            let Some(early) = session.session.early(discovery_key) else { return None };
+            match early.message() {
+                Ok(Some(message)) => {
+                    let what = core_message(*discovery_key, message);
+                    if let Some(why) = self.heard(now, conn, peer, what, disk) {
+                        return Some(why);
+                    }
+                }
+                Ok(None) => {}
+                Err(fault) => {
+                    log::info!("{}: {fault}", peer.name());
+                    return Some(Reason::Fault);
+                }
+            }
+        }
+    }
+
+    /// The peer does not have a core, or has closed it. It may open it again.
+    pub(super) fn core_closed(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer,
+        discovery_key: &[u8; 32],
+    ) {
+        let Some(feed) = self.feeds.find(discovery_key) else { return };
+        if let Session::Hyper(session) = &mut peer.session {
+            session.asked.forget(feed);
+        }
+        peer.reorgs.remove(&feed);
+        peer.outbox.retain(|(of, _)| *of != feed);
+        peer.upload.take_if(|(of, _)| *of == feed);
+        if peer.arrival.as_ref().is_some_and(|arrival| arrival.block().0 == feed)
+            && let Some(arrival) = peer.arrival.take()
+            && let (feed, Some(index)) = arrival.block()
+        {
+            self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
+        }
+        if let Some(at) = peer.joined.iter().position(|joined| *joined == feed) {
+            peer.joined.swap_remove(at);
+            self.sync.handle(now, Input::Parted { peer: conn, feed }, &self.feeds);
+        }
+    }
+
+    /// A stream that stands is used for one topic more. `dialed`: its swarm chose the address.
+    pub(super) fn attach(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        topic: TopicId,
+        dialed: bool,
+        disk: &mut dyn Disk,
+    ) {
+        let Some(mut peer) = self.peers.remove(&conn) else { return };
+        let was = peer.topics.get(&topic).copied();
+        peer.topics.insert(topic, dialed || was.unwrap_or_default());
+        let mut end = None;
+        if let Some(id) = peer.handshake.as_ref().map(|h| h.id.clone()) {
+            if was.is_none()
+                && let Some(swarm) = self.swarms.get_mut(&topic)
+            {
+                swarm.connected(peer.dialed.filter(|_| dialed), &id);
+            }
+            end = self.open_topic(now, conn, &mut peer, topic, disk);
+        }
+        self.peers.insert(conn, peer);
+        if let Some(why) = end {
+            self.close(now, conn, why);
+        }
+    }
+
+    /// A stream to this address that a dial for one topic more is spared by.
+    pub(super) fn stream_to(&self, addr: SocketAddr) -> Option<ConnId> {
+        let fits = |peer: &Peer| {
+            let core = matches!(peer.session, Session::Hyper(_));
+            core && peer.dialed == Some(addr) && !peer.life.is_closing()
+        };
+        self.peers.iter().find(|(_, peer)| fits(peer)).map(|(conn, _)| *conn)
+    }
+}
