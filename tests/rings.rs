@@ -59,7 +59,7 @@ const NARROW: &[(&str, &str, &[&str])] = &[
     ("discovery", "sys", SHAPES),
     ("job", "sys", SHAPES),
     // What `stat` says of a file.
-    ("drive", "store", &["store::disk::Meta", "store::disk::Kind"]),
+    ("drive", "store", &["store::disk::Meta"]),
     // Types that are carried through, and the engine itself; no message, feed or folder.
     ("reactor", "node", &["node::io", "node::Node"]),
 ];

@@ -50,6 +50,38 @@ pub fn check(name: &str) -> Result<PathBuf, Refusal> {
     Ok(PathBuf::from(name))
 }
 
+/// Whether a symbolic link named `name` may lead to `target`: up to the folder and down again, no
+/// further. Links are not followed here, so a way up behind a name, which may be another link, is
+/// refused.
+pub fn check_link(name: &str, target: &str) -> Result<(), Refusal> {
+    if target.len() > DRIVE_NAME_BYTES {
+        return Err(Refusal::TooLong);
+    }
+    if target.is_empty() {
+        return Err(Refusal::Empty);
+    }
+    let name = name.strip_prefix('/').unwrap_or(name);
+    let mut depth = name.split('/').count() - 1;
+    let mut down = false;
+    for part in target.split('/').enumerate() {
+        match part {
+            // An absolute one; elsewhere it means nothing.
+            (0, "") => return Err(Refusal::LeavesFolder),
+            (_, "" | ".") => {}
+            (_, "..") if down || depth == 0 => return Err(Refusal::LeavesFolder),
+            (_, "..") => depth -= 1,
+            (_, part) => {
+                if !down && depth == 0 && part.eq_ignore_ascii_case(DAT_DIR) {
+                    return Err(Refusal::DatDirectory);
+                }
+                check_component(part)?;
+                down = true;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check_component(part: &str) -> Result<(), Refusal> {
     if part.is_empty() {
         return Err(Refusal::EmptyComponent);
@@ -120,6 +152,33 @@ mod tests {
             (deep.as_str(), Refusal::TooLong),
         ] {
             assert_eq!(check(name), Err(why), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn d04_links_that_lead_out_are_refused() {
+        for (name, target, why) in [
+            ("/a", "", Refusal::Empty),
+            ("/a", "/etc/passwd", Refusal::LeavesFolder),
+            ("/a", "..", Refusal::LeavesFolder),
+            ("/a/b", "../../x", Refusal::LeavesFolder),
+            ("/a/b", "./.././../x", Refusal::LeavesFolder),
+            ("/a", "b/../x", Refusal::LeavesFolder),
+            ("/a", "C:\\x", Refusal::LeavesFolder),
+            ("/a", ".dat/x", Refusal::DatDirectory),
+            ("/a/b", ".././.DAT", Refusal::DatDirectory),
+            ("/a", "b\0", Refusal::Nul),
+        ] {
+            assert_eq!(check_link(name, target), Err(why), "{name} {target:?}");
+        }
+        for (name, target) in [
+            ("/a", "b"),
+            ("/a", "./b//c/"),
+            ("/a/b/c", "../../d"),
+            ("/a/b", ".."),
+            ("/a/b", ".dat"),
+        ] {
+            assert_eq!(check_link(name, target), Ok(()), "{name} {target:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use super::hyper::blobs::BlobId;
 use super::hyper::entry::Entry;
 use crate::codec::proto::{self, Malformed};
 use crate::limits::{BLOCK_BYTES, HYPER_FRAME_BYTES, MAX_SAFE_INTEGER};
-use crate::store::disk::{Kind, Meta};
+use crate::store::disk::Meta;
 
 /// The file type bits of a mode.
 const TYPE: u32 = 0o170_000;
@@ -174,14 +174,15 @@ impl Stat {
         }
     }
 
-    /// A file or link on disk as a hyperdrive's entry, its content not placed yet.
+    /// A file on disk as a hyperdrive's entry, its content not placed yet.
     pub fn of_blob(meta: &Meta) -> Stat {
-        let (mode, size) = match meta.kind {
-            Kind::Symlink => (LINK | 0o777, 0),
-            _ if meta.mode & EXECUTE != 0 => (FILE | 0o755, meta.size),
-            _ => (FILE | 0o644, meta.size),
-        };
-        Stat { mode, size, form: Form::Blob, ..Stat::default() }
+        let stat = Stat { mode: FILE, size: meta.size, form: Form::Blob, ..Stat::default() };
+        stat.with_mode(meta.mode)
+    }
+
+    /// A symbolic link as a hyperdrive's entry.
+    pub fn link() -> Stat {
+        Stat { mode: LINK | 0o777, form: Form::Blob, ..Stat::default() }
     }
 
     /// The entry of a hyperdrive with this content. A link's target and metadata are the caller's.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::Nodes;
 use crate::codec;
+use crate::drive::format::{self, Format};
 use crate::drive::path;
 use crate::drive::stat::Stat;
 use crate::drive::tree::TreeError;
@@ -274,6 +275,14 @@ pub(super) fn entry(nodes: &mut Nodes<'_>, seq: u32) -> Result<Option<(String, S
         Err(TreeError::Malformed(_)) => Ok(None),
         Err(TreeError::Source(error)) => Err(error),
     }
+}
+
+/// Where the symbolic link leads that an entry of a hyperdrive stands for.
+pub(super) fn link_of(nodes: &mut Nodes<'_>, seq: u32) -> Result<Option<String>, StoreError> {
+    if nodes.format() == Format::Dat {
+        return Ok(None);
+    }
+    Ok(format::record(nodes, u64::from(seq))?.and_then(|record| record.link))
 }
 
 /// Errors that say "later", not "not so".

@@ -11,6 +11,7 @@ mod hashing;
 mod links;
 mod marks;
 mod publish;
+mod times;
 mod walk;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -30,11 +31,12 @@ use crate::store::disk::Open;
 use crate::store::{Progress, StoreError};
 use crate::time::Instant;
 pub(super) use batch::clear_unless_claimed;
-use batch::{Batch, Blocks, Entry, Tree};
+use batch::{Batch, Entry, Tree};
 use hashing::Hashing;
 use links::{Links, Look};
 use marks::Marks;
 use publish::Removing;
+use times::Times;
 use walk::Frame;
 
 /// Publishes a folder: first all of it, then what changes. The metadata feed must hold block 0.
@@ -57,6 +59,7 @@ pub struct Import {
     flush: bool,
     marks: Marks,
     links: Links,
+    times: Times,
     rescan: Option<Instant>,
     rescanned: Instant,
     /// Some directory cannot be watched.
@@ -92,6 +95,7 @@ impl Import {
             flush: false,
             marks: Marks::default(),
             links: Links::default(),
+            times: Times::default(),
             rescan: None,
             rescanned: Instant::default(),
             polls: false,
@@ -154,6 +158,7 @@ impl Import {
             files: &mut self.files,
             outputs: &mut self.outputs,
             figures: &mut self.figures,
+            times: &mut self.times,
         };
         if self.batch.flush(cx, &mut tree, budget)? {
             self.flush = false;
@@ -219,6 +224,7 @@ impl Import {
         let gone = match self.look(cx, &path) {
             Look::File(_) => old.1.is_dir(),
             Look::Dir(_) => !old.1.is_dir(),
+            Look::Link(_) => false,
             Look::Gone | Look::Odd(_) => true,
             Look::Unreadable(error) => {
                 self.skip(&path, &format!("it cannot be read: {error}"));
@@ -226,8 +232,8 @@ impl Import {
             }
         };
         if gone {
-            let (name, blocks) = (entry.name, Blocks::Placed);
-            self.batch.push(Entry { name, stat: None, old: Some(old), blocks }, &[]);
+            let name = entry.name;
+            self.batch.push(Entry::delete(name, old), &[]);
         } else {
             self.files.insert(old.0, &old.1, false);
         }
@@ -270,6 +276,7 @@ impl Import {
             hashing.close(cx);
         }
         self.files.rest(cx.disk);
+        self.times.close(cx.disk);
     }
 
     /// Reports a path once.

@@ -9,6 +9,7 @@ mod adopt;
 mod apply;
 mod begin;
 mod blocks;
+mod goal;
 mod journal;
 mod plan;
 mod present;
@@ -18,14 +19,12 @@ use std::path::PathBuf;
 
 use self::adopt::Adopt;
 use self::apply::Placing;
-use self::begin::write_latest;
 use self::journal::Journal;
 use self::present::Compare;
 use super::files::Files;
 use super::{Budget, Cx, Figures, Nodes, Output, Step, pause};
 use crate::bits::RangeSet;
 use crate::drive::diff::{Change, Diff};
-use crate::drive::format::Format;
 use crate::limits::{MIRROR_BATCH_WAIT, MIRROR_COMMIT_BYTES};
 use crate::store::StoreError;
 use crate::time::Instant;
@@ -47,6 +46,8 @@ pub struct Mirror {
     outputs: VecDeque<Output>,
     figures: Figures,
     phase: Phase,
+    /// Number of the metadata's history; a writer that takes versions back counts it up.
+    fork: u64,
     /// The version that the folder is, and the one that it is on its way to.
     applied: u64,
     planned: u64,
@@ -110,6 +111,7 @@ impl Mirror {
             outputs: VecDeque::new(),
             figures: Figures::default(),
             phase: Phase::Recover,
+            fork: 0,
             applied: 0,
             planned: 0,
             goal: None,
@@ -139,7 +141,7 @@ impl Mirror {
     /// Commits the content feed by itself (nobody else may: its bytes must be synced first).
     pub fn step(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
         // What was placed since the last step outlives a kill, whatever else this step is about.
-        if let Err(error) = self.write_back(cx) {
+        if let Err(error) = self.write_back(cx).and_then(|()| self.follow_fork(cx)) {
             return pause(error);
         }
         let result = loop {
@@ -254,83 +256,6 @@ impl Mirror {
         Ok(())
     }
 
-    /// Nothing is in progress: what comes next?
-    fn go_on(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
-        if self.adopting.is_some() {
-            self.adopt_step(cx, budget)?;
-            return Ok(Step::More);
-        }
-        if let Some(&seq) = self.adopt.first() {
-            self.begin_adopt(cx, seq)?;
-            if self.adopting.is_none() {
-                self.adopt.remove(&seq);
-            }
-            return Ok(Step::More);
-        }
-        if let Some(target) = self.next_target(cx) {
-            let walk = Diff::new(cx.format(), self.planned, target);
-            self.phase = Phase::Plan(walk, target, None);
-            return Ok(Step::More);
-        }
-        // A goal ahead: there is more to come, unless something was done that is not durable yet.
-        let done = self.goal.is_none() || self.planned != self.applied;
-        if done && self.pending.is_empty() && self.told != Some(self.planned) {
-            return self.finish(cx);
-        }
-        Ok(Step::Idle)
-    }
-
-    /// A version to go to, all of whose metadata is here.
-    fn next_target(&mut self, cx: &mut Cx<'_>) -> Option<u64> {
-        let (format, feed) = (cx.format(), cx.metadata.feed());
-        if feed.length() == 0 {
-            return None;
-        }
-        let newest = format.version(feed.length());
-        let goal = match self.version {
-            Some(version) => version,
-            // With a busy writer the newest version is always incomplete: keep to one goal.
-            None => *self.goal.get_or_insert(newest),
-        };
-        let here = feed.have().prefix();
-        if here < format.blocks(goal).max(1) {
-            return None;
-        }
-        self.goal = None;
-        let target = match format {
-            Format::Dat => self.version.unwrap_or(format.version(here)),
-            // Only what was signed as a length is known to be one that can be read from.
-            Format::Hyper => goal,
-        };
-        (target != self.planned).then_some(target)
-    }
-
-    /// The folder is the version planned: makes that durable and tells.
-    fn finish(&mut self, cx: &mut Cx<'_>) -> Result<Step, StoreError> {
-        let blocks = cx.format().blocks(self.planned).max(1);
-        let whole = cx.metadata.feed().have().prefix() >= blocks;
-        if cx.metadata.feed().length() == 0 || !whole {
-            return Ok(Step::Idle);
-        }
-        if self.applied != self.planned {
-            self.journal.write(cx.disk)?;
-            self.commit(cx)?;
-            cx.metadata.commit(cx.disk, cx.now)?;
-            // With a choice of paths other files belong to other versions.
-            if self.only.is_empty() {
-                write_latest(cx, self.planned)?;
-                self.journal.clear(cx.disk)?;
-            }
-            self.applied = self.planned;
-        }
-        self.told = Some(self.planned);
-        let Figures { files, bytes, .. } = self.figures;
-        // What was wanted for this version is here: nothing is wanted now.
-        self.rebuild = true;
-        self.outputs.push_back(Output::Complete { version: self.planned, files, bytes });
-        Ok(Step::More)
-    }
-
     /// Writes the hashes of blocks that were placed to the files, without waiting for the device.
     /// The next run finds every block by them whose bytes are in its file; the bits, which are
     /// believed without a look, wait for `commit`.
@@ -392,6 +317,13 @@ impl Mirror {
 
     /// Makes what is there durable and closes the files (before the stores are closed).
     pub fn close(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
+        let written = self.journal.write(cx.disk);
+        self.put_down(cx);
+        written.and_then(|()| self.commit(cx))
+    }
+
+    /// Closes all files.
+    fn put_down(&mut self, cx: &mut Cx<'_>) {
         if let Some(adopting) = self.adopting.take() {
             adopting.close(cx);
         }
@@ -399,8 +331,6 @@ impl Mirror {
             compare.close(cx);
         }
         self.files.rest(cx.disk);
-        let written = self.journal.write(cx.disk);
         self.journal.close(cx.disk);
-        written.and_then(|()| self.commit(cx))
     }
 }

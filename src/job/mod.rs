@@ -88,9 +88,12 @@ impl Nodes<'_> {
     }
 }
 
-/// The dialect of a drive's metadata feed says how its entries are kept; stores know one so far.
-pub fn format_of(_metadata: &FeedStore) -> Format {
-    Format::Dat
+/// The dialect of a drive's metadata feed says how its entries are kept.
+pub fn format_of(metadata: &FeedStore) -> Format {
+    match metadata.feed().as_core() {
+        Some(_) => Format::Hyper,
+        None => Format::Dat,
+    }
 }
 
 impl NodeSource for Nodes<'_> {

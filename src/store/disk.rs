@@ -96,6 +96,14 @@ pub trait Disk {
     fn stat(&mut self, dir: Dir, path: &Path, follow: bool) -> io::Result<Meta>;
     /// The path below `dir`, without any symbolic link in it, of what `path` leads to.
     fn resolve(&mut self, dir: Dir, path: &Path) -> io::Result<PathBuf>;
+    /// Where the symbolic link at `path` leads, as it is written in it.
+    fn read_link(&mut self, _dir: Dir, _path: &Path) -> io::Result<PathBuf> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Makes a symbolic link; `AlreadyExists` if something is there. Where it leads is not looked at.
+    fn make_link(&mut self, _dir: Dir, _target: &Path, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// The names in a directory in any order, at most `max` of them, from `cursor` on (0 = start).
     /// Returns the cursor to go on with, or `None` at the end. A name that is there during the
     /// whole listing is listed at least once.

@@ -220,6 +220,25 @@ impl FeedStore {
         self.roots = Some(roots);
     }
 
+    /// The bytes of an `External` block were found where they belong. `false`: they are not the block.
+    /// `Absent`: its hash is not held.
+    pub fn found(
+        &mut self,
+        disk: &mut dyn Disk,
+        block: u64,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        if !self.check_leaf(disk, block, bytes)? {
+            return Ok(false);
+        }
+        if !self.feed.has(block) {
+            self.prepare(disk)?;
+            self.have(block);
+            self.changed += bytes.len();
+        }
+        Ok(true)
+    }
+
     /// Forgets blocks (not their hashes). Their bytes may go once this was committed.
     pub fn clear(&mut self, disk: &mut dyn Disk, start: u64, len: u64) -> Result<(), StoreError> {
         let len = len.min(limits::FEED_BLOCKS.saturating_sub(start));

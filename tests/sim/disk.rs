@@ -332,6 +332,23 @@ impl Disk for SimDisk {
         })
     }
 
+    fn read_link(&mut self, dir: Dir, path: &Path) -> io::Result<PathBuf> {
+        let at = self.dir(dir)?;
+        self.fs()?.traced(Op::Stat, path, |fs| {
+            let ino = fs.lookup(at, path, Follow::Never)?;
+            match fs.meta(ino)?.kind {
+                gannet::store::disk::Kind::Symlink => Ok(fs.link_target(ino)),
+                _ => Err(io::ErrorKind::InvalidInput.into()),
+            }
+        })
+    }
+
+    fn make_link(&mut self, dir: Dir, target: &Path, path: &Path) -> io::Result<()> {
+        let at = self.dir(dir)?;
+        self.fs()?
+            .traced(Op::MakeDir, (target, path), |fs| fs.make_symlink(at, path, target).map(drop))
+    }
+
     fn list(
         &mut self,
         dir: Dir,

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod dedup;
 pub mod entry;
 mod kept;
+pub mod keys;
 pub mod search;
 #[cfg(test)]
 mod tests;

@@ -75,6 +75,7 @@ impl Import {
                     self.consider(cx, path, Look::File(meta), mark.trust)?;
                 }
             }
+            Look::Link(target) => self.consider(cx, path, Look::Link(target), mark.trust)?,
             Look::Dir(_) => {
                 if let Some((_, stat)) = self.find(cx, &name)?
                     && !stat.is_dir()

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::times::{Seen, Times};
 use crate::crypto::hash::Hash;
 use crate::drive::names::{Names, NotPut};
 use crate::drive::stat::Stat;
@@ -21,6 +22,26 @@ pub(super) struct Entry {
     /// The entry that stands under the name.
     pub old: Option<(u32, Stat)>,
     pub blocks: Blocks,
+    /// Where a symbolic link leads.
+    pub link: Option<String>,
+    /// The file as it was when it was hashed.
+    pub seen: Option<Seen>,
+}
+
+impl Entry {
+    pub fn delete(name: String, old: (u32, Stat)) -> Entry {
+        Entry { stat: None, ..Entry::put(name, Stat::default(), Some(old), Blocks::Placed) }
+    }
+
+    pub fn put(name: String, stat: Stat, old: Option<(u32, Stat)>, blocks: Blocks) -> Entry {
+        Entry { name, stat: Some(stat), old, blocks, link: None, seen: None }
+    }
+
+    /// What the Stat says of the content is true already. (A new one says block 0, which may be where
+    /// the old one is.)
+    pub fn is_placed(&self) -> bool {
+        self.blocks == Blocks::Placed || self.stat.is_none_or(|stat| stat.blocks == 0)
+    }
 }
 
 /// Where the content of an entry is.
@@ -72,6 +93,7 @@ pub(super) struct Tree<'a> {
     pub files: &'a mut Files,
     pub outputs: &'a mut VecDeque<Output>,
     pub figures: &'a mut Figures,
+    pub times: &'a mut Times,
 }
 
 impl Batch {
@@ -180,12 +202,12 @@ impl Batch {
     ) -> Result<(), StoreError> {
         let Stage::Build { from, entries: at } = &mut self.stage else { return Ok(()) };
         while *at < self.entries.len() && !tree.names.is_full() && !budget.is_spent() {
-            let Entry { name, stat, old, .. } = &self.entries[*at];
+            let Entry { name, stat, old, link, .. } = &self.entries[*at];
             let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
             let written = match stat {
                 Some(stat) => {
                     let old = old.as_ref().map(|(seq, _)| u64::from(*seq));
-                    tree.names.put(&mut nodes, name, stat, None, old).map(|()| true)
+                    tree.names.put(&mut nodes, name, stat, link.as_deref(), old).map(|()| true)
                 }
                 None => tree.names.delete(&mut nodes, name),
             };
@@ -235,7 +257,11 @@ impl Batch {
                 tree.files.remove(*old_seq, old);
             }
             if let Some(stat) = &entry.stat {
-                tree.files.insert(u32::try_from(seq).unwrap_or(u32::MAX), stat, false);
+                let seq = u32::try_from(seq).unwrap_or(u32::MAX);
+                if let Some(seen) = &entry.seen {
+                    tree.times.note(cx, seq, seen)?;
+                }
+                tree.files.insert(seq, stat, false);
             }
             if let Some((_, old)) = &entry.old {
                 clear_unless_claimed(cx, tree.files, old.offset, old.blocks, tree.outputs)?;

@@ -2,9 +2,11 @@
 //! already, compared with that.
 
 use super::batch::{Blocks, Entry};
+use super::times::Seen;
 use crate::codec;
-use crate::crypto::hash::{self, Hash};
-use crate::drive::stat::Stat;
+use crate::crypto::hash::Hash;
+use crate::drive::format::Format;
+use crate::drive::stat::{Form, Stat};
 use crate::job::{Budget, Cx};
 use crate::limits::{DRIVE_BLOCK_BYTES, IMPORT_LEAVES};
 use crate::store::StoreError;
@@ -129,7 +131,7 @@ impl Hashing {
 
     fn finish_block(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
         let size = self.block.len() as u64;
-        let leaf = hash::leaf(&self.block);
+        let leaf = cx.content()?.1.feed().leaf_hash(&self.block);
         if self.stage == Stage::Compare && !self.is_old_block(cx, size, &leaf)? {
             // Another content: all of it is new.
             self.stage = Stage::Hash;
@@ -168,7 +170,10 @@ impl Hashing {
             Err(error) => return self.failed(cx, error),
         }
         self.close(cx);
-        let mut stat = Stat::of(&self.meta, false);
+        let mut stat = match cx.format() {
+            Format::Dat => Stat::of(&self.meta, false),
+            Format::Hyper => Stat::of_blob(&self.meta),
+        };
         let leaves = std::mem::take(&mut self.leaves);
         let blocks = match (self.stage, self.old) {
             (Stage::Compare, Some((_, old))) => {
@@ -189,8 +194,9 @@ impl Hashing {
             }
         };
         let name = std::mem::take(&mut self.name);
-        let entry = Entry { name, stat: Some(stat), old: self.old, blocks };
-        Ok(Hashed::Done(Box::new(entry), leaves))
+        let entry = Entry::put(name, stat, self.old, blocks);
+        let seen = Seen::of(&self.meta).filter(|_| stat.form == Form::Blob);
+        Ok(Hashed::Done(Box::new(Entry { seen, ..entry }), leaves))
     }
 
     fn changed(&mut self, cx: &mut Cx<'_>) -> Hashed {

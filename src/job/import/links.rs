@@ -1,4 +1,6 @@
-//! What stands at a path of the shared folder, and the symbolic links that are followed to find out.
+//! What stands at a path of the shared folder. In a hyperdrive a symbolic link is an entry of its own;
+//! for a Dat drive, which has none, links are followed to find out.
+//!
 //! A link that stays in the folder stands for what it leads to, file or directory; one that leaves
 //! it, comes back to a directory that it is in, or leads to `.dat`, is refused.
 //!
@@ -11,7 +13,8 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use super::Import;
-use crate::drive::path::DAT_DIR;
+use crate::drive::format::Format;
+use crate::drive::path::{self, DAT_DIR, Refusal};
 use crate::job::Cx;
 use crate::limits::{LINKS_FOLLOWED, LINKS_NESTED};
 use crate::store::disk::{Kind, Meta};
@@ -21,6 +24,8 @@ use crate::sys::Change;
 pub(super) enum Look {
     File(Meta),
     Dir(Meta),
+    /// A link that is published as such, and where it leads.
+    Link(String),
     Gone,
     /// Nothing that can be published, and why.
     Odd(&'static str),
@@ -140,7 +145,7 @@ impl Import {
         for way in ways.into_iter().filter(|way| !way.as_os_str().is_empty()) {
             let real = self.links.real(way);
             let found = match cx.disk.stat(cx.dir, &real, false) {
-                Ok(meta) if meta.kind == Kind::Symlink => self.follow(cx, way, &real),
+                Ok(meta) if meta.kind == Kind::Symlink => self.understand(cx, way, &real, meta),
                 Ok(meta) => {
                     self.no_link(cx, way);
                     if meta.kind == Kind::Dir {
@@ -157,7 +162,7 @@ impl Import {
             match found {
                 Look::Dir(_) => {}
                 Look::Unreadable(error) => return Look::Unreadable(error),
-                Look::File(_) | Look::Gone | Look::Odd(_) => return Look::Gone,
+                Look::File(_) | Look::Link(_) | Look::Gone | Look::Odd(_) => return Look::Gone,
             }
         }
         let real = self.links.real(path);
@@ -178,6 +183,7 @@ impl Import {
             Kind::File => Look::File(meta),
             Kind::Dir => Look::Dir(meta),
             Kind::Other => Look::Odd("it is neither a file nor a directory"),
+            Kind::Symlink if cx.format() == Format::Hyper => read_link(cx, path),
             Kind::Symlink => self.follow(cx, path, real),
         }
     }
@@ -189,7 +195,8 @@ impl Import {
         }
     }
 
-    /// What the link at `path` leads to. `real` is where the link itself is.
+    /// What the link at `path` leads to, for drives that know no links. `real` is where the link
+    /// itself is.
     fn follow(&mut self, cx: &mut Cx<'_>, path: &Path, real: &Path) -> Look {
         let found = self.follow_there(cx, path, real);
         if let Look::Odd(_) = found {
@@ -245,6 +252,25 @@ impl Import {
     /// Whether the way to `path` passes a directory, or begins below it.
     fn is_inside(&self, path: &Path, dir: &Path) -> bool {
         path.ancestors().skip(1).any(|way| self.links.leads_to(way).starts_with(dir))
+    }
+}
+
+/// The link itself, for drives that know links. What leads out of the folder, or could, is refused
+/// as clones refuse it.
+fn read_link(cx: &mut Cx<'_>, path: &Path) -> Look {
+    let target = match cx.disk.read_link(cx.dir, path) {
+        Ok(target) => target,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Look::Gone,
+        Err(error) => return Look::Unreadable(error),
+    };
+    let (Some(name), Some(target)) = (path.to_str(), target.to_str()) else {
+        return Look::Odd("it is a link whose name or target is not UTF-8");
+    };
+    match path::check_link(name, target) {
+        Ok(()) => Look::Link(target.to_owned()),
+        Err(Refusal::LeavesFolder) => Look::Odd("it is a link that leads out of the folder"),
+        Err(Refusal::DatDirectory) => Look::Odd("it is a link into .dat"),
+        Err(_) => Look::Odd("it is a link that no drive can have"),
     }
 }
 

@@ -7,10 +7,12 @@ use super::batch::{Blocks, Entry};
 use super::hashing::{Hashed, Hashing};
 use super::links::Look;
 use super::marks::Trust;
+use super::times::Seen;
 use super::{Import, known};
 use crate::drive::diff::{Change as Difference, Diff};
+use crate::drive::format;
 use crate::drive::path;
-use crate::drive::stat::Stat;
+use crate::drive::stat::{Form, Stat};
 use crate::job::{Budget, Cx, Nodes, Step};
 use crate::limits::RACY_MTIME;
 use crate::store::StoreError;
@@ -58,6 +60,7 @@ impl Import {
     ) -> Result<(), StoreError> {
         let meta = match found {
             Look::File(meta) => meta,
+            Look::Link(target) => return self.consider_link(cx, path, target),
             Look::Odd(why) => {
                 self.skip(path, why);
                 return Ok(());
@@ -73,15 +76,21 @@ impl Import {
         };
         let Some(name) = self.name(path) else { return Ok(()) };
         let old = self.find(cx, &name)?;
-        self.figures.files_done += 1;
         let same_size = old.filter(|(_, stat)| stat.is_file() && stat.size == meta.size);
+        let same_time = match same_size {
+            Some(old) => self.same_time(cx, old, &meta)?,
+            None => false,
+        };
+        self.figures.files_done += 1;
         if let Some((_, stat)) = same_size
-            && stat.same_mtime(meta.mtime_ns)
+            && same_time
             && (trust == Trust::Times || trust == Trust::OldTimes && !is_racy(cx.wall, &meta))
         {
             if !stat.has_mode(meta.mode) {
-                let stat = Some(stat.with_mode(meta.mode));
-                self.batch.push(Entry { name, stat, old, blocks: Blocks::Placed }, &[]);
+                let stat = stat.with_mode(meta.mode);
+                let entry = Entry::put(name, stat, old, Blocks::Placed);
+                let seen = Seen::of(&meta).filter(|_| stat.form == Form::Blob);
+                self.batch.push(Entry { seen, ..entry }, &[]);
             }
             return Ok(());
         }
@@ -92,6 +101,49 @@ impl Import {
         }
         let compare = same_size.is_some_and(|(_, stat)| stat.blocks > 0);
         self.hashing = Some(Hashing::new(path.to_owned(), name, meta, old, compare));
+        Ok(())
+    }
+
+    /// Whether the file has the time that it had when its entry was written.
+    fn same_time(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (seq, stat): (u32, Stat),
+        meta: &Meta,
+    ) -> Result<bool, StoreError> {
+        match (stat.form, Seen::of(meta)) {
+            (Form::Posix, _) => Ok(stat.same_mtime(meta.mtime_ns)),
+            (Form::Blob, Some(seen)) => self.times.knows(cx, seq, &seen),
+            (Form::Blob | Form::Map, _) => Ok(false),
+        }
+    }
+
+    /// A symbolic link is published as such.
+    fn consider_link(
+        &mut self,
+        cx: &mut Cx<'_>,
+        path: &Path,
+        target: String,
+    ) -> Result<(), StoreError> {
+        let Some(name) = self.name(path) else { return Ok(()) };
+        let old = self.find(cx, &name)?;
+        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+        if let Some((seq, stat)) = old
+            && stat.is_link()
+        {
+            let record = format::record(&mut nodes, u64::from(seq))?;
+            if record.and_then(|record| record.link).as_ref() == Some(&target) {
+                self.figures.files_done += 1;
+                return Ok(());
+            }
+        }
+        // Names below it, if it was a directory, go first.
+        if self.names.has_children(&mut nodes, &name)? {
+            self.remove_below(&name, Some(name.clone()), None);
+        }
+        self.figures.files_done += 1;
+        let entry = Entry::put(name, Stat::link(), old, Blocks::New(0));
+        self.batch.push(Entry { link: Some(target), ..entry }, &[]);
         Ok(())
     }
 
@@ -117,9 +169,14 @@ impl Import {
                 hashing.placed(from, byte);
             }
             Hashed::Done(entry, leaves) => {
-                // What was doubted may be as it was.
-                if entry.old.is_none_or(|(_, old)| Some(old) != entry.stat) {
-                    self.batch.push(*entry, &leaves);
+                // What was doubted, or has another time alone, may be as it was.
+                match (entry.old, &entry.stat) {
+                    (Some((seq, old)), Some(stat)) if entry.is_placed() && stat.says(&old) => {
+                        if let (Some(seen), Form::Blob) = (&entry.seen, stat.form) {
+                            self.times.note(cx, seq, seen)?;
+                        }
+                    }
+                    _ => self.batch.push(*entry, &leaves),
                 }
                 self.hashing = None;
             }
@@ -164,8 +221,7 @@ impl Import {
         match removing.walk.next(&mut Nodes { disk: cx.disk, metadata: cx.metadata })? {
             Some(Difference::Put { entry, .. }) if removing.keep.as_ref() != Some(&entry.name) => {
                 if let Some(old) = known(&entry) {
-                    let (name, blocks) = (entry.name, Blocks::Placed);
-                    self.batch.push(Entry { name, stat: None, old: Some(old), blocks }, &[]);
+                    self.batch.push(Entry::delete(entry.name, old), &[]);
                 }
             }
             Some(_) => {}

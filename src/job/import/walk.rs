@@ -8,6 +8,7 @@ use super::Import;
 use super::batch::{Blocks, Entry};
 use super::links::Look;
 use super::marks::Trust;
+use crate::drive::format::Format;
 use crate::drive::stat::Stat;
 use crate::job::{Budget, Cx, Output, Step};
 use crate::limits::{DRIVE_DEPTH, SCAN_NAMES};
@@ -132,6 +133,10 @@ impl Import {
 
     /// An empty directory gets an entry of its own; others live by their files.
     pub(super) fn publish_dir(&mut self, cx: &mut Cx<'_>, path: &Path) -> Result<(), StoreError> {
+        if cx.format() == Format::Hyper {
+            // There, directories live by their files alone.
+            return Ok(());
+        }
         let Look::Dir(meta) = self.look(cx, path) else { return Ok(()) };
         let Some(name) = self.name(path) else { return Ok(()) };
         let old = self.find(cx, &name)?;
@@ -139,8 +144,7 @@ impl Import {
         if old.is_some_and(|(_, stat)| same(stat)) || self.batch.has(&name) {
             return Ok(());
         }
-        let stat = Some(Stat::of(&meta, true));
-        self.batch.push(Entry { name, stat, old, blocks: Blocks::New(0) }, &[]);
+        self.batch.push(Entry::put(name, Stat::of(&meta, true), old, Blocks::New(0)), &[]);
         Ok(())
     }
 

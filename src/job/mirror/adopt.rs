@@ -230,9 +230,5 @@ fn is_block(cx: &mut Cx<'_>, block: u64, bytes: &[u8]) -> Result<bool, StoreErro
 /// The bytes are here: says so in the feed, if it does not know.
 fn set_bit(cx: &mut Cx<'_>, block: u64, bytes: &[u8]) -> Result<(), StoreError> {
     let (disk, content) = cx.content()?;
-    if content.feed().has(block) {
-        return Ok(());
-    }
-    let accepted = content.check(disk, block, Some(bytes), &[], None)?;
-    content.accept(disk, &accepted, Some(bytes)).map(drop)
+    content.found(disk, block, bytes).map(drop)
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::Mirror;
 use super::present::Present;
 use crate::drive::path;
-use crate::drive::stat::Stat;
-use crate::job::files::{entry, temp_path, waits};
+use crate::drive::stat::{Form, Stat};
+use crate::job::files::{entry, link_of, temp_path, waits};
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::limits::{DRIVE_COMPONENT_BYTES, KEPT_NAMES, MIRROR_BATCH_FILES};
 use crate::store::StoreError;
@@ -107,6 +107,9 @@ impl Mirror {
     /// The temporary file gets its mode and time. `false`: the entry is refused.
     fn prepare(&mut self, cx: &mut Cx<'_>, seq: u32) -> Result<bool, StoreError> {
         let Some((name, stat)) = entry(&mut self.nodes(cx), seq)? else { return Ok(false) };
+        if stat.is_link() {
+            return self.prepare_link(cx, seq, &name);
+        }
         if !fits(cx, &stat)? {
             self.refuse_pending(cx, seq, &name, &stat)?;
             return Ok(false);
@@ -115,12 +118,43 @@ impl Mirror {
         let opened = self.files.open_temp(&mut nodes, cx.dir, seq)?;
         let Some((file, _)) = opened else { return Ok(false) };
         self.temps.insert(seq);
-        match cx.disk.set_meta(file, Some(stat.permissions(None)), stat.mtime_ns()) {
+        // A file of ours that it takes the place of may have another mode by the user's will.
+        let standing = self.pending.get(&seq).is_some_and(|&standing| standing != 0);
+        let has = path::check(&name).ok().filter(|_| standing && stat.form != Form::Posix);
+        let has = has.and_then(|path| cx.disk.stat(cx.dir, &path, false).ok());
+        let has = has.filter(|meta| meta.kind == Kind::File).map(|meta| meta.mode);
+        match cx.disk.set_meta(file, Some(stat.permissions(has)), stat.mtime_ns()) {
             Err(error) if waits(&error) => return Err(error.into()),
             _ => {}
         }
         self.files.close(cx.disk, seq);
         self.journal.note(&name, seq);
+        Ok(true)
+    }
+
+    /// The link as the entry says it, where a file's content would be. Whoever took it away, or an
+    /// earlier run, may have left something there.
+    fn prepare_link(&mut self, cx: &mut Cx<'_>, seq: u32, name: &str) -> Result<bool, StoreError> {
+        let Some(link) = link_of(&mut self.nodes(cx), seq)? else { return Ok(false) };
+        let temp = temp_path(seq);
+        match cx.disk.remove(cx.dir, &temp) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        match cx.disk.make_link(cx.dir, Path::new(&link), &temp) {
+            Ok(()) => {}
+            Err(error) if waits(&error) => return Err(error.into()),
+            Err(error) => {
+                self.refuse(name, &format!("its link cannot be made: {error}"));
+                if let Some((_, stat)) = entry(&mut self.nodes(cx), seq)? {
+                    self.count_dropped(&stat);
+                    self.drop_pending(cx, seq, &stat);
+                }
+                return Ok(false);
+            }
+        }
+        self.temps.insert(seq);
+        self.journal.note(name, seq);
         Ok(true)
     }
 
@@ -171,7 +205,17 @@ impl Mirror {
         };
         let in_the_way = match present {
             Present::Nothing | Present::Ours => false,
-            Present::Dir => cx.disk.remove_dir(cx.dir, &path).is_err(),
+            Present::Dir if cx.disk.remove_dir(cx.dir, &path).is_ok() => false,
+            Present::Dir => {
+                let (format, target) = (cx.format(), self.target());
+                if format.has_children(&mut self.nodes(cx), target, &name)? {
+                    self.refuse(&name, "the drive has a directory where this file is");
+                    self.count_dropped(&stat);
+                    self.drop_pending(cx, seq, &stat);
+                    return Ok(true);
+                }
+                true
+            }
             Present::Foreign | Present::Unreachable => true,
         };
         if in_the_way {
@@ -246,7 +290,7 @@ impl Mirror {
                 Ok(_) => {
                     let entry = format!("/{}", way.to_string_lossy());
                     let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-                    if nodes.format().get(&mut nodes, self.planned, &entry)?.is_some() {
+                    if nodes.format().get(&mut nodes, self.target(), &entry)?.is_some() {
                         self.refuse(name, "the drive has a file where this needs a directory");
                         return Ok(false);
                     }

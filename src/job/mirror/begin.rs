@@ -8,7 +8,8 @@ use std::path::Path;
 use super::journal::Journal;
 use super::{Item, Mirror, Phase};
 use crate::drive::diff::Diff;
-use crate::job::files::{read_all, temp_dir, write_all};
+use crate::drive::format::Format;
+use crate::job::files::{read_all, temp_dir, temp_path, write_all};
 use crate::job::{Budget, Cx, Nodes, Step};
 use crate::limits::{MAX_SAFE_INTEGER, SCAN_NAMES};
 use crate::store::disk::Open;
@@ -39,13 +40,25 @@ impl Mirror {
     }
 
     pub(super) fn open(&mut self, cx: &mut Cx<'_>) -> Result<(), StoreError> {
-        self.applied = read_latest(cx)?;
+        let (applied, fork) = read_latest(cx)?;
+        self.fork = cx.metadata.feed().fork_id();
         match cx.disk.make_dir(cx.dir, Path::new(temp_dir())) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
         self.temps = list_temps(cx)?;
-        self.journal = Journal::open(cx.disk, cx.dir, self.applied)?;
+        if fork == self.fork {
+            self.applied = applied;
+            self.journal = Journal::open(cx.disk, cx.dir, applied)?;
+        } else {
+            // Of another history: the same numbers stand for other entries.
+            for seq in std::mem::take(&mut self.temps) {
+                cx.disk.remove(cx.dir, &temp_path(seq))?;
+            }
+            write_latest(cx, 0, self.fork)?;
+            self.journal = Journal::open(cx.disk, cx.dir, u64::MAX)?;
+            self.journal.clear(cx.disk)?;
+        }
         self.planned = self.applied;
         self.phase = Phase::Base(Diff::all(cx.format(), self.applied), None);
         Ok(())
@@ -80,23 +93,31 @@ impl Mirror {
     }
 }
 
-pub(super) fn read_latest(cx: &mut Cx<'_>) -> Result<u64, StoreError> {
+/// The version, and of which history it is one: a core may have several (16 bytes), a Dat feed has one
+/// (8 bytes).
+pub(super) fn read_latest(cx: &mut Cx<'_>) -> Result<(u64, u64), StoreError> {
     let file = match cx.disk.open(cx.dir, Path::new(LATEST), Open::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((0, 0)),
         Err(error) => return Err(error.into()),
     };
-    let mut bytes = Vec::new();
-    let read = read_all(cx.disk, file, 0, 8, &mut bytes);
+    let (mut version, mut fork) = (Vec::new(), Vec::new());
+    let read = read_all(cx.disk, file, 0, 8, &mut version)
+        .and_then(|_| read_all(cx.disk, file, 8, 8, &mut fork));
     cx.disk.close(file);
     read?;
-    let latest = bytes.try_into().map_or(0, u64::from_be_bytes);
-    Ok(if latest > MAX_SAFE_INTEGER { 0 } else { latest })
+    let number = |bytes: Vec<u8>| bytes.try_into().map_or(0, u64::from_be_bytes);
+    let (version, fork) = (number(version), number(fork));
+    Ok((if version > MAX_SAFE_INTEGER { 0 } else { version }, fork))
 }
 
-pub(super) fn write_latest(cx: &mut Cx<'_>, version: u64) -> Result<(), StoreError> {
+pub(super) fn write_latest(cx: &mut Cx<'_>, version: u64, fork: u64) -> Result<(), StoreError> {
+    let mut bytes = version.to_be_bytes().to_vec();
+    if cx.format() == Format::Hyper {
+        bytes.extend(fork.to_be_bytes());
+    }
     let file = cx.disk.open(cx.dir, Path::new(LATEST), Open::Create)?;
-    let written = write_all(cx.disk, file, 0, &version.to_be_bytes());
+    let written = write_all(cx.disk, file, 0, &bytes);
     let synced = written.and_then(|()| Ok(cx.disk.sync_data(file)?));
     cx.disk.close(file);
     synced

@@ -7,9 +7,9 @@ use super::present::Present;
 use super::{Item, Mirror};
 use crate::drive::diff::Change;
 use crate::drive::format::Entry;
-use crate::drive::path;
+use crate::drive::path::{self, Refusal};
 use crate::drive::stat::Stat;
-use crate::job::files::{entry, temp_path};
+use crate::job::files::{entry, link_of, temp_path};
 use crate::job::import::clear_unless_claimed;
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::store::StoreError;
@@ -76,13 +76,8 @@ impl Mirror {
             return Ok(true);
         }
         let seq = u32::try_from(found.seq).unwrap_or(u32::MAX);
-        if !stat.is_file() || !stat.is_consistent() || seq == u32::MAX {
-            let why = if stat.is_file() {
-                "the entry's size and blocks contradict each other"
-            } else {
-                "it is neither a file nor a directory"
-            };
-            self.refuse(&found.name, why);
+        if let Some(why) = self.refusal(cx, &found.name, seq, &stat)? {
+            self.refuse(&found.name, &why);
             return Ok(true);
         }
         let old = match old.and_then(|old| u32::try_from(old).ok()) {
@@ -155,6 +150,31 @@ impl Mirror {
             self.touched.push(seq);
         }
         Ok(true)
+    }
+
+    /// Why an entry that is no directory cannot stand in the folder.
+    fn refusal(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &str,
+        seq: u32,
+        stat: &Stat,
+    ) -> Result<Option<String>, StoreError> {
+        if stat.is_link() {
+            let link = link_of(&mut self.nodes(cx), seq)?;
+            let checked = path::check_link(name, link.as_deref().unwrap_or_default());
+            return Ok(checked.err().map(|why| match why {
+                Refusal::LeavesFolder => "it is a link that leads out of the folder".to_owned(),
+                Refusal::DatDirectory => "it is a link into the folder's own .dat".to_owned(),
+                why => format!("it is a link, and where it leads, {why}"),
+            }));
+        }
+        let why = match stat.is_file() {
+            true if stat.is_consistent() && seq != u32::MAX => return Ok(None),
+            true => "the entry's size and blocks contradict each other",
+            false => "it is neither a file nor a directory",
+        };
+        Ok(Some(why.to_owned()))
     }
 
     fn plan_delete(
@@ -274,10 +294,9 @@ impl Mirror {
     ) -> Result<bool, StoreError> {
         let Change::Put { entry: found, .. } = &item.change else { return Ok(true) };
         let Ok(path) = path::check(&found.name) else { return Ok(true) };
-        let Some(stat) = found.stat.filter(|stat| stat.is_file() && stat.is_consistent()) else {
-            return Ok(true);
-        };
-        if !self.is_chosen(&path) {
+        let Some(stat) = found.stat.filter(|stat| !stat.is_dir()) else { return Ok(true) };
+        let seq = u32::try_from(found.seq).unwrap_or(u32::MAX);
+        if !self.is_chosen(&path) || self.refusal(cx, &found.name, seq, &stat)?.is_some() {
             return Ok(true);
         }
         if self.journal.get(&found.name).is_some() {
@@ -287,9 +306,12 @@ impl Mirror {
         }
         budget.calls(1);
         match cx.disk.stat(cx.dir, &path, false) {
-            Ok(meta) if meta.kind == Kind::File && meta.size == stat.size => {
+            Ok(meta) if meta.kind == Kind::Symlink && stat.is_link() => {
                 self.count_planned(&stat, None);
-                let seq = u32::try_from(found.seq).unwrap_or(u32::MAX);
+                Ok(true)
+            }
+            Ok(meta) if meta.kind == Kind::File && meta.size == stat.size && stat.is_file() => {
+                self.count_planned(&stat, None);
                 self.files.insert(seq, &stat, false);
                 Ok(true)
             }

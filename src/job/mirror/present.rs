@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Mirror;
 use crate::drive::stat::Stat;
-use crate::job::files::{entry, read_all, waits, within};
+use crate::job::files::{entry, link_of, read_all, waits, within};
 use crate::job::{Budget, Cx};
 use crate::store::StoreError;
 use crate::store::disk::{File, Kind, Open};
@@ -63,12 +63,16 @@ impl Mirror {
             match meta.kind {
                 Kind::File => {}
                 Kind::Dir => return Ok(Some(Present::Dir)),
-                Kind::Symlink | Kind::Other => return Ok(Some(Present::Foreign)),
+                Kind::Symlink => return self.present_link(cx, path, other, written).map(Some),
+                Kind::Other => return Ok(Some(Present::Foreign)),
             }
             let mut candidates = Vec::new();
             let entries = other.into_iter().chain([written]);
             for seq in entries.filter(|&seq| seq != 0) {
                 let Some((_, stat)) = entry(&mut self.nodes(cx), seq)? else { continue };
+                if stat.is_link() {
+                    continue;
+                }
                 let same = stat.size == meta.size && stat.same_mtime(meta.mtime_ns);
                 if same && seq == written {
                     return Ok(Some(Present::Ours));
@@ -103,6 +107,30 @@ impl Mirror {
                 other.map(|_| None)
             }
         }
+    }
+}
+
+impl Mirror {
+    /// A link is ours if it leads where an entry says.
+    fn present_link(
+        &mut self,
+        cx: &mut Cx<'_>,
+        path: &Path,
+        other: Option<u32>,
+        written: u32,
+    ) -> Result<Present, StoreError> {
+        let target = match cx.disk.read_link(cx.dir, path) {
+            Ok(target) => target,
+            Err(error) if waits(&error) => return Err(error.into()),
+            Err(_) => return Ok(Present::Foreign),
+        };
+        for seq in other.into_iter().chain([written]).filter(|&seq| seq != 0) {
+            let link = link_of(&mut self.nodes(cx), seq)?;
+            if link.is_some_and(|link| Path::new(&link) == target) {
+                return Ok(Present::Ours);
+            }
+        }
+        Ok(Present::Foreign)
     }
 }
 

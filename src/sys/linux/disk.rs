@@ -226,6 +226,17 @@ impl Disk for LinuxDisk {
         found.strip_prefix(&root).map(Path::to_owned).map_err(|_| ErrorKind::NotFound.into())
     }
 
+    fn read_link(&mut self, dir: Dir, path: &Path) -> io::Result<PathBuf> {
+        let (parent, name) = self.parent(dir, path)?;
+        let target = retry_on_intr(|| fs::readlinkat(&parent, name, Vec::new()))?;
+        Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
+    }
+
+    fn make_link(&mut self, dir: Dir, target: &Path, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent(dir, path)?;
+        Ok(retry_on_intr(|| fs::symlinkat(target, &parent, name))?)
+    }
+
     fn list(
         &mut self,
         dir: Dir,
