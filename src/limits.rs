@@ -528,8 +528,8 @@ pub const KEPT_NAMES: u32 = 1000;
 pub const JOURNAL_BYTES: u64 = 16 << 20;
 /// Tried addresses and bans are written at most this often while they change.
 pub const KEEP_PEERS_EVERY: Duration = Duration::from_secs(60);
-/// Such files written in a second; each is synced.
-pub const KEPT_PER_TICK: usize = 8;
+/// Such files written in a second, or read in one piece of work.
+pub const KEPT_AT_ONCE: usize = 8;
 /// Bytes of that file: 4,096 addresses, bans of 1,024 ids, addresses and hosts, and room to spare.
 pub const KEPT_PEERS_BYTES: usize = 640 * 1024;
 /// A run that is to end (`--once`, `core get`) gives up if it has met nobody by then.

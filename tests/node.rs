@@ -162,6 +162,48 @@ fn d09_a_feed_whose_sync_failed_takes_nothing_more_and_says_what_to_do() {
     assert_eq!(told, 1, "{events:?}");
 }
 
+/// Other bare feeds served by the same node.
+fn add_feeds(rig: &mut Rig, count: u8) {
+    for n in 0..count {
+        let dir = rig.disk.open_root(&Path::new("/feeds").join(n.to_string()), true);
+        let dir = dir.expect("a folder");
+        let keys = Keys::dat(KeyPair::from_seed([n; 32]).public(), None, false);
+        let store =
+            FeedStore::create(&mut rig.disk, dir, "", keys, Content::File).expect("a feed is made");
+        let options = CoreOptions { blocks: Blocks::Follow, show: None };
+        rig.node.add_core(rig.now, dir, n.to_string(), store, options);
+    }
+    rig.outputs();
+}
+
+#[test]
+fn p05_what_was_kept_of_peers_is_read_a_few_feeds_at_a_time() {
+    let mut rig = Rig::new();
+    add_feeds(&mut rig, 30);
+    let mut turns = 0;
+    loop {
+        let before = rig.device.writes();
+        rig.node.work(rig.now, BUDGET, &mut rig.disk);
+        rig.outputs();
+        let opened = rig.device.writes() - before;
+        assert!(opened <= limits::KEPT_AT_ONCE as u64, "{opened} files in one piece of work");
+        if opened == 0 {
+            break;
+        }
+        turns += 1;
+    }
+    assert_eq!(turns, 4);
+}
+
+#[test]
+fn p05_what_is_kept_of_peers_does_not_wait_for_the_device() {
+    let mut rig = Rig::new();
+    rig.node.add_peer_everywhere(rig.now, "10.0.0.1:1").expect("an address");
+    rig.sync_fails(true);
+    rig.node.close_all(rig.now, &mut rig.disk);
+    assert!(rig.device.exists("/feed/gannet.peers"));
+}
+
 #[test]
 fn d09_a_full_disk_is_tried_again_once_a_second() {
     let mut rig = Rig::new();

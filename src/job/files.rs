@@ -251,23 +251,6 @@ pub(super) fn read_all(
     Ok(true)
 }
 
-/// Writes all of it.
-pub(super) fn write_all(
-    disk: &mut dyn Disk,
-    file: File,
-    offset: u64,
-    bytes: &[u8],
-) -> Result<(), StoreError> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match disk.write_at(file, offset + done as u64, &bytes[done..])? {
-            0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-            n => done += n,
-        }
-    }
-    Ok(())
-}
-
 /// The name of an entry and what it says, if it is a readable one.
 pub(super) fn entry(nodes: &mut Nodes<'_>, seq: u32) -> Result<Option<(String, Stat)>, StoreError> {
     match nodes.format().entry(nodes, u64::from(seq)) {

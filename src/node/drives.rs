@@ -53,6 +53,7 @@ impl Node {
             self.folders.push(id);
         }
         self.topics.insert(id, Box::new(topic));
+        self.unrestored.push(id);
         let rng = crate::rng::Rng::from_seed(self.rng.next_u64());
         self.swarms.insert(id, Box::new(Swarm::new(rng)));
         self.say_opened(first);
@@ -411,13 +412,14 @@ impl Node {
         self.work_due = false;
         let mut settled = !self.retry_clients();
         settled &= self.retry_peers(now, disk);
-        settled &= self.restore_peers(now, disk);
+        let restoring = self.restore_peers(now, disk);
+        settled &= restoring != Work::Waiting;
         let opening = self.find_content(now, disk);
         settled &= opening != Work::Waiting;
         settled &= self.write_back(now, disk);
         self.say_complete(now);
         let jobs = self.step_jobs(now, budget, disk);
-        let work = if jobs == Work::More || opening == Work::More {
+        let work = if [jobs, opening, restoring].contains(&Work::More) {
             Work::More
         } else if settled && jobs == Work::Idle {
             Work::Idle

@@ -187,6 +187,8 @@ pub struct Node {
     last_tick: Instant,
     /// Something waits for `work`.
     work_due: bool,
+    /// Topics for which the addresses of an earlier run were not read yet.
+    unrestored: Vec<TopicId>,
     stopping: Stopping,
     /// Ends by reason, inbound and outbound.
     ends: Few<(Reason, bool), u64>,
@@ -244,6 +246,7 @@ impl Node {
             next_tick: now + limits::TICK,
             last_tick: now,
             work_due: true,
+            unrestored: Vec::new(),
             stopping: Stopping::No,
             ends: Few::new(),
             status_wanted: false,

@@ -52,16 +52,7 @@ impl Place {
         name: &str,
         most: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let file = match disk.open(self.dir, &self.path(name), Open::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let mut bytes = vec![0; most];
-        let read = read_full(disk, file, 0, &mut bytes);
-        disk.close(file);
-        bytes.truncate(read?);
-        Ok(Some(bytes))
+        read_small(disk, self.dir, &self.path(name), most)
     }
 
     /// Writes a small file and makes its contents durable; its name is not yet.
@@ -72,18 +63,55 @@ impl Place {
         mode: Option<u32>,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        let file = disk.open(self.dir, &self.path(name), Open::Create)?;
-        let done = (|| {
-            if mode.is_some() {
-                disk.set_meta(file, mode, None)?;
-            }
-            disk.set_len(file, bytes.len() as u64)?;
-            write_all(disk, file, 0, bytes)?;
-            Ok(disk.sync_data(file)?)
-        })();
-        disk.close(file);
-        done
+        write_small(disk, (self.dir, &self.path(name)), mode, bytes, true)
     }
+}
+
+/// The whole of a small file, or its first `most` bytes; `None` if there is none.
+pub fn read_small(
+    disk: &mut dyn Disk,
+    dir: Dir,
+    path: &Path,
+    most: usize,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let file = match disk.open(dir, path, Open::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let read = (|| {
+        let size = usize::try_from(disk.meta(file)?.size).unwrap_or(most);
+        let mut bytes = vec![0; size.min(most)];
+        let read = read_full(disk, file, 0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(Some(bytes))
+    })();
+    disk.close(file);
+    read
+}
+
+/// Writes a small file, with this mode, and if asked to makes its contents durable; its name is not.
+pub fn write_small(
+    disk: &mut dyn Disk,
+    (dir, path): (Dir, &Path),
+    mode: Option<u32>,
+    bytes: &[u8],
+    durable: bool,
+) -> Result<(), StoreError> {
+    let file = disk.open(dir, path, Open::Create)?;
+    let done = (|| {
+        if mode.is_some() {
+            disk.set_meta(file, mode, None)?;
+        }
+        disk.set_len(file, bytes.len() as u64)?;
+        write_all(disk, file, 0, bytes)?;
+        if durable {
+            disk.sync_data(file)?;
+        }
+        Ok(())
+    })();
+    disk.close(file);
+    done
 }
 
 /// One file of a feed.
@@ -193,7 +221,8 @@ pub(super) fn read_full(
     Ok(done)
 }
 
-pub(super) fn write_all(
+/// Writes all of it.
+pub fn write_all(
     disk: &mut dyn Disk,
     file: File,
     offset: u64,

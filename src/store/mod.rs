@@ -23,6 +23,7 @@ use crate::feed::Refusal;
 
 pub use self::core::{CoreAccepted, Flavor, Leafed};
 pub use feed::{Content, FeedStore, Keys, Progress, Reader, Stored};
+pub use files::{read_small, write_all, write_small};
 pub use open::Opening;
 pub use verify::{Cursor, Damage, Verified};
 

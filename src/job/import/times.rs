@@ -9,9 +9,9 @@ use std::path::Path;
 
 use crate::crypto::hyper;
 use crate::job::Cx;
-use crate::job::files::{read_all, write_all};
-use crate::store::StoreError;
+use crate::job::files::read_all;
 use crate::store::disk::{Disk, File, Meta, Open};
+use crate::store::{StoreError, write_all};
 
 const PATH: &str = ".dat/gannet.times";
 const RECORD: u64 = 24;

@@ -9,11 +9,11 @@ use super::journal::Journal;
 use super::{Item, Mirror, Phase};
 use crate::drive::diff::Diff;
 use crate::drive::format::Format;
-use crate::job::files::{read_all, temp_dir, temp_path, write_all};
+use crate::job::files::{read_all, temp_dir, temp_path};
 use crate::job::{Budget, Cx, Nodes, Step};
 use crate::limits::{MAX_SAFE_INTEGER, SCAN_NAMES};
 use crate::store::disk::Open;
-use crate::store::{Progress, StoreError};
+use crate::store::{Progress, StoreError, write_all};
 
 /// The version whose changes the folder has (dat/SPEC §10).
 const LATEST: &str = ".dat/metadata.latest";

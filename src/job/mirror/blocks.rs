@@ -3,10 +3,10 @@
 use super::{Mirror, Phase};
 use crate::bits::RangeSet;
 use crate::drive::stat::Stat;
-use crate::job::files::{self, within, write_all};
+use crate::job::files::{self, within};
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::limits::{MIRROR_BATCH_FILES, MIRROR_BATCH_WAIT};
-use crate::store::StoreError;
+use crate::store::{StoreError, write_all};
 use crate::time::Instant;
 
 impl Mirror {
