@@ -250,6 +250,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const LINGER: Duration = Duration::from_secs(1);
 /// Datagrams read from one socket in one turn.
 pub const DATAGRAMS_PER_TURN: usize = 32;
+/// Errors of a UDP socket in one turn after which it waits for its next one.
+pub const SOCKET_ERRORS: usize = 4;
 /// Bytes of a datagram; UDP has no longer ones.
 pub const DATAGRAM_BYTES: usize = 64 * 1024;
 /// File system events handled in one turn.

@@ -11,9 +11,6 @@ use crate::sys::{Handle, Signal, Sys};
 use super::conn::Conn;
 use super::{Due, Engine, Reactor, Socket, Source};
 
-/// Errors of a UDP socket in one turn after which it is left alone until its next event.
-const SOCKET_ERRORS: usize = 4;
-
 impl<S: Sys, E: Engine> Reactor<S, E> {
     pub(super) fn serve_dial(&mut self, tag: Tag) {
         let Some(dial) = self.dials.get_mut(&tag) else { return };
@@ -159,9 +156,13 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 // What an earlier datagram of ours met at its destination comes as an error, once.
-                Err(e) if e.kind() != io::ErrorKind::WouldBlock && errors < SOCKET_ERRORS => {
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
                     log::debug!("receiving a datagram failed: {e}");
                     errors += 1;
+                    if errors >= limits::SOCKET_ERRORS {
+                        // It is still ready: there may be datagrams behind them.
+                        break;
+                    }
                 }
                 Err(_) => {
                     if let Some(Socket::Datagrams { ready, .. }) = self.sockets.get_mut(&tag) {

@@ -7,9 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use gannet::reactor::{Reactor, Tuning};
+use gannet::ids::ConnId;
+use gannet::limits;
+use gannet::node::io::{Consumed, Input, Output, Work};
+use gannet::reactor::{Engine, Reactor, Tuning};
 use gannet::rng::Rng;
-use gannet::store::disk::Dir;
+use gannet::store::disk::{Dir, Disk};
 use gannet::sys::linux::disk::LinuxDisk;
 use gannet::sys::{Bind, Endpoint, Event, Handle, Interface, Program, Signal, Sys, WatchEvent};
 use gannet::time::{Instant, Wall};
@@ -33,6 +36,10 @@ struct FakeSys {
     events: Vec<Event>,
     capacity: usize,
     disk: LinuxDisk,
+    /// What a datagram socket gives, in this order, told of once.
+    datagrams: VecDeque<io::Result<usize>>,
+    /// It never tells of what is not there.
+    quiet: bool,
 }
 
 impl FakeSys {
@@ -48,6 +55,8 @@ impl FakeSys {
             events: Vec::new(),
             capacity,
             disk: LinuxDisk::new(),
+            datagrams: VecDeque::new(),
+            quiet: false,
         }
     }
 
@@ -104,7 +113,7 @@ impl Sys for FakeSys {
             self.clock += timeout.as_micros() as u64;
         }
         // Nothing, said loudly.
-        if self.rng.one_in(5) && self.next > 0 {
+        if !self.quiet && self.rng.one_in(5) && self.next > 0 {
             let handle = Handle(1 + self.rng.below(u64::from(self.next)) as u32);
             out.push(Event { handle, readable: true, writable: true });
         }
@@ -189,7 +198,9 @@ impl Sys for FakeSys {
         }
     }
     fn bind(&mut self, _: &Bind) -> io::Result<(Handle, SocketAddr)> {
-        none()
+        let handle = self.handle();
+        self.event(handle, true, false);
+        Ok((handle, ([127, 0, 0, 1], 1).into()))
     }
     fn join(&mut self, _: Handle, _: IpAddr, _: &Interface) -> io::Result<()> {
         none()
@@ -207,7 +218,10 @@ impl Sys for FakeSys {
         none()
     }
     fn receive_from(&mut self, _: Handle, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        none()
+        match self.datagrams.pop_front() {
+            Some(got) => got.map(|bytes| (bytes, ([127, 0, 0, 1], 2).into())),
+            None => blocked(),
+        }
     }
     fn interfaces(&mut self) -> io::Result<Vec<Interface>> {
         none()
@@ -234,6 +248,49 @@ impl Sys for FakeSys {
     fn reap(&mut self) -> Option<(u32, i32)> {
         None
     }
+}
+
+/// Hears datagrams.
+struct Ear {
+    outputs: VecDeque<Output>,
+    heard: usize,
+}
+
+impl Engine for Ear {
+    fn handle(&mut self, _: Instant, input: Input<'_>, _: &mut dyn Disk) {
+        self.heard += usize::from(matches!(input, Input::Datagram { .. }));
+    }
+    fn bytes(&mut self, _: Instant, _: ConnId, _: &mut [u8], _: &mut dyn Disk) -> Consumed {
+        Consumed::default()
+    }
+    fn poll_frames(&mut self, _: Instant, _: ConnId, _: &mut Vec<u8>, _: usize, _: &mut dyn Disk) {}
+    fn work(&mut self, _: Instant, _: usize, _: &mut dyn Disk) -> Work {
+        Work::Idle
+    }
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+    fn next_deadline(&mut self) -> Option<Instant> {
+        Some(Instant(u64::MAX / 2))
+    }
+}
+
+#[test]
+fn datagrams_behind_many_errors_are_read() {
+    let mut sys = FakeSys::new(1);
+    sys.quiet = true;
+    // What many datagrams of ours met at their destinations, and an answer.
+    let errors = (0..3 * limits::SOCKET_ERRORS).map(|_| Err(ErrorKind::ConnectionRefused.into()));
+    sys.datagrams = errors.chain([Ok(5)]).collect();
+    let at = Bind { at: ([127, 0, 0, 1], 0).into(), shared: false, multicast_ttl: 1 };
+    let bind = Output::Bind { tag: 1, bind: at };
+    let ear = Ear { outputs: [bind].into(), heard: 0 };
+    let mut reactor = Reactor::new(sys, ear, Tuning::default());
+    for _ in 0..20 {
+        assert_eq!(reactor.turn().unwrap(), None);
+        reactor.check();
+    }
+    assert_eq!(reactor.engine().heard, 1);
 }
 
 /// Quanta from one byte up: with the usual ones many a mistake never shows.
