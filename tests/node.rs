@@ -205,6 +205,24 @@ fn p05_what_is_kept_of_peers_does_not_wait_for_the_device() {
 }
 
 #[test]
+fn d09_a_full_disk_does_not_make_the_first_pause_of_a_failing_one_longer() {
+    let mut rig = Rig::new();
+    let used = rig.device.used();
+    rig.device.set_capacity(used);
+    assert!(rig.append().contains(r#""ok":false"#));
+    rig.pass(limits::COMMIT_EVERY + 10 * limits::TICK);
+    rig.device.set_capacity(1 << 40);
+    rig.device.set_faults(Faults { write_error: 1, ..Faults::default() });
+    rig.heard();
+    rig.pass(2 * limits::TICK);
+    assert_eq!(paused(&rig.heard()), 1, "it went on and failed");
+    rig.device.set_faults(Faults::default());
+    rig.pass(4 * limits::TICK);
+    let events = rig.heard();
+    assert!(events.iter().any(|event| matches!(event, Event::Appended { .. })), "{events:?}");
+}
+
+#[test]
 fn d09_a_full_disk_is_tried_again_once_a_second() {
     let mut rig = Rig::new();
     let used = rig.device.used();

@@ -52,6 +52,7 @@ impl Feeds {
             unannounced: None,
             paused: None,
             pauses: 0,
+            paused_at: Instant::default(),
             resume_at: Instant::default(),
             fork_told: false,
         }));
@@ -281,7 +282,6 @@ impl Node {
     ) -> Result<(), StoreError> {
         let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
         open.store.commit(disk, now)?;
-        open.pauses = 0;
         self.feeds.clean(id);
         let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
         if let Some(from) = open.unannounced.take() {
@@ -339,9 +339,16 @@ impl Node {
         // Room is looked for every second; a device that fails is given more time each time.
         let wait = match error {
             StoreError::Full => limits::TICK,
-            _ => limits::TICK * (2 << open.pauses.min(limits::PAUSE_DOUBLINGS)),
+            _ => {
+                // A clone's job commits by itself.
+                if open.store.committed() > open.paused_at {
+                    open.pauses = 0;
+                }
+                let wait = limits::TICK * (2 << open.pauses.min(limits::PAUSE_DOUBLINGS));
+                (open.pauses, open.paused_at) = (open.pauses.saturating_add(1), now);
+                wait
+            }
         };
-        open.pauses = open.pauses.saturating_add(1);
         open.resume_at = now + wait;
         if open.paused.is_some() {
             return;

@@ -26,8 +26,9 @@ pub struct OpenFeed {
     pub unannounced: Option<u64>,
     /// Nothing is written to it for now: why.
     pub paused: Option<String>,
-    /// How often it paused without a commit in between.
+    /// How often its disk failed without a commit in between, and when it did last.
     pub pauses: u32,
+    pub paused_at: Instant,
     /// It is not tried again before.
     pub resume_at: Instant,
     /// The user was told that its writer signed two histories.
