@@ -391,6 +391,11 @@ pub const STORE_BLOCK_BYTES: usize = HYPER_FRAME_BYTES;
 /// Bytes of a slot of a core's head file: the longest signature container and what goes with it, in
 /// whole pages, so that a torn write of one never reaches the other.
 pub const STORE_HEAD_BYTES: usize = HYPER_SIGNATURE_BYTES + 4096;
+/// Nodes that are taken over with another history: those of one narrowing after another, each with two
+/// nodes a level, come to about half of this.
+pub const STORE_REORG_NODES: usize = 2048;
+/// Bytes of the record of such a change: a head, those nodes, a number and a checksum.
+pub const STORE_REORG_BYTES: usize = STORE_HEAD_BYTES + 48 * STORE_REORG_NODES + 64;
 // ── Drives ──────────────────────────────────────────────────────────────────────────────────────
 
 /// Bytes of content in a block that we cut from a file; what JavaScript drives use.

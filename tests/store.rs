@@ -4,6 +4,8 @@
 
 #[path = "store/core.rs"]
 mod core;
+#[path = "store/core_crash.rs"]
+mod core_crash;
 #[path = "store/crash.rs"]
 mod crash;
 #[allow(unused_imports)]
@@ -13,6 +15,8 @@ mod disk;
 mod files;
 #[path = "store/help.rs"]
 mod help;
+#[path = "store/reorg.rs"]
+mod reorg;
 #[path = "store/repair.rs"]
 mod repair;
 #[path = "store/speed.rs"]

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use super::bitpage::{self, Shape};
-use super::core::{self, CORE, MANIFEST};
+use super::core::{self, CORE, MANIFEST, RECORD};
 use super::data::Data;
 use super::disk::{Dir, Disk};
 use super::feed::{Content, FeedStore, Keys};
@@ -40,6 +40,7 @@ impl FeedStore {
             roots: None,
             last: (0, 0),
             marked: false,
+            mark_durable: false,
             recovery: None,
             changed: 0,
             committed: Instant::default(),
@@ -81,7 +82,7 @@ impl FeedStore {
         let header = pages::header(0, bitpage::PAGE_BYTES as u16, "");
         self.bitfield.write(disk, &self.place, 0, &header)?;
         self.bitfield.sync(disk, &self.place)?;
-        for stale in [MARKER, FORK, CORE, MANIFEST] {
+        for stale in [MARKER, FORK, CORE, MANIFEST, RECORD] {
             self.place.remove(disk, stale)?;
         }
         self.tree.create(disk, &self.place)?;

@@ -107,6 +107,7 @@ pub struct FeedStore {
     pub(super) last: (u64, u64),
     /// The marker lies there.
     pub(super) marked: bool,
+    pub(super) mark_durable: bool,
     pub(super) recovery: Option<Recovery>,
     /// Bytes changed since the last commit.
     pub(super) changed: usize,

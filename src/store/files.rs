@@ -55,6 +55,15 @@ impl Place {
         read_small(disk, self.dir, &self.path(name), most)
     }
 
+    /// Makes a small file that lies there durable, its name too.
+    pub fn sync_small(&self, disk: &mut dyn Disk, name: &str) -> Result<(), StoreError> {
+        let file = disk.open(self.dir, &self.path(name), Open::Write)?;
+        let synced = disk.sync_data(file);
+        disk.close(file);
+        synced?;
+        self.sync_names(disk)
+    }
+
     /// Writes a small file and makes its contents durable; its name is not yet.
     pub fn write_small(
         &self,

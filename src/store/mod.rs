@@ -21,7 +21,7 @@ use std::io;
 
 use crate::feed::Refusal;
 
-pub use self::core::{CoreAccepted, Flavor, Leafed};
+pub use self::core::{CoreAccepted, Flavor, Leafed, Moved, Reorg};
 pub use feed::{Content, FeedStore, Keys, Progress, Reader, Stored};
 pub use files::{read_small, write_all, write_small};
 pub use open::Opening;

@@ -171,6 +171,15 @@ impl Opening {
         store.shape.old = page_bytes == bitpage::OLD_PAGE_BYTES;
         store.marked = marked;
         store.recovery = marked.then(Recovery::default);
+        if marked {
+            // A killed process left what it wrote to the kernel, which may not have written it yet.
+            for slot in [&mut store.bitfield, &mut store.tree.slot] {
+                slot.unsynced = true;
+            }
+            store.signatures.slot.unsynced = store.feed.as_core().is_none();
+            store.data.slot.unsynced =
+                self.content == Content::File && self.place.exists(disk, store.data.slot.name)?;
+        }
         Ok(store)
     }
 }
@@ -294,8 +303,12 @@ impl FeedStore {
         if !self.marked {
             let file = disk.open(self.place.dir, &self.place.path(MARKER), Open::Create)?;
             disk.close(file);
-            self.place.sync_names(disk)?;
             self.marked = true;
+        }
+        // One that was found may have been laid by a process that was killed before this.
+        if !self.mark_durable {
+            self.place.sync_names(disk)?;
+            self.mark_durable = true;
         }
         Ok(())
     }
@@ -304,7 +317,7 @@ impl FeedStore {
     pub(super) fn unmark(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         if self.marked && self.recovery.is_none() {
             self.place.remove(disk, MARKER)?;
-            self.marked = false;
+            (self.marked, self.mark_durable) = (false, false);
         }
         Ok(())
     }

@@ -201,6 +201,10 @@ impl FeedStore {
     /// What was signed and is whole counts as appended; what is behind it was never announced.
     fn end_appends(&mut self, disk: &mut dyn Disk, appends: Appends) -> Result<(), StoreError> {
         let length = appends.signed.as_ref().map_or(self.feed.length(), |(_, length, _)| *length);
+        // Nobody may see what a power cut could still take.
+        self.flush(disk)?;
+        let synced = self.sync_files(disk);
+        self.note_sync(synced)?;
         self.signatures.cut(disk, &self.place, length)?;
         if let Some((roots, length, bytes)) = appends.signed {
             let old = self.feed.length();

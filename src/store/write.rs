@@ -57,6 +57,9 @@ impl FeedStore {
     /// Before a change: the marker lies there, and what was changed before leaves room in memory.
     pub(super) fn prepare(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.believe()?;
+        if self.moving() {
+            self.commit(disk, self.committed)?;
+        }
         self.mark(disk)?;
         self.tree.trim(disk, &self.place)?;
         self.signatures.trim(disk, &self.place)
@@ -279,18 +282,20 @@ impl FeedStore {
         self.note_sync(synced)?;
         self.commit_head(disk)?;
         self.write_bits(disk)?;
-        if self.feed.writable() {
-            // What others may have seen signed must never be forgotten.
+        if self.feed.writable() || self.moving() {
+            // What others may have seen signed must never be forgotten, nor may bits of another
+            // history come back.
             let synced = self.bitfield.sync(disk, &self.place);
             self.note_sync(synced)?;
         }
         self.feed.settle();
+        self.end_move(disk)?;
         self.changed = 0;
         self.committed = now;
         Ok(())
     }
 
-    fn sync_files(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+    pub(super) fn sync_files(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.data.slot.sync(disk, &self.place)?;
         self.tree.slot.sync(disk, &self.place)?;
         self.signatures.slot.sync(disk, &self.place)?;

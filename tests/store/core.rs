@@ -107,7 +107,7 @@ pub fn two(kind: Kind, length: u64) -> (SimDisk, FeedStore, SimDisk, FeedStore) 
     (far, writer, near, reader)
 }
 
-fn everything(disk: &mut SimDisk, store: &mut FeedStore) -> (u64, Vec<Damage>) {
+pub fn everything(disk: &mut SimDisk, store: &mut FeedStore) -> (u64, Vec<Damage>) {
     let (mut cursor, mut blocks, mut bad) = (Cursor::default(), 0, Vec::new());
     loop {
         let found = wait(|| store.verify_step(disk, &mut cursor, None, 3000)).expect("verified");

@@ -39,7 +39,7 @@ impl Reorg {
         let mut reorg = Reorg { signed, common: 0, differs: None, nodes: accepted.nodes };
         for root in reorg.signed.tree.roots().to_vec() {
             if !reorg.compare(root, ours, held)? {
-                reorg.narrow(root, ours);
+                reorg.narrow(root, ours, held)?;
                 break;
             }
         }
@@ -68,21 +68,43 @@ impl Reorg {
         proof: &Proof,
     ) -> Result<Result<(), Refusal>, H::Error> {
         let Some(top) = self.differs else { return Ok(Err(Refusal::Empty)) };
-        let path = match climb(top, proof) {
-            Ok(path) => path,
+        let (path, parents) = match climb(top, proof) {
+            Ok(climbed) => climbed,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        // From left to right: the first difference is under the first node that differs.
-        self.differs = None;
-        let mut ascending = path;
-        ascending.sort_by_key(|node| node.index);
-        for node in ascending {
-            if !self.compare(node, ours, held)? {
-                self.narrow(node, ours);
-                break;
+        // Every hash of the path covers a sum, so only the two lowest sizes can be wrong. They are not
+        // if one of them is ours, by which a wrong one is known.
+        let mut lowest = 2;
+        for node in path.iter().take(2) {
+            match held.node(node.index)?.filter(|own| own.hash == node.hash) {
+                Some(own) if own.size != node.size => return Ok(Err(Refusal::Wrong)),
+                Some(_) => lowest = 0,
+                None => {}
             }
         }
-        Ok(Ok(()))
+        self.differs = None;
+        let known: Vec<Node> = path.iter().chain(&parents).copied().collect();
+        self.nodes.extend(path.into_iter().skip(lowest).chain(parents));
+        // From left to right, the largest first: the first difference is under the smallest node at
+        // the place where no node is the same. Of what is in ours as a whole only its top may be held.
+        loop {
+            let begins = |node: &&Node| flat::blocks(node.index).0 == self.common;
+            let mut here: Vec<Node> = known.iter().filter(begins).copied().collect();
+            here.sort_unstable_by_key(|node| std::cmp::Reverse(flat::depth(node.index)));
+            let mut same = false;
+            for node in &here {
+                same = self.compare(*node, ours, held)?;
+                if same {
+                    break;
+                }
+            }
+            if !same {
+                if let Some(smallest) = here.last() {
+                    self.narrow(*smallest, ours, held)?;
+                }
+                return Ok(Ok(()));
+            }
+        }
     }
 
     /// Blocks of ours that stay. The rest is to be dropped.
@@ -112,17 +134,24 @@ impl Reorg {
         Ok(same)
     }
 
-    /// The difference is under this node. A single block, or one that we do not reach into, says all.
-    fn narrow(&mut self, node: Node, ours: &Tree) {
-        let (first, _) = flat::blocks(node.index);
-        let worth = flat::depth(node.index) > 0 && first < ours.length();
+    /// The difference is under this node. A single block says all, and so does one under which nothing
+    /// of ours is held.
+    fn narrow<H: Held>(&mut self, node: Node, ours: &Tree, held: &mut H) -> Result<(), H::Error> {
+        let (first, span) = flat::blocks(node.index);
+        let mut worth = first < ours.length();
+        if let (true, Some((left, _))) = (worth, flat::children(node.index)) {
+            worth = first + span > ours.length() || held.node(left)?.is_some();
+        } else {
+            worth = false;
+        }
         self.differs = worth.then_some(node);
+        Ok(())
     }
 }
 
 /// The way from the first block under `top` up to it: that leaf and the siblings, which together are
-/// all that is under `top`.
-fn climb(top: Node, proof: &Proof) -> Result<Vec<Node>, Refusal> {
+/// all that is under `top`; and the parents on it, without `top`.
+fn climb(top: Node, proof: &Proof) -> Result<(Vec<Node>, Vec<Node>), Refusal> {
     let hash = proof.hash.as_ref().ok_or(Refusal::Empty)?;
     if proof.block.is_some() || proof.seek.is_some() || proof.upgrade.is_some() {
         return Err(Refusal::Wrong);
@@ -132,13 +161,16 @@ fn climb(top: Node, proof: &Proof) -> Result<Vec<Node>, Refusal> {
         return Err(Refusal::Wrong);
     }
     let mut node = *first;
+    let mut parents = Vec::new();
     for sibling in rest {
         if sibling.index != flat::sibling(node.index) {
             return Err(Refusal::Wrong);
         }
         node = hyper::parent(&node, sibling).ok_or(Refusal::Size)?;
+        parents.push(node);
     }
-    if node == top { Ok(hash.nodes.clone()) } else { Err(Refusal::Wrong) }
+    parents.pop();
+    if node == top { Ok((hash.nodes.clone(), parents)) } else { Err(Refusal::Wrong) }
 }
 
 /// Two properly signed trees of one fork that are not the same history.

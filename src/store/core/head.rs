@@ -5,6 +5,7 @@
 use crate::crypto::hash::Hash;
 use crate::crypto::hyper;
 use crate::crypto::sign::PublicKey;
+use crate::feed::hyper::Tree;
 use crate::limits::{FEED_BLOCKS, HYPER_SIGNATURE_BYTES, MAX_SAFE_INTEGER, STORE_HEAD_BYTES};
 use crate::store::StoreError;
 use crate::store::disk::Disk;
@@ -30,6 +31,11 @@ pub(in crate::store) struct Head {
 }
 
 impl Head {
+    pub fn of(tree: &Tree, fork: u64, signature: Vec<u8>) -> Head {
+        let (length, byte_length) = (tree.length(), tree.byte_length());
+        Head { fork, length, byte_length, tree: tree.hash(), signature }
+    }
+
     /// The head of `key`'s core as it lies in a slot or a record.
     pub fn encode(&self, key: &PublicKey, sequence: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + self.signature.len() + CHECKSUM);
@@ -83,7 +89,7 @@ pub(in crate::store) struct Heads {
     slot: u64,
     sequence: u64,
     /// That head is known to be durable.
-    durable: bool,
+    pub durable: bool,
     /// A newer one was written to the other slot and not synced yet.
     fresh: bool,
     /// The feed's head is not what was last written.
@@ -134,13 +140,11 @@ impl Heads {
         (self.durable, self.fresh) = (durable, false);
     }
 
-    /// Before a write: makes sure of the head to fall back to, should it be torn.
+    /// Makes sure of the head that counts: the one to fall back to, should the next write be torn.
     pub fn settle(&mut self, disk: &mut dyn Disk, place: &Place) -> Result<(), StoreError> {
-        if !self.durable {
-            self.file.unsynced = true;
-            self.file.sync(disk, place)?;
-            self.durable = true;
-        }
+        self.file.unsynced = true;
+        self.file.sync(disk, place)?;
+        self.durable = true;
         Ok(())
     }
 

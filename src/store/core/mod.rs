@@ -3,10 +3,13 @@
 
 mod head;
 mod open;
+mod reorg;
 
 pub(super) use head::CORE;
 use head::{Head, Heads};
 pub(super) use open::{new_feed, stored_feed};
+pub use reorg::Moved;
+pub(super) use reorg::RECORD;
 
 use super::StoreError;
 use super::disk::Disk;
@@ -35,11 +38,43 @@ pub(super) struct CoreFiles {
     pub heads: Heads,
     /// What a writer has made durable and may show: fork, length, signature.
     shown: (u64, u64, Vec<u8>),
+    /// A record of a change of history lies there.
+    moving: bool,
+    /// The last such change in this run, and the fork it led to.
+    moved: Option<(u64, Moved)>,
 }
 
 impl CoreFiles {
     pub fn new() -> CoreFiles {
-        CoreFiles { heads: Heads::new(), shown: (0, 0, Vec::new()) }
+        CoreFiles { heads: Heads::new(), shown: (0, 0, Vec::new()), moving: false, moved: None }
+    }
+}
+
+/// On the way to another history of a core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reorg {
+    inner: hyper::Reorg,
+    /// Who signs, where that was not known before.
+    authority: Option<Authority>,
+    fork: u64,
+    /// Fork and length that it leads away from.
+    base: (u64, u64),
+}
+
+impl Reorg {
+    /// What a peer with that history is asked next; `None`: nothing more has to be known.
+    pub fn next(&self) -> Option<Ask> {
+        self.inner.next()
+    }
+
+    /// The history that it leads to.
+    pub fn fork(&self) -> u64 {
+        self.fork
+    }
+
+    /// Blocks of ours that stay, as far as is known by now.
+    pub fn common(&self) -> u64 {
+        self.inner.common()
     }
 }
 
@@ -140,7 +175,7 @@ impl FeedStore {
         if value.is_some_and(|value| value.len() > limits::STORE_BLOCK_BYTES) {
             return Err(Refusal::Size.into());
         }
-        let tree = self.tree(disk)?;
+        let tree = self.core_tree(disk)?;
         let FeedStore { feed, tree: pages, signatures, place, .. } = self;
         let core = feed.as_core().ok_or(Refusal::Wrong)?;
         let learned = match &core.authority {
@@ -250,7 +285,8 @@ impl FeedStore {
         }
     }
 
-    fn tree(&mut self, disk: &mut dyn Disk) -> Result<Tree, StoreError> {
+    /// The signed tree.
+    fn core_tree(&mut self, disk: &mut dyn Disk) -> Result<Tree, StoreError> {
         let roots = self.load_roots(disk)?;
         Tree::from_roots(roots).map_err(|_| self.place.damaged("tree", "holds impossible sizes"))
     }
@@ -267,27 +303,29 @@ impl FeedStore {
         if !self.core.as_ref().is_some_and(|files| files.heads.dirty) {
             return Ok(());
         }
-        let tree = self.tree(disk)?;
-        if let Some(files) = &mut self.core {
-            let synced = files.heads.settle(disk, &self.place);
-            self.note_sync(synced)?;
-        }
+        let tree = self.core_tree(disk)?;
+        self.settle_head(disk)?;
         let (Some(core), Some(files)) = (self.feed.as_core(), &mut self.core) else {
             return Ok(());
         };
-        let head = Head {
-            fork: core.fork,
-            length: tree.length(),
-            byte_length: tree.byte_length(),
-            tree: tree.hash(),
-            signature: core.signature.clone(),
-        };
+        let head = Head::of(&tree, core.fork, core.signature.clone());
         files.heads.write(disk, &self.place, self.feed.key(), &head)
+    }
+
+    /// Makes sure of the head that was found after a kill, and of what it stands for.
+    fn settle_head(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        let Some(files) = self.core.as_mut().filter(|files| !files.heads.durable) else {
+            return Ok(());
+        };
+        let tree = self.tree.slot.sync(disk, &self.place);
+        let synced = tree.and_then(|()| files.heads.settle(disk, &self.place));
+        self.note_sync(synced)
     }
 
     /// Makes the head durable; what it stands for is already.
     pub(super) fn commit_head(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.write_head(disk)?;
+        self.settle_head(disk)?;
         let Some(files) = &mut self.core else { return Ok(()) };
         let synced = files.heads.sync(disk, &self.place);
         if *synced.as_ref().unwrap_or(&false) {

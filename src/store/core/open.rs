@@ -61,12 +61,20 @@ impl FeedStore {
     /// Finds out what is signed, and looks at the header of the tree.
     pub(in crate::store) fn load_head(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.tree.open(disk, &self.place)?;
+        if self.finish_move(disk)? {
+            return Ok(());
+        }
         let marked = self.marked;
         let files = self.core.get_or_insert_with(|| Box::new(CoreFiles::new()));
         let found = files.heads.read(disk, &self.place, self.feed.key())?;
         for found in found {
             if let Some(roots) = self.roots_of(disk, &found.head)? {
                 self.open_head(found, roots);
+                if self.feed.writable() {
+                    // Nobody may see what a power cut could still take.
+                    self.settle_head(disk)?;
+                    self.show();
+                }
                 return Ok(());
             }
             // Only a reader that was killed or cut off wrote a head before its tree was durable.
@@ -80,7 +88,7 @@ impl FeedStore {
     }
 
     /// The full roots of what a head stands for, if they are in the file.
-    fn roots_of(
+    pub(super) fn roots_of(
         &mut self,
         disk: &mut dyn Disk,
         head: &Head,
@@ -122,6 +130,5 @@ impl FeedStore {
         roots.iter().for_each(|root| self.hold(root.index));
         self.feed.set_lengths(length, byte_length);
         self.roots = Some(roots);
-        self.show();
     }
 }
