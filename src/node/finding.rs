@@ -210,6 +210,10 @@ impl Node {
     }
 
     pub(super) fn finding_next(&self) -> Option<Instant> {
+        if self.stopping != super::Stopping::No {
+            // Nobody is dialled any more: that somebody could be wakes nobody up.
+            return None;
+        }
         let swarms = self.swarms.values().filter_map(|swarm| swarm.next_deadline());
         let names = self.names.iter().map(|(at, ..)| *at);
         let cast = self.multicast.as_ref().and_then(multicast::Multicast::next_deadline);

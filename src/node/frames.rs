@@ -227,6 +227,11 @@ impl Node {
                 self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
                 Outcome::Done
             }
+            // What was true when it was asked for was overtaken.
+            Err(StoreError::Refused(Refusal::Stale | Refusal::OtherFork)) => {
+                self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
+                Outcome::Done
+            }
             Err(StoreError::Refused(why)) => {
                 log::info!("{conn:?}: block {index} of {feed:?} refused: {why}");
                 let input = match why {

@@ -45,7 +45,7 @@ pub struct Peer {
     /// Useful bytes from this peer, for `swarm`.
     pub useful: bool,
     /// A history that this peer is asked to prove, by its core.
-    pub reorgs: BTreeMap<FeedId, Box<crate::feed::hyper::Reorg>>,
+    pub reorgs: BTreeMap<FeedId, Box<crate::store::Reorg>>,
 }
 
 /// What is to be said about a feed.

@@ -5,7 +5,7 @@ use crate::feed::Refusal;
 use crate::feed::hyper::{Ask, Proof};
 use crate::ids::{ConnId, FeedId};
 use crate::store::disk::Disk;
-use crate::store::{StoreError, Stored};
+use crate::store::{Moved, StoreError, Stored};
 use crate::sync::{Arrival as Verdict, Input};
 use crate::time::Instant;
 use crate::wire::hyper::{self, Data, DataHead};
@@ -135,7 +135,7 @@ impl Node {
                 return self.block_judged(now, conn, feed, (index, given.value), result);
             }
             Purpose::Growth => self.take_growth(now, conn, peer, feed, given, disk),
-            Purpose::Probe(_) => Err(StoreError::Absent),
+            Purpose::Probe(probe) => self.take_probe(now, conn, feed, probe, given, disk),
         };
         match result {
             Ok(()) => Outcome::Done,
@@ -145,8 +145,14 @@ impl Node {
                 peer.reorgs.remove(&feed);
                 let two_histories = matches!(why, Refusal::Wrong | Refusal::Unsigned);
                 let known = self.feeds.get(feed).is_some_and(|o| o.store.feed().length() > 0);
-                let _ = (two_histories, known);
-                self.growth_failed(now, conn, feed, true);
+                if two_histories && known && given.purpose == Purpose::Growth {
+                    // Before anybody is blamed: the writer may have signed two.
+                    self.ask_on(now, conn, peer, feed, Line::Probe);
+                } else {
+                    // What was true when it was said may be overtaken.
+                    let late = matches!(why, Refusal::Stale | Refusal::OtherFork | Refusal::Forked);
+                    self.growth_failed(now, conn, feed, !late);
+                }
                 Outcome::Done
             }
             Err(error) => {
@@ -219,7 +225,23 @@ impl Node {
             }
             return Ok(());
         }
-        self.growth_failed(now, conn, feed, false);
+        match peer.reorgs.get_mut(&feed) {
+            None => {
+                let reorg = open.store.reorg_begin(disk, fork, proof, manifest)?;
+                peer.reorgs.insert(feed, Box::new(reorg));
+            }
+            Some(reorg) if reorg.next().is_some() => open.store.reorg_narrow(disk, reorg, proof)?,
+            // Only the disk kept it from its end.
+            Some(_) => {}
+        }
+        let Some(reorg) = peer.reorgs.get(&feed) else { return Ok(()) };
+        if let Some(ask) = reorg.next() {
+            self.ask_on(now, conn, peer, feed, Line::Narrow { fork, ask });
+            return Ok(());
+        }
+        let moved = open.store.reorganise(disk, reorg)?;
+        peer.reorgs.remove(&feed);
+        self.reorganised(now, feed, moved);
         Ok(())
     }
 
@@ -229,6 +251,61 @@ impl Node {
             let key = (*open.store.feed().key()).into();
             self.publish(&Event::Appended { key, from, to });
         }
+    }
+
+    /// The core has another history, which its peers hear of.
+    pub(super) fn reorganised(&mut self, now: Instant, feed: FeedId, moved: Moved) {
+        let Moved { common: kept, old: from, new: to } = moved;
+        self.feeds.touch(feed, now);
+        self.work_due = true;
+        self.sync.handle(now, Input::Reorganised { feed, from, kept }, &self.feeds);
+        let Some(open) = self.feeds.get(feed) else { return };
+        let (key, topic) = ((*open.store.feed().key()).into(), open.topic);
+        if from > kept {
+            self.publish(&Event::Cleared { key, start: kept, length: from - kept });
+        }
+        if to > kept {
+            self.core_grew(now, feed, kept, to);
+        }
+        self.history_changed(topic);
+    }
+
+    /// What a peer gave for the question whether there are two histories of one fork.
+    fn take_probe(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        feed: FeedId,
+        probe: Probe,
+        given: &Given<'_>,
+        disk: &mut dyn Disk,
+    ) -> Result<(), StoreError> {
+        let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
+        let found = match open.store.conflicts(disk, given.fork, given.proof) {
+            Err(StoreError::Refused(_)) => false,
+            other => other?,
+        };
+        if found {
+            self.forked(now, feed);
+        }
+        match probe {
+            Probe::Block(index) if found => {
+                self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
+            }
+            Probe::Block(index) => {
+                let rejected = Input::Rejected { feed, peer: conn, index };
+                self.sync.handle(now, rejected, &self.feeds);
+            }
+            Probe::Growth => self.growth_failed(now, conn, feed, !found),
+        }
+        Ok(())
+    }
+
+    /// Asks the same peer for more that belongs to its answer.
+    fn ask_on(&mut self, now: Instant, conn: ConnId, peer: &mut Peer, feed: FeedId, line: Line) {
+        peer.outbox.push_back((feed, line));
+        self.sync.growing_on(now, conn, feed);
+        self.out.push_back(Output::Wake { conn });
     }
 
     /// Answers a request of a peer's.

@@ -184,7 +184,7 @@ impl Node {
         self.sync.handle(now, joined, &self.feeds);
         loop {
             let Session::Hyper(session) = &mut peer.session else { return None };
-            let Some(early) = session.session.early(discovery_key) else { return None };
+            let early = session.session.early(discovery_key)?;
             match early.message() {
                 Ok(Some(message)) => {
                     let what = core_message(*discovery_key, message);

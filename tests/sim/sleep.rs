@@ -1,12 +1,15 @@
 //! Reads a feed's files (dat/SPEC §8) without any of gannet's store: every bit that is set must
 //! stand for bytes that verify up to a signature. The tree arithmetic is written down again here, so
-//! that a mistake in it cannot hide.
+//! that a mistake in it cannot hide. Cores (hyper/SPEC c.8–c.10) lie in the same files but for the
+//! signatures: the file `core` has the newest in one of two slots.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gannet::crypto::hash::{self, Node};
-use gannet::crypto::sign;
+use gannet::crypto::{hyper, sign};
+use gannet::feed::hyper::{Authority, Manifest, Tree};
+use gannet::limits;
 
 use crate::disk::Device;
 
@@ -21,6 +24,29 @@ pub struct Feed {
     pub signatures: BTreeMap<u64, [u8; 64]>,
     tree: Vec<u8>,
     data: Option<Vec<u8>>,
+    /// Of a core: its manifest, and the signature and fork of its length.
+    core: Option<Core>,
+}
+
+struct Core {
+    manifest: Option<Manifest>,
+    length: u64,
+    fork: u64,
+    signature: Vec<u8>,
+}
+
+/// The newest head of a core.
+fn head(key: &[u8; 32], bytes: &[u8]) -> Option<(u64, u64, Vec<u8>)> {
+    let slots = [bytes, bytes.get(limits::STORE_HEAD_BYTES..).unwrap_or_default()];
+    let valid = |bytes: &[u8]| {
+        let number = |n: usize| Some(u64::from_be_bytes(*bytes.get(8 * n..)?.first_chunk()?));
+        let size = u32::from_be_bytes(*bytes.get(64..)?.first_chunk()?) as usize;
+        let (body, sum) = (bytes.get(..68 + size)?, bytes.get(68 + size..100 + size)?);
+        let good = *sum == hyper::hash(&[b"gannet core head", key, body]);
+        good.then_some((number(0)?, number(1)?, number(2)?, body[68..].to_vec()))
+    };
+    let newest = slots.into_iter().filter_map(valid).max();
+    newest.map(|(_, fork, length, signature)| (fork, length, signature))
 }
 
 /// `None`: there is no feed (yet).
@@ -52,7 +78,22 @@ pub fn load(device: &Device, dir: &str, prefix: &str) -> Result<Option<Feed>, St
             signatures.insert(at as u64 + 1, copy);
         }
     }
-    Ok(Some(Feed { key, held, signatures, tree, data: read("data") }))
+    let core = match read("core") {
+        Some(bytes) => {
+            let (fork, length, signature) =
+                head(&key, &bytes).ok_or(format!("{dir}/{prefix}core has no head"))?;
+            let manifest = read("manifest").map(|bytes| Manifest::decode(&bytes));
+            let manifest = manifest.transpose().map_err(|why| why.to_string())?;
+            if let Some(signed) = signature.get(2..66).filter(|_| length > 0) {
+                signatures.insert(length, signed.try_into().expect("64 bytes"));
+            }
+            // Bits beyond the head mean nothing.
+            held.retain(|block| *block < length);
+            Some(Core { manifest, length, fork, signature })
+        }
+        None => None,
+    };
+    Ok(Some(Feed { key, held, signatures, tree, data: read("data"), core }))
 }
 
 impl Feed {
@@ -84,14 +125,28 @@ impl Feed {
 
     fn is_signed(&self, length: u64, signature: &[u8; 64]) -> bool {
         let roots: Option<Vec<Node>> = roots(length).into_iter().map(|i| self.node(i)).collect();
-        roots.is_some_and(|roots| sign::verify(&self.key, &hash::roots(&roots), signature))
+        let Some(roots) = roots else { return false };
+        let Some(core) = &self.core else {
+            return sign::verify(&self.key, &hash::roots(&roots), signature);
+        };
+        let authority = Authority::new(self.key, core.manifest.clone());
+        let (Ok(authority), Ok(tree)) = (authority, Tree::from_roots(roots)) else { return false };
+        length == core.length && authority.verify(&tree, core.fork, Some(&core.signature))
+    }
+
+    fn leaf_hash(&self, bytes: &[u8]) -> [u8; 32] {
+        if self.core.is_some() { hyper::leaf(bytes) } else { hash::leaf(bytes) }
+    }
+
+    fn parent(&self, a: &Node, b: &Node) -> Option<Node> {
+        if self.core.is_some() { hyper::parent(a, b) } else { hash::parent(a, b) }
     }
 
     fn verify_block(&self, block: u64, data: bool, good: &BTreeSet<u64>) -> Result<(), String> {
         let leaf = self.node(2 * block).ok_or("its leaf is not there")?;
         if data {
             let bytes = self.block(block)?;
-            if hash::leaf(bytes) != leaf.hash {
+            if self.leaf_hash(bytes) != leaf.hash {
                 return Err(format!("its {} bytes have another hash", bytes.len()));
             }
         }
@@ -103,7 +158,7 @@ impl Feed {
             let (Some(sibling), Some(parent)) = (self.node(sibling), self.node(parent)) else {
                 break;
             };
-            let made = hash::parent(&at, &sibling).ok_or("sizes that overflow")?;
+            let made = self.parent(&at, &sibling).ok_or("sizes that overflow")?;
             if (made.hash, made.size) != (parent.hash, parent.size) {
                 return Err(format!("node {} is not made of its children", parent.index));
             }
