@@ -1,6 +1,6 @@
 //! Programs that ask over the control socket.
 
-use crate::ids::{ConnId, FeedId};
+use crate::ids::ConnId;
 use crate::store::StoreError;
 use crate::store::disk::Disk;
 use crate::time::Instant;
@@ -17,9 +17,8 @@ pub struct Client {
     pub answer: Vec<u8>,
     /// Its request waits for the disk; meanwhile it is not read.
     pub waiting: bool,
-    /// Blocks of its request that are appended and not durable yet: the feed, the lengths before
-    /// and after.
-    appended: Option<(FeedId, u64, u64)>,
+    /// Blocks of its request are appended and not durable yet: the feed's length with them.
+    appended: Option<u64>,
 }
 
 impl Node {
@@ -101,7 +100,7 @@ impl Node {
         let feed = core.map(|t| t.first).ok_or(StoreError::Missing)?;
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Missing)?;
         let to = match client.appended {
-            Some((_, _, to)) => to,
+            Some(to) => to,
             None => {
                 let blocks: Vec<&[u8]> = request.blocks.iter().map(|b| b.0.as_slice()).collect();
                 let from = open.store.feed().length();
@@ -109,7 +108,7 @@ impl Node {
                 // Whatever becomes of this client, the next commit announces the blocks.
                 open.unannounced.get_or_insert(from);
                 self.feeds.touch(feed, now);
-                client.appended = Some((feed, from, to));
+                client.appended = Some(to);
                 to
             }
         };

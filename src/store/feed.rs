@@ -116,7 +116,6 @@ pub struct FeedStore {
     pub(super) unsynced: bool,
 }
 
-/// Tree and signatures as proofs want them.
 /// Where nothing is held.
 struct Nothing;
 
@@ -145,6 +144,7 @@ fn whole_proof(feed: &Feed, shelf: &mut Shelf<'_>, index: u64) -> Result<Proof, 
     }
 }
 
+/// Tree and signatures as proofs want them.
 pub(super) struct Shelf<'a> {
     pub feed: &'a Feed,
     pub tree: &'a mut Pages,
