@@ -2,7 +2,9 @@
 //! between them and a folder.
 
 use crate::bits::RangeSet;
+use crate::drive::hyper::{Header, keys};
 use crate::drive::stat::Index;
+use crate::feed::hyper::Authority;
 use crate::ids::FeedId;
 use crate::limits;
 use crate::link::Key;
@@ -195,13 +197,27 @@ impl Node {
     }
 
     fn index_read(&mut self, topic: TopicId, block: &[u8]) {
-        match Index::decode(block) {
-            Ok(Index { content: key }) => {
+        match self.content_key(topic, block) {
+            Ok(key) => {
                 self.openings.push(ContentOpening { topic, key, stage: Stage::Begin });
                 self.work_due = true;
             }
-            Err(error) => self.not_a_drive(topic, &error.to_string()),
+            Err(why) => self.not_a_drive(topic, &why),
         }
+    }
+
+    /// The key of a drive's content, by the first block of its metadata.
+    fn content_key(&self, topic: TopicId, block: &[u8]) -> Result<[u8; 32], String> {
+        let first = self.topics.get(&topic).and_then(|topic| self.feeds.get(topic.first));
+        let feed = first.map(|open| open.store.feed());
+        let Some((feed, core)) = feed.and_then(|feed| Some((feed, feed.as_core()?))) else {
+            return Index::decode(block).map(|index| index.content).map_err(|e| e.to_string());
+        };
+        let header = Header::decode(block).map_err(|_| "it is a bare core".to_owned())?;
+        let manifest = core.authority.as_ref().and_then(Authority::manifest);
+        let key = keys::content_key(feed.key(), manifest, Some(block)).ok().flatten();
+        // A bee that is no drive has no metadata in its header.
+        key.filter(|_| header.metadata).ok_or_else(|| "it is a bee of other things".to_owned())
     }
 
     /// Block 0 says nothing of content: a bare feed is kept as it is; nothing else can be done
@@ -235,6 +251,7 @@ impl Node {
         let kept = matches!(topic.what, What::Keep(_));
         let place = if kept { Content::File } else { Content::External };
         let stores = topic.stores;
+        let is_core = self.is_core(content.topic);
         loop {
             match &mut content.stage {
                 Stage::Begin => {
@@ -246,7 +263,10 @@ impl Node {
                     let store = match opening.step(disk) {
                         Err(StoreError::Missing) => {
                             let public = content.key;
-                            let keys = Keys::dat(public, None, false);
+                            let keys = match is_core {
+                                true => Keys::core(public),
+                                false => Keys::dat(public, None, false),
+                            };
                             FeedStore::create(disk, stores, "content.", keys, place)?
                         }
                         other => other?,
@@ -370,7 +390,8 @@ impl Node {
         if refill.metadata_whole && refill.content_whole && topic.complete_at.is_none() {
             let Some(open) = self.feeds.get(topic.first) else { return true };
             let (key, length) = (Key(*open.store.feed().key()), open.store.feed().length());
-            let version = if role == Role::Core { length } else { length.saturating_sub(1) };
+            let format = crate::job::format_of(&open.store);
+            let version = if role == Role::Core { length } else { format.version(length) };
             let bytes = match topic.content.and_then(|content| self.feeds.get(content)) {
                 Some(content) => content.store.feed().byte_length(),
                 None => open.store.feed().byte_length(),

@@ -386,7 +386,7 @@ impl Node {
         let What::Clone(clone) = &topic.what else { return };
         let Some((version, files, bytes)) = topic.shown else { return };
         let Some(open) = self.feeds.get(topic.first) else { return };
-        let newest = open.store.feed().length().saturating_sub(1);
+        let newest = job::format_of(&open.store).version(open.store.feed().length());
         let target = clone.version.unwrap_or(newest);
         let there = version >= target && (clone.heard || clone.version.is_some());
         if !there || topic.complete_at == Some(version) {
@@ -415,19 +415,6 @@ impl Node {
                 topic.shown.get_or_insert((applied, figures.files, figures.bytes));
             }
             self.say_clone_complete(now, id);
-        }
-    }
-
-    /// The writer of one of a drive's feeds took blocks back and went on otherwise.
-    pub(super) fn history_changed(&mut self, id: TopicId) {
-        let Some(topic) = self.topics.get_mut(&id) else { return };
-        if let What::Clone(_) = &topic.what {
-            topic.broken = true;
-            let text = format!(
-                "{}: the drive's writer took versions back; clone it anew into another folder",
-                topic.folder
-            );
-            self.publish(&Event::Warning { text });
         }
     }
 
@@ -570,9 +557,9 @@ impl Node {
         let peers = self.peers.values().any(|p| p.is_about(topic_of(self, topic)));
         let (shown, figures, settled, doing) = match &topic.what {
             What::Share(share) => {
-                let version = self.feeds.get(topic.first).map_or(0, |f| f.store.feed().length());
+                let version = self.version_of(topic);
                 let import = &share.import;
-                (version.saturating_sub(1), import.figures(), import.is_settled(), "importing")
+                (version, import.figures(), import.is_settled(), "importing")
             }
             What::Clone(clone) => {
                 let mirror = &clone.mirror;
@@ -600,6 +587,12 @@ impl Node {
             "up to date"
         };
         Figures { shown, files: figures.files, bytes: figures.bytes, state: state.to_owned() }
+    }
+
+    /// The newest version of a drive that is known.
+    pub(super) fn version_of(&self, topic: &Topic) -> u64 {
+        let open = self.feeds.get(topic.first);
+        open.map_or(0, |open| job::format_of(&open.store).version(open.store.feed().length()))
     }
 
     /// Whether a clone or seed lacks content that none of its peers offers.

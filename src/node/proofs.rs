@@ -247,6 +247,8 @@ impl Node {
 
     pub(super) fn core_grew(&mut self, now: Instant, feed: FeedId, from: u64, to: u64) {
         self.sync.handle(now, Input::Grew { feed, from, to }, &self.feeds);
+        // A job may have waited for it.
+        self.work_due = true;
         if let Some(open) = self.feeds.get(feed) {
             let key = (*open.store.feed().key()).into();
             self.publish(&Event::Appended { key, from, to });
@@ -260,14 +262,13 @@ impl Node {
         self.work_due = true;
         self.sync.handle(now, Input::Reorganised { feed, from, kept }, &self.feeds);
         let Some(open) = self.feeds.get(feed) else { return };
-        let (key, topic) = ((*open.store.feed().key()).into(), open.topic);
+        let key = (*open.store.feed().key()).into();
         if from > kept {
             self.publish(&Event::Cleared { key, start: kept, length: from - kept });
         }
         if to > kept {
             self.core_grew(now, feed, kept, to);
         }
-        self.history_changed(topic);
     }
 
     /// What a peer gave for the question whether there are two histories of one fork.

@@ -97,7 +97,7 @@ impl Node {
             return None;
         }
         let key = Key(*open.store.feed().key());
-        let version = open.store.feed().length().saturating_sub(1);
+        let version = self.version_of(topic);
         let figures = self.drive_figures(topic);
         Some(DriveStatus {
             link: self.link_of(topic),
