@@ -18,6 +18,7 @@ pub mod kept;
 pub mod node;
 mod segments;
 pub mod store;
+pub mod store_core;
 
 pub struct Target {
     /// Also the name of its file in `fuzz/targets`.
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "kept_peers", run: kept::peers, seeds: kept::peers_seeds },
     Target { name: "link", run: kept::link, seeds: kept::link_seeds },
     Target { name: "store_feed", run: store::feed, seeds: store::feed_seeds },
+    Target { name: "store_core", run: store_core::core, seeds: store_core::core_seeds },
     Target { name: "compact", run: codec::compact, seeds: codec::compact_seeds },
     Target { name: "hyper_first", run: hyper::first, seeds: hyper::first_seeds },
     Target { name: "hyper_session", run: hyper::session_texts, seeds: hyper::session_texts_seeds },

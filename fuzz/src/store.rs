@@ -1,6 +1,7 @@
 //! The files of a feed as a broken disk, an old version or a stranger may have left them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use gannet::crypto::sign::KeyPair;
 use gannet::feed::Feed;
@@ -21,20 +22,20 @@ fn pair() -> KeyPair {
     KeyPair::from_seed([3; 32])
 }
 
-/// The input: for each file its place in `FILES`, its length in two bytes, its bytes.
-fn files(data: &[u8]) -> Memory {
+/// The input: for each file its place among the names, its length in two bytes, its bytes.
+pub fn files_of(data: &[u8], names: &[&str]) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut files, mut rest) = (BTreeMap::new(), data);
     while let Some(([file, high, low], behind)) = rest.split_first_chunk::<3>() {
         let len = usize::from(u16::from_be_bytes([*high, *low])).min(behind.len());
         let (bytes, behind) = behind.split_at(len);
-        files.insert(FILES[usize::from(*file) % FILES.len()].into(), bytes.to_vec());
+        files.insert(names[usize::from(*file) % names.len()].into(), bytes.to_vec());
         rest = behind;
     }
-    Memory::with(files)
+    files
 }
 
 pub fn feed(data: &[u8]) {
-    let disk = &mut files(data);
+    let disk = &mut Memory::with(files_of(data, &FILES));
     let secret = data.len().is_multiple_of(2).then(pair);
     let opened = FeedStore::open(disk, DIR, "", None, secret, Content::File);
     let Ok(mut store) = opened else { return };
@@ -42,7 +43,7 @@ pub fn feed(data: &[u8]) {
     let _ = store.close(disk, NOW);
 }
 
-fn use_store(store: &mut FeedStore, disk: &mut dyn Disk) {
+pub fn use_store(store: &mut FeedStore, disk: &mut dyn Disk) {
     let mut steps = 0;
     while let Ok(Progress::More) = store.recover(disk, None, 1 << 16) {
         steps += 1;
@@ -84,14 +85,14 @@ pub fn feed_seeds() -> Vec<Vec<u8>> {
     let mut store = FeedStore::create(&mut disk, DIR, "", keys, Content::File).expect("a new feed");
     store.append(&mut disk, &[b"a", b"bb", b"", b"dddd", b"hello world"]).expect("room");
     store.commit(&mut disk, NOW).expect("room");
-    let open = seed(&disk);
+    let open = seed_of(&disk, &FILES);
     store.close(&mut disk, NOW).expect("room");
-    vec![seed(&disk), open]
+    vec![seed_of(&disk, &FILES), open]
 }
 
-fn seed(disk: &Memory) -> Vec<u8> {
+pub fn seed_of(disk: &Memory, names: &[&str]) -> Vec<u8> {
     let mut seed = Vec::new();
-    for (at, name) in FILES.iter().enumerate() {
+    for (at, name) in names.iter().enumerate() {
         let Some(bytes) = disk.file(name) else { continue };
         seed.push(at as u8);
         seed.extend((bytes.len() as u16).to_be_bytes());

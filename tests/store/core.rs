@@ -9,7 +9,7 @@ use gannet::feed::hyper::{
 use gannet::rng::Rng;
 use gannet::store::disk::Disk;
 use gannet::store::{
-    Content, Cursor, Damage, FeedStore, Flavor, Keys, Opening, StoreError, Stored,
+    Content, Cursor, Damage, FeedStore, Flavor, Keys, Opening, Progress, StoreError, Stored,
 };
 
 use super::disk::{Device, Faults, SimDisk};
@@ -427,6 +427,143 @@ fn bytes_are_found_and_absurd_requests_refused() {
     let seek = Some(Seek { bytes: 9, padding: u64::MAX });
     let ask = Ask { hash: Some(Indexed { index: 40, nodes: 1 }), seek, ..Ask::default() };
     assert!(writer.prove(&mut far, &ask).is_err());
+}
+
+#[test]
+fn any_rotten_byte_of_a_core_is_found_and_repaired() {
+    for seed in 0..40 {
+        let (mut far, mut writer, mut near, mut reader) = two(Kind::Version(1), 90);
+        for index in 0..90 {
+            bring((&mut far, &mut writer), (&mut near, &mut reader), index).expect("stored");
+        }
+        reader.close(&mut near, NOW).expect("closed");
+        let mut reader = open_core(&mut near, Kind::Version(1)).expect("opened");
+        reader.rest(&mut near).expect("rested");
+        let device = near.device().clone();
+        let mut rng = Rng::from_seed(seed);
+        let file = ["/feed/data", "/feed/tree"][seed as usize % 2];
+        let mut bytes = device.read(file).expect("a file");
+        let at = 32 + rng.below(bytes.len() as u64 - 32);
+        bytes[at as usize] ^= 1 << rng.below(8);
+        let blank = file == "/feed/tree" && !reader.feed().holds((at - 32) / 40);
+        device.write(file, &bytes).expect("written");
+        let (_, bad) = everything(&mut near, &mut reader);
+        assert!(!bad.is_empty() || blank, "seed {seed}: {file} at {at}");
+        for damage in bad {
+            reader.forget(&mut near, damage).expect("forgotten");
+        }
+        for index in 0..90 {
+            if !reader.feed().has(index) {
+                bring((&mut far, &mut writer), (&mut near, &mut reader), index).expect("stored");
+            }
+        }
+        reader.close(&mut near, NOW).expect("closed");
+        let mut reader = open_core(&mut near, Kind::Version(1)).expect("opened");
+        assert_eq!(everything(&mut near, &mut reader), (90, vec![]), "seed {seed}");
+        (0..90).for_each(|b| assert_eq!(read(&mut near, &mut reader, b), block(b)));
+    }
+}
+
+#[test]
+fn a_rotten_head_is_not_taken_for_one_that_was_cut_off() {
+    let (mut far, mut writer, mut near, mut reader) = two(Kind::Version(1), 9);
+    bring((&mut far, &mut writer), (&mut near, &mut reader), 3).expect("stored");
+    reader.close(&mut near, NOW).expect("closed");
+    writer.close(&mut far, NOW).expect("closed");
+    let slot = |disk: &SimDisk, at: usize| {
+        let device = disk.device().clone();
+        let mut bytes = device.read("/feed/core").expect("a file");
+        bytes[at + 40] ^= 1;
+        device.write("/feed/core", &bytes).expect("written");
+    };
+    // The first head lies in slot 0, the one of nine blocks in slot 1.
+    slot(&far, gannet::limits::STORE_HEAD_BYTES);
+    match open_core(&mut far, Kind::Version(1)) {
+        Err(StoreError::Damaged(what)) => assert!(what.starts_with("core is rotten"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+    // A reader fetches again.
+    slot(&near, gannet::limits::STORE_HEAD_BYTES);
+    let reader = open_core(&mut near, Kind::Version(1)).expect("opened");
+    assert_eq!((reader.feed().length(), reader.feed().have().count()), (0, 0));
+    reader.close(&mut near, NOW).expect("closed");
+    slot(&near, 0);
+    slot(&near, gannet::limits::STORE_HEAD_BYTES);
+    assert!(matches!(open_core(&mut near, Kind::Version(1)), Err(StoreError::Damaged(_))));
+}
+
+#[test]
+fn a_full_disk_takes_nothing_from_a_core() {
+    for room in 0..60 {
+        let device = Device::new(room);
+        let mut disk = device.process();
+        let mut store = create_core(&mut disk, Kind::Version(1), true).expect("a writer");
+        append(&mut disk, &mut store, 20).expect("appended");
+        store.commit(&mut disk, NOW).expect("committed");
+        device.set_capacity(device.used() + room * 150);
+        let appended = append(&mut disk, &mut store, 30);
+        let committed = appended.and_then(|_| store.commit(&mut disk, NOW));
+        assert!(matches!(committed, Ok(()) | Err(StoreError::Full)), "{committed:?}");
+        let shown = if committed.is_ok() { 50 } else { 20 };
+        let whole = |length| Ask { upgrade: Some(Upgrade { start: 0, length }), ..Ask::default() };
+        store.prove(&mut disk, &whole(shown)).expect("proven");
+        device.set_capacity(1 << 40);
+        if store.feed().length() < 50 {
+            append(&mut disk, &mut store, 30).expect("appended");
+        }
+        store.commit(&mut disk, NOW).expect("committed");
+        store.prove(&mut disk, &whole(50)).expect("proven");
+        store.close(&mut disk, NOW).expect("closed");
+        let mut store = open_core(&mut disk, Kind::Version(1)).expect("opened");
+        assert_eq!(everything(&mut disk, &mut store), (50, vec![]));
+    }
+}
+
+#[test]
+fn content_of_a_core_that_lies_elsewhere() {
+    let (mut far, mut near) = (SimDisk::new(1), SimDisk::new(2));
+    let kind = Kind::Version(1);
+    let dir = root(&mut far);
+    let make = || keys(kind, true);
+    let mut writer =
+        FeedStore::create(&mut far, dir, "blobs.", make(), Content::External).expect("created");
+    let leaf = |index| (block(index).len() as u64, hashes::leaf(&block(index)));
+    let leaves: Vec<_> = (0..40).map(leaf).collect();
+    assert_eq!(writer.append_leaves(&mut far, &leaves).expect("appended"), 40);
+    writer.commit(&mut far, NOW).expect("committed");
+    let dir = root(&mut near);
+    let mut reader =
+        FeedStore::create(&mut near, dir, "blobs.", keys(kind, false), Content::External)
+            .expect("created");
+    let manifest = writer.manifest();
+    for index in (0..40).step_by(3) {
+        let proof = writer.prove(&mut far, &want(&reader, index, 40)).expect("proven");
+        let value = block(index);
+        let accepted = reader
+            .check_core(&mut near, 0, &proof, manifest.as_deref(), Some(&value))
+            .expect("proven");
+        let before: u64 = (0..index).map(|b| block(b).len() as u64).sum();
+        let placed = accepted.block.expect("a block");
+        assert_eq!((placed.index, placed.offset, placed.size), (index, before, value.len() as u64));
+        assert!(reader.accept_core(&mut near, &accepted, Some(&value)).expect("stored").new);
+    }
+    assert!(!near.device().exists("/feed/blobs.data"));
+    // Killed: what is still there is found through its reader.
+    reader.flush(&mut near).expect("flushed");
+    reader.abandon(&mut near);
+    let mut reader =
+        FeedStore::open(&mut near, dir, "blobs.", None, None, Content::External).expect("opened");
+    let mut read = |_: &mut dyn Disk, index: u64, _: u64, _: u64, out: &mut Vec<u8>| {
+        out.extend(block(index));
+        // Others never came, one is gone.
+        Ok(index.is_multiple_of(3) && index != 9)
+    };
+    while reader.recover(&mut near, Some(&mut read), 500).expect("recovered") == Progress::More {}
+    for index in 0..40 {
+        assert_eq!(reader.feed().has(index), index % 3 == 0 && index != 9, "block {index}");
+    }
+    writer.truncate(&mut far, 7).expect("truncated");
+    assert_eq!((writer.feed().length(), writer.feed().have().count()), (7, 7));
 }
 
 #[test]

@@ -94,12 +94,15 @@ pub(in crate::store) struct Heads {
     fresh: bool,
     /// The feed's head is not what was last written.
     pub dirty: bool,
+    /// A slot is neither blank nor a head.
+    pub torn: bool,
 }
 
 impl Heads {
     pub fn new() -> Heads {
         let file = Slot::new(CORE);
-        Heads { file, slot: 1, sequence: 0, durable: true, fresh: false, dirty: false }
+        let (slot, sequence) = (1, 0);
+        Heads { file, slot, sequence, durable: true, fresh: false, dirty: false, torn: false }
     }
 
     /// Makes the file with the head of an empty core.
@@ -124,10 +127,12 @@ impl Heads {
         key: &PublicKey,
     ) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::new();
+        self.torn = false;
         for slot in 0..2 {
             let mut bytes = vec![0; STORE_HEAD_BYTES];
             let read = self.file.read(disk, place, slot * STORE_HEAD_BYTES as u64, &mut bytes)?;
             let decoded = Head::decode(key, &bytes[..read]);
+            self.torn |= decoded.is_none() && bytes[..read].iter().any(|&byte| byte != 0);
             found.extend(decoded.map(|(sequence, head, _)| Found { slot, sequence, head }));
         }
         found.sort_unstable_by_key(|found| std::cmp::Reverse(found.sequence));

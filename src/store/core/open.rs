@@ -67,6 +67,11 @@ impl FeedStore {
         let marked = self.marked;
         let files = self.core.get_or_insert_with(|| Box::new(CoreFiles::new()));
         let found = files.heads.read(disk, &self.place, self.feed.key())?;
+        if files.heads.torn && !marked && self.feed.writable() {
+            // A write that was cut off leaves the marker. Going on from the head before would be to
+            // sign what others may have seen signed otherwise.
+            return Err(self.place.damaged(CORE, "is rotten: what was signed last is not known"));
+        }
         for found in found {
             if let Some(roots) = self.roots_of(disk, &found.head)? {
                 self.open_head(found, roots);
@@ -121,6 +126,8 @@ impl FeedStore {
     fn open_head(&mut self, found: Found, roots: Vec<Node>) {
         if let Some(files) = &mut self.core {
             files.heads.choose(&found, !self.marked);
+            // Whole again at the next commit, so that no marker means no torn slot.
+            files.heads.dirty |= files.heads.torn;
         }
         let Head { fork, length, byte_length, signature, .. } = found.head;
         if let Some(core) = self.feed.core_mut() {
