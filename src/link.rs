@@ -1,7 +1,8 @@
-//! Links and keys as people write them: `dat://<64 hex>`, bare hex, `dat://key+12/path`.
-//! [`hyper`] has those of the other dialect. Nothing here knows what a key is good for.
+//! Links and keys as people write them: `dat://<64 hex>`; keys in z-base-32 (52 letters) or hex, bare or
+//! behind `hyper://` or `pear://` (hyper/SPEC §0.4); `dat://key+12/path` and `pear://fork.length.key`
+//! name a version. Nothing here knows what a key is good for.
 
-pub mod hyper;
+mod z32;
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,11 +44,23 @@ impl Key {
     }
 }
 
+/// Which of the two networks a feed is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Dat 1.
+    Dat,
+    /// Hypercore 10 and 11.
+    Hyper,
+}
+
 /// A parsed link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     pub key: Key,
-    /// Behind a `+`: the state after that many entries, instead of the newest.
+    /// As its scheme or its letters tell. `None`: a key in hex alone, which may be of either.
+    pub dialect: Option<Dialect>,
+    /// Behind a `+`, or before the key in a `pear` link: the state after that many entries, instead of
+    /// the newest.
     pub version: Option<u64>,
     /// Behind the key: an entry, without the leading slash; empty for the whole drive.
     pub path: String,
@@ -58,18 +71,31 @@ pub struct Link {
 pub enum BadLink {
     #[error("the link is empty")]
     Empty,
-    #[error("\"{0}\" is not a scheme known here: links look like dat://<64 hex digits>")]
+    #[error(
+        "\"{0}\" is not a scheme known here: links begin with dat://, hyper:// or pear://, or are a key alone"
+    )]
     Scheme(String),
     #[error(
-        "the key has {0} hex digits, a Dat key has 64: copy the whole link, or ask for it again"
+        "the key has {0} hex digits, it should have 64: copy the whole link, or ask for it again"
     )]
     Length(usize),
+    #[error("the key has {0} letters, it should have 52: copy the whole link, or ask for it again")]
+    Letters(usize),
     #[error("\"{0}\" does not belong in a key: only the digits 0-9 and a-f do")]
     Digit(char),
     #[error("\"{0}\" does not belong in a key of 52 letters: copy the whole link again")]
     Letter(char),
+    #[error("the last letter of the key is a wrong one: copy the whole link again")]
+    Last,
     #[error("\"+{0}\" is not a version: it is a number, as in dat://<key>+12")]
     Version(String),
+}
+
+impl Link {
+    /// The whole of what a key stands for, as it is now.
+    pub fn new(dialect: Dialect, key: Key) -> Link {
+        Link { key, dialect: Some(dialect), version: None, path: String::new() }
+    }
 }
 
 impl FromStr for Link {
@@ -77,17 +103,61 @@ impl FromStr for Link {
 
     fn from_str(text: &str) -> Result<Link, BadLink> {
         let text = text.trim();
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("dat") => rest,
-            Some((scheme, _)) => return Err(BadLink::Scheme(scheme.escape_default().to_string())),
-            None => text.strip_prefix("dat:").unwrap_or(text),
-        };
+        let (scheme, rest) = scheme(text)?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (key, version) = match authority.split_once('+') {
             Some((key, version)) => (key, Some(parse_version(version)?)),
+            None if scheme == Scheme::Pear => pear_version(authority)?,
             None => (authority, None),
         };
-        Ok(Link { key: parse_key(key)?, version, path: path.trim_matches('/').to_owned() })
+        let (key, dialect) = match scheme {
+            Scheme::Dat => (parse_hex(key)?, Some(Dialect::Dat)),
+            Scheme::Hyper | Scheme::Pear => (parse_key(key)?, Some(Dialect::Hyper)),
+            Scheme::None => {
+                let dialect = z32::is_meant(key).then_some(Dialect::Hyper);
+                (parse_key(key)?, dialect)
+            }
+        };
+        Ok(Link { key, dialect, version, path: path.trim_matches('/').to_owned() })
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Scheme {
+    Dat,
+    Hyper,
+    Pear,
+    None,
+}
+
+/// The scheme of a link, and what follows it.
+fn scheme(text: &str) -> Result<(Scheme, &str), BadLink> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Ok(match text.strip_prefix("dat:") {
+            Some(rest) => (Scheme::Dat, rest),
+            None => (Scheme::None, text),
+        });
+    };
+    let known = match scheme.to_ascii_lowercase().as_str() {
+        "dat" => Scheme::Dat,
+        "hyper" => Scheme::Hyper,
+        "pear" => Scheme::Pear,
+        _ => return Err(BadLink::Scheme(scheme.escape_default().to_string())),
+    };
+    Ok((known, rest))
+}
+
+/// `fork.length.key`, or the key alone.
+fn pear_version(authority: &str) -> Result<(&str, Option<u64>), BadLink> {
+    let mut parts = authority.rsplitn(3, '.');
+    let key = parts.next().unwrap_or_default();
+    match (parts.next(), parts.next()) {
+        (None, _) => Ok((key, None)),
+        (Some(length), Some(fork)) => {
+            parse_version(fork)?;
+            Ok((key, Some(parse_version(length)?)))
+        }
+        (Some(odd), None) => Err(BadLink::Version(odd.escape_default().to_string())),
     }
 }
 
@@ -98,7 +168,12 @@ fn parse_version(text: &str) -> Result<u64, BadLink> {
         .ok_or_else(|| BadLink::Version(text.escape_default().to_string()))
 }
 
+/// A key in either spelling.
 fn parse_key(text: &str) -> Result<Key, BadLink> {
+    if z32::is_meant(text) { z32::decode(text) } else { parse_hex(text) }
+}
+
+fn parse_hex(text: &str) -> Result<Key, BadLink> {
     if text.is_empty() {
         return Err(BadLink::Empty);
     }
@@ -112,7 +187,11 @@ fn parse_key(text: &str) -> Result<Key, BadLink> {
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dat://{}", self.key)?;
+        match self.dialect {
+            Some(Dialect::Dat) => write!(f, "dat://{}", self.key)?,
+            Some(Dialect::Hyper) => write!(f, "hyper://{}", z32::encode(&self.key))?,
+            None => write!(f, "{}", self.key)?,
+        }
         if let Some(version) = self.version {
             write!(f, "+{version}")?;
         }
@@ -124,42 +203,4 @@ impl fmt::Display for Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEX: &str = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
-
-    fn parse(text: &str) -> Result<Link, BadLink> {
-        text.parse()
-    }
-
-    #[test]
-    fn every_spelling_of_a_link() {
-        for text in [
-            HEX.to_owned(),
-            format!("dat://{HEX}"),
-            format!("DAT://{}", HEX.to_uppercase()),
-            format!("dat:{HEX}"),
-            format!("  dat://{HEX}/\n"),
-        ] {
-            let link = parse(&text).unwrap();
-            assert_eq!(link.to_string(), format!("dat://{HEX}"));
-        }
-        let link = parse(&format!("dat://{HEX}+12/a/b c.txt")).unwrap();
-        assert_eq!((link.version, link.path.as_str()), (Some(12), "a/b c.txt"));
-        assert_eq!(parse(&link.to_string()).unwrap(), link);
-    }
-
-    #[test]
-    fn malformed_links_say_why() {
-        assert_eq!(parse(""), Err(BadLink::Empty));
-        assert_eq!(parse("dat://"), Err(BadLink::Empty));
-        assert_eq!(parse(&HEX[1..]), Err(BadLink::Length(63)));
-        assert_eq!(parse(&format!("{HEX}00")), Err(BadLink::Length(66)));
-        assert_eq!(parse(&HEX.replace('0', "x")), Err(BadLink::Digit('x')));
-        assert_eq!(parse("dat://grüße"), Err(BadLink::Digit('g')));
-        assert_eq!(parse(&format!("https://{HEX}")), Err(BadLink::Scheme("https".into())));
-        assert_eq!(parse(&format!("dat://{HEX}+new")), Err(BadLink::Version("new".into())));
-        assert!(parse(&format!("dat://{HEX}+99999999999999999999")).is_err());
-    }
-}
+mod tests;

@@ -67,7 +67,7 @@ fn embed(run: Run, keys: &Path, ear: &Ear) -> Loop {
 
 fn open_dir(run: &Run) -> &Path {
     match run {
-        Run::Share { dir } | Run::Clone { dir, .. } => dir,
+        Run::Share { dir, .. } | Run::Clone { dir, .. } => dir,
         _ => unreachable!("drives only"),
     }
 }
@@ -102,7 +102,7 @@ fn an_observer_sees_a_feed_opened_appended_stored_complete_cleared_and_peers_com
     std::fs::create_dir_all(&from).expect("a folder");
     std::fs::write(from.join("a.txt"), vec![1; 200_000]).expect("written");
     let (giver, taker) = (Ear::default(), Ear::default());
-    let mut share = embed(Run::Share { dir: from.clone() }, &keys, &giver);
+    let mut share = embed(Run::Share { dir: from.clone(), dat: true }, &keys, &giver);
     turn(&mut [&mut share], || {
         link_of(&giver).is_some() && giver.heard(|e| matches!(e, Event::Published { .. }))
     });

@@ -52,10 +52,9 @@ pub fn link(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     match text.parse::<Link>() {
         Ok(link) => {
-            let version = link.version.map_or(String::new(), |version| format!("+{version}"));
-            let again = format!("dat://{}{version}", link.key);
-            let again: Link = again.parse().expect("our own");
-            assert_eq!((again.key, again.version), (link.key, link.version));
+            let again: Link = link.to_string().parse().expect("our own");
+            assert_eq!((again.key, again.dialect), (link.key, link.dialect));
+            assert_eq!(again.version, link.version);
             assert!(!link.path.starts_with('/'));
         }
         Err(error) => assert!(!error.to_string().is_empty()),
@@ -64,7 +63,11 @@ pub fn link(data: &[u8]) {
 
 pub fn link_seeds() -> Vec<Vec<u8>> {
     let key = "5a".repeat(32);
-    ["dat://KEY", "KEY", "dat://KEY+12/a/b.txt", "dat:KEY/", "https://KEY"]
-        .map(|form| form.replace("KEY", &key).into_bytes())
-        .to_vec()
+    let letters = "yqooxx9u3aemh8mo5wcqq16yufu6jitouq1o4za751dger1igghy";
+    let dat = ["dat://KEY", "KEY", "dat://KEY+12/a/b.txt", "dat:KEY/", "https://KEY"];
+    let hyper = ["Z32", "hyper://Z32", "hyper://KEY", "pear://0.12.Z32/a b", "hyper://Z32+3"];
+    dat.iter()
+        .chain(&hyper)
+        .map(|form| form.replace("KEY", &key).replace("Z32", letters).into_bytes())
+        .collect()
 }

@@ -19,14 +19,14 @@ use crate::link::Link;
     verbatim_doc_comment,
     after_help = "\
 Examples:
-  gannet clone dat://<key>                      into ./<key>
-  gannet clone dat://<key> ./copy --once        until everything is here
-  gannet clone dat://<key>+12 ./old             the state of version 12
-  gannet clone dat://<key> ./some --only 2024 --only index.html
-  gannet clone dat://<key> ./copy --peer nas.local:3282 --no-discovery"
+  gannet clone hyper://<key>                      into ./<key>
+  gannet clone hyper://<key> ./copy --once        until everything is here
+  gannet clone hyper://<key>+12 ./old             the state of version 12
+  gannet clone hyper://<key> ./some --only 2024 --only index.html
+  gannet clone hyper://<key> ./copy --peer nas.local:3282 --no-discovery"
 )]
 pub struct Arguments {
-    /// dat://<64 hex digits>, with +VERSION or /PATH behind it if you like
+    /// hyper://<key> or dat://<key>, with +VERSION or /PATH behind it if you like
     link: Link,
     /// The folder; made when missing [default: ./<key>]
     dir: Option<PathBuf>,
@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Only this file or directory (may be given several times)
     #[arg(long, value_name = "PATH")]
     only: Vec<String>,
+    /// A key alone is one of Dat, not of Hypercore
+    #[arg(long)]
+    dat: bool,
     #[command(flatten)]
     network: Network,
 }
@@ -57,6 +60,7 @@ impl Arguments {
         if dir.exists() {
             place::directory(&dir)?;
         }
+        place::settle(&mut link, self.dat, &dir.join(".dat"), "metadata.")?;
         let mut only: Vec<String> =
             self.only.iter().map(|path| path.trim_matches('/').to_owned()).collect();
         if !link.path.is_empty() {

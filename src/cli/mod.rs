@@ -52,7 +52,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Examples:
   gannet share ./photos                  publish a folder; prints its link
-  gannet clone dat://<key> ./copy        copy it elsewhere and keep it up to date
+  gannet clone hyper://<key> ./copy      copy it elsewhere and keep it up to date
   gannet status ./copy                   what the running process is doing
   date | gannet core append ./clock      add a line to a bare feed
 

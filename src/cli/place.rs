@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Kind};
+use crate::link::{Dialect, Link};
 
 /// What a folder holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,23 @@ pub fn store(dir: &Path) -> Result<Holds, Failure> {
         Err(Failure::new(Kind::NotFound, format!("{}: no drive and no feed here", dir.display()))
             .hint("make one with gannet share, clone or core create"))
     }
+}
+
+/// Of which kind a key alone is: that of what is stored in `dir` already under file names that begin
+/// with `prefix`, else what `--dat` says, else Hypercore.
+pub fn settle(link: &mut Link, dat: bool, dir: &Path, prefix: &str) -> Result<(), Failure> {
+    if dat && link.dialect == Some(Dialect::Hyper) {
+        let what = "the link is one of Hypercore, --dat says that it is one of Dat";
+        return Err(Failure::new(Kind::Usage, what).hint("leave --dat out"));
+    }
+    let asked = if dat { Dialect::Dat } else { Dialect::Hyper };
+    let stored = || {
+        let there = |name: &str| dir.join(format!("{prefix}{name}")).exists();
+        let core = if there("core") { Dialect::Hyper } else { Dialect::Dat };
+        there("key").then_some(core)
+    };
+    link.dialect = link.dialect.or_else(stored).or(Some(asked));
+    Ok(())
 }
 
 fn holds_seeds(dir: &Path) -> bool {

@@ -13,8 +13,8 @@ use crate::link::Link;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  gannet seed dat://<key>
-  gannet seed dat://<key> dat://<other key> --dir /srv/seeds")]
+  gannet seed hyper://<key>
+  gannet seed hyper://<key> dat://<other key> --dir /srv/seeds")]
 pub struct Arguments {
     /// What to keep
     #[arg(required = true)]
@@ -22,6 +22,9 @@ pub struct Arguments {
     /// Where it is kept [default: ~/.local/share/gannet/seeds]
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// A key alone is one of Dat, not of Hypercore
+    #[arg(long)]
+    dat: bool,
     #[command(flatten)]
     network: Network,
 }
@@ -33,6 +36,9 @@ impl Arguments {
             place::directory(&dir)?;
         }
         let mut links = self.links;
+        for link in &mut links {
+            place::settle(link, self.dat, &dir.join(link.key.to_string()), "metadata.")?;
+        }
         links.sort_unstable_by_key(|link| link.key);
         links.dedup_by_key(|link| link.key);
         let run = Run::Seed { links, dir };

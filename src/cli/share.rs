@@ -25,7 +25,7 @@ Examples:
 pub struct Arguments {
     /// The folder
     dir: PathBuf,
-    /// Speak the Dat 1 protocol (the only one for now)
+    /// Make a Dat 1 drive, not a hyperdrive (a folder that is shared already stays what it is)
     #[arg(long)]
     dat: bool,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
         place::directory(&self.dir)?;
-        let run = Run::Share { dir: self.dir };
+        let run = Run::Share { dir: self.dir, dat: self.dat };
         daemon::run(self.network.config(run, global))
     }
 }

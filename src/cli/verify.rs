@@ -17,7 +17,6 @@ use crate::daemon::{
     config::{Blocks, Run},
 };
 use crate::failure::{Failure, Kind};
-use crate::link::{Key, Link};
 use crate::store::disk::{Dir, Disk, File, Open};
 use crate::store::{Damage, StoreError};
 use crate::text::{Count, Plain};
@@ -85,9 +84,8 @@ impl Arguments {
             return Err(self.ours());
         }
         opened.forget(bad)?;
-        let key = Key(*opened.feed().key());
+        let link = opened.feed().link();
         opened.close()?;
-        let link = Link { key, version: None, path: String::new() };
         let run = match place::core(&self.dir)? {
             "" => Run::CoreFetch { link, dir: self.dir, blocks: Blocks::All, show: None },
             _ => Run::Refill { link, dir: self.dir, content: Vec::new() },
@@ -113,10 +111,9 @@ impl Arguments {
             }
         }
         let content = drive.lost_since(&before);
-        let key = Key(*drive.metadata.feed().key());
+        let link = drive.metadata.feed().link();
         let in_folder = drive.folder.is_some();
         drive.close()?;
-        let link = Link { key, version: None, path: String::new() };
         let only = only.into_iter().collect();
         let run = if in_folder {
             Run::Clone { link, dir: self.dir, once: true, only }

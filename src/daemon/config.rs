@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::link::Link;
-pub use crate::node::Blocks;
+pub use crate::node::{Blocks, Show};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -26,11 +26,13 @@ pub struct Config {
     pub print: Option<Print>,
 }
 
-/// What a run keeps going.
+/// What a run keeps going. A link that does not say of which kind it is stands for what is stored
+/// there already, else for a core or drive of Hypercore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Run {
-    /// Publish a folder and everything that changes in it. Makes a drive where there is none.
-    Share { dir: PathBuf },
+    /// Publish a folder and everything that changes in it. Makes a drive where there is none: one of
+    /// Dat, or a hyperdrive.
+    Share { dir: PathBuf, dat: bool },
     /// Copy a drive into a folder.
     Clone {
         /// `link.version`: exactly that version, then nothing newer is followed.
@@ -58,12 +60,6 @@ pub enum Run {
     CoreServe { dir: PathBuf },
     /// Fetch a bare feed into `dir`, made when missing, serving what is here meanwhile.
     CoreFetch { link: Link, dir: PathBuf, blocks: Blocks, show: Option<Show> },
-}
-
-/// Blocks of a bare feed on standard output, in order, each followed by `after`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Show {
-    pub after: Vec<u8>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,13 +8,15 @@ use std::time::Duration;
 use super::config::{Blocks, Config, Run};
 use crate::bits::RangeSet;
 use crate::crypto::sign::{KeyPair, PublicKey};
+use crate::drive::hyper;
 use crate::drive::stat::Index;
 use crate::failure::{Failure, Kind};
-use crate::link::Link;
+use crate::feed::Feed;
+use crate::link::{Dialect, Link};
 use crate::node::{CloneOptions, CoreOptions, Node};
 use crate::store::Opening;
 use crate::store::disk::{Dir, Disk, Open};
-use crate::store::{Content, FeedStore, Keys, StoreError, secret};
+use crate::store::{Content, FeedStore, Flavor, Keys, StoreError, secret, stored};
 use crate::sys::Sys;
 
 /// The directory of a drive's stores, in its folder.
@@ -26,7 +28,7 @@ const HOST_KEY: &str = "host_key";
 /// The directory in which a run keeps its stores and control socket.
 pub(super) fn inside(run: &Run) -> PathBuf {
     match run {
-        Run::Share { dir } | Run::Clone { dir, .. } => dir.join(STORES),
+        Run::Share { dir, .. } | Run::Clone { dir, .. } => dir.join(STORES),
         Run::Seed { dir, .. }
         | Run::Refill { dir, .. }
         | Run::CoreServe { dir }
@@ -37,7 +39,7 @@ pub(super) fn inside(run: &Run) -> PathBuf {
 /// Opens the stores of a run and hands them to the node.
 pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), Failure> {
     match &config.run {
-        Run::Share { dir } => share(node, sys, config, dir),
+        Run::Share { dir, dat } => share(node, sys, config, dir, *dat),
         Run::Clone { link, dir, once, only } => {
             let options = CloneOptions { version: link.version, only: only.clone(), once: *once };
             clone(node, sys, link, dir, options)
@@ -46,8 +48,7 @@ pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), F
         Run::Refill { link, dir, content } => refill(node, sys, link, dir, content),
         Run::CoreServe { dir } => core_serve(node, sys, dir),
         Run::CoreFetch { link, dir, blocks, show } => {
-            let options =
-                CoreOptions { blocks: *blocks, show: show.as_ref().map(|show| show.after.clone()) };
+            let options = CoreOptions { blocks: *blocks, show: show.clone() };
             core_fetch(node, sys, link, dir, options)
         }
     }
@@ -137,23 +138,6 @@ pub(super) fn host_key(sys: &mut impl Sys, inside: &Path) -> Result<KeyPair, Fai
     made.map_err(|e| place.failed(e))
 }
 
-/// The public key in a `key` file, if there is one.
-fn stored_key(sys: &mut impl Sys, dir: Dir, name: &str) -> Result<Option<PublicKey>, StoreError> {
-    patiently(sys, |disk| {
-        let file = match disk.open(dir, Path::new(name), Open::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let mut key = [0; 32];
-        let read = disk.read_at(file, 0, &mut key);
-        disk.close(file);
-        match read? {
-            32 => Ok(Some(key)),
-            _ => Err(StoreError::Damaged(format!("{name} does not hold a key"))),
-        }
-    })
-}
-
 fn open_store(
     sys: &mut impl Sys,
     dir: Dir,
@@ -176,18 +160,22 @@ fn create_store(
     patiently(sys, |disk| FeedStore::create(disk, dir, prefix, keys.clone(), content))
 }
 
-/// Opens the feed of `key`, or makes an empty one for reading.
+/// Opens the feed of a link, or makes an empty one for reading.
 fn open_or_create(
     sys: &mut impl Sys,
     dir: Dir,
     prefix: &str,
-    key: PublicKey,
-    content: Content,
+    link: &Link,
 ) -> Result<FeedStore, StoreError> {
+    let (key, content) = (link.key.0, Content::File);
     match open_store(sys, dir, prefix, Some(key), None, content) {
         Err(StoreError::Missing) => {
-            let keys = Keys::dat(key, None, false);
+            let keys = Keys::reader(link.dialect.unwrap_or(Dialect::Hyper), key);
             create_store(sys, dir, prefix, keys, content)
+        }
+        Ok(store) if link.dialect.is_some_and(|said| said != store.feed().dialect()) => {
+            store.abandon(sys.disk());
+            Err(StoreError::OtherFeed)
         }
         other => other,
     }
@@ -198,53 +186,102 @@ fn store_dir(sys: &mut impl Sys, place: &Place<'_>) -> Result<Dir, Failure> {
     sys.disk().open_root(&path, true).map_err(|e| Failure::io(path.display(), &e))
 }
 
-/// The key pair of a drive to publish: what is kept, or a new one.
-fn drive_keys(
+/// The keys of a drive to publish, and whether it is a new one.
+struct DriveKeys {
+    metadata: Keys,
+    content: Keys,
+    new: bool,
+}
+
+impl DriveKeys {
+    /// All follows from the writer's key pair.
+    fn of(pair: KeyPair, dat: bool, new: bool) -> DriveKeys {
+        if dat {
+            let content = pair.content_pair();
+            let content = Keys::dat(content.public(), Some(content), false);
+            return DriveKeys {
+                metadata: Keys::dat(pair.public(), Some(pair), false),
+                content,
+                new,
+            };
+        }
+        let (bee, blobs) = hyper::keys::manifests(pair.public());
+        let content = Keys::core_of(blobs, pair.clone(), false);
+        DriveKeys { metadata: Keys::core_of(bee, pair, false), content, new }
+    }
+
+    /// Of the drive that is there, or a new one. Its secret key is the writer's, kept in the home.
+    fn find(
+        sys: &mut impl Sys,
+        place: &Place<'_>,
+        stores: Dir,
+        secret_keys: Option<&Path>,
+        dat: bool,
+    ) -> Result<DriveKeys, Failure> {
+        let known = patiently(sys, |disk| stored(disk, stores, "metadata."));
+        if let Some(feed) = known.map_err(|e| place.failed(e))? {
+            let pair = kept_pair(sys, place, stores, secret_keys, &feed)?;
+            let keys = DriveKeys::of(pair, feed.dialect() == Dialect::Dat, false);
+            if keys.metadata.public != *feed.key() {
+                let what = format!("{}: this drive was not made by gannet", place.name());
+                return Err(Failure::new(Kind::General, what)
+                    .hint("follow it with gannet clone, or share another folder"));
+            }
+            return Ok(keys);
+        }
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        sys.entropy(seed.as_mut_slice());
+        let pair = KeyPair::from_seed(*seed);
+        let keys = secret_keys.ok_or_else(|| {
+            Failure::new(Kind::NotFound, "there is no home directory for the secret key")
+                .hint("set HOME")
+        })?;
+        patiently(sys, |disk| Ok(secret::save(disk, keys, &pair)?))
+            .map_err(|e| Place { path: keys, dir: place.dir }.failed(e))?;
+        Ok(DriveKeys::of(pair, dat, true))
+    }
+}
+
+/// The key pair that signs the drive which is there.
+fn kept_pair(
     sys: &mut impl Sys,
     place: &Place<'_>,
     stores: Dir,
     secret_keys: Option<&Path>,
-) -> Result<(KeyPair, bool), Failure> {
-    let homeless = || {
-        Failure::new(Kind::NotFound, "there is no home directory for the secret key")
-            .hint("set HOME")
+    feed: &Feed,
+) -> Result<KeyPair, Failure> {
+    let absent = || {
+        let what = format!("{}: this drive's secret key is not here", place.name());
+        Failure::new(Kind::NotFound, what)
+            .hint("import it with gannet key import, or follow the drive with gannet clone")
     };
-    let known = stored_key(sys, stores, "metadata.key").map_err(|e| place.failed(e))?;
-    if let Some(public) = known {
-        let kept = secret_keys
-            .map(|keys| patiently(sys, |disk| Ok(secret::load(disk, keys, &public)?)))
-            .transpose()
-            .map_err(|e| place.failed(e))?
-            .flatten();
-        let mut beside = || {
-            patiently(sys, |disk| {
-                Ok(secret::load_from(disk, stores, Path::new("metadata.secret_key"), &public)?)
-            })
-        };
-        let pair = match kept {
-            Some(pair) => Some(pair),
-            None => beside().map_err(|e| place.failed(e))?,
-        };
-        let pair = pair.ok_or_else(|| {
-            let what = format!("{}: this drive's secret key is not here", place.name());
-            Failure::new(Kind::NotFound, what)
-                .hint("import it with gannet key import, or follow the drive with gannet clone")
-        })?;
-        return Ok((pair, false));
+    let public = feed.signer().ok_or_else(absent)?;
+    let kept = secret_keys
+        .map(|keys| patiently(sys, |disk| Ok(secret::load(disk, keys, &public)?)))
+        .transpose()
+        .map_err(|e| place.failed(e))?
+        .flatten();
+    if let Some(pair) = kept {
+        return Ok(pair);
     }
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    sys.entropy(seed.as_mut_slice());
-    let pair = KeyPair::from_seed(*seed);
-    let keys = secret_keys.ok_or_else(homeless)?;
-    patiently(sys, |disk| Ok(secret::save(disk, keys, &pair)?))
-        .map_err(|e| Place { path: keys, dir: place.dir }.failed(e))?;
-    Ok((pair, true))
+    let beside = patiently(sys, |disk| {
+        Ok(secret::load_from(disk, stores, Path::new("metadata.secret_key"), &public)?)
+    });
+    beside.map_err(|e| place.failed(e))?.ok_or_else(absent)
 }
 
-fn share(node: &mut Node, sys: &mut impl Sys, config: &Config, dir: &Path) -> Result<(), Failure> {
+fn share(
+    node: &mut Node,
+    sys: &mut impl Sys,
+    config: &Config,
+    dir: &Path,
+    dat: bool,
+) -> Result<(), Failure> {
     let place = Place::open(sys, dir, false)?;
     let stores = store_dir(sys, &place)?;
-    let (metadata, content) = writable_drive(sys, &place, stores, config.secret_keys.as_deref())?;
+    let keys = DriveKeys::find(sys, &place, stores, config.secret_keys.as_deref(), dat)?;
+    let (metadata, content) =
+        writable_drive(sys, stores, keys).map_err(|error| place.failed(error))?;
     let now = sys.now();
     node.add_share(now, place.dir, stores, place.name(), metadata, content);
     Ok(())
@@ -253,35 +290,32 @@ fn share(node: &mut Node, sys: &mut impl Sys, config: &Config, dir: &Path) -> Re
 /// Metadata and content feed of a drive of ours, made when there is none.
 fn writable_drive(
     sys: &mut impl Sys,
-    place: &Place<'_>,
     stores: Dir,
-    secret_keys: Option<&Path>,
-) -> Result<(FeedStore, FeedStore), Failure> {
-    let (pair, new) = drive_keys(sys, place, stores, secret_keys)?;
-    let content_pair = pair.content_pair();
-    let failed = |e| place.failed(e);
-    let keys = |pair: &KeyPair| Keys::dat(pair.public(), Some(pair.clone()), false);
+    keys: DriveKeys,
+) -> Result<(FeedStore, FeedStore), StoreError> {
+    let DriveKeys { metadata, content, new } = keys;
+    let first = match metadata.flavor {
+        Flavor::Dat => Index { content: content.public }.encode(),
+        Flavor::Core(_) => hyper::keys::header(),
+    };
     let mut metadata = if new {
-        create_store(sys, stores, "metadata.", keys(&pair), Content::File)
+        create_store(sys, stores, "metadata.", metadata, Content::File)
     } else {
-        let (key, secret) = (Some(pair.public()), Some(pair.clone()));
+        let (key, secret) = (Some(metadata.public), metadata.secret);
         open_store(sys, stores, "metadata.", key, secret, Content::File)
-    }
-    .map_err(failed)?;
-    recover(sys, &mut metadata).map_err(failed)?;
-    let (key, secret) = (Some(content_pair.public()), Some(content_pair.clone()));
+    }?;
+    recover(sys, &mut metadata)?;
+    let (key, secret) = (Some(content.public), content.secret.clone());
     let content = match open_store(sys, stores, "content.", key, secret, Content::External) {
         Err(StoreError::Missing) => {
-            create_store(sys, stores, "content.", keys(&content_pair), Content::External)
+            create_store(sys, stores, "content.", content, Content::External)
         }
         other => other,
-    }
-    .map_err(failed)?;
+    }?;
     if metadata.feed().length() == 0 {
-        let index = Index { content: content_pair.public() }.encode();
-        patiently(sys, |disk| metadata.append(disk, &[&index])).map_err(failed)?;
+        patiently(sys, |disk| metadata.append(disk, &[&first]))?;
         let now = sys.now();
-        patiently(sys, |disk| metadata.commit(disk, now)).map_err(failed)?;
+        patiently(sys, |disk| metadata.commit(disk, now))?;
         // The marker of JavaScript owners: the secret key is in the home directory (dat/SPEC §10).
         patiently(sys, |disk| {
             let file = disk.open(stores, Path::new("metadata.ogd"), Open::Create)?;
@@ -289,8 +323,7 @@ fn writable_drive(
             disk.close(file);
             wrote?;
             Ok(())
-        })
-        .map_err(failed)?;
+        })?;
     }
     Ok((metadata, content))
 }
@@ -315,8 +348,8 @@ fn clone(
 ) -> Result<(), Failure> {
     let place = Place::open(sys, dir, true)?;
     let stores = store_dir(sys, &place)?;
-    let mut metadata = open_or_create(sys, stores, "metadata.", link.key.0, Content::File)
-        .map_err(|e| place.failed(e))?;
+    let mut metadata =
+        open_or_create(sys, stores, "metadata.", link).map_err(|e| place.failed(e))?;
     recover(sys, &mut metadata).map_err(|e| place.failed(e))?;
     let now = sys.now();
     node.add_clone(now, place.dir, stores, place.name(), metadata, options);
@@ -326,8 +359,8 @@ fn clone(
 fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, dir: &Path) -> Result<(), Failure> {
     let path = dir.join(link.key.to_string());
     let place = Place::open(sys, &path, true)?;
-    let mut store = open_or_create(sys, place.dir, "metadata.", link.key.0, Content::File)
-        .map_err(|e| place.failed(e))?;
+    let mut store =
+        open_or_create(sys, place.dir, "metadata.", link).map_err(|e| place.failed(e))?;
     recover(sys, &mut store).map_err(|e| place.failed(e))?;
     let now = sys.now();
     node.add_keep(now, place.dir, place.name(), store);
@@ -378,8 +411,7 @@ fn core_fetch(
     options: CoreOptions,
 ) -> Result<(), Failure> {
     let place = Place::open(sys, dir, true)?;
-    let mut store = open_or_create(sys, place.dir, "", link.key.0, Content::File)
-        .map_err(|e| place.failed(e))?;
+    let mut store = open_or_create(sys, place.dir, "", link).map_err(|e| place.failed(e))?;
     recover(sys, &mut store).map_err(|e| place.failed(e))?;
     let now = sys.now();
     node.add_core(now, place.dir, place.name(), store, options);

@@ -333,7 +333,7 @@ mod tests {
 
     fn printer(json: bool, terminal: bool) -> Printer {
         let print = Print { json, verbosity: 0 };
-        Printer { terminal, ..Printer::new(print, &Run::Share { dir: ".".into() }) }
+        Printer { terminal, ..Printer::new(print, &Run::Share { dir: ".".into(), dat: false }) }
     }
 
     fn progress(done_bytes: u64) -> Event {

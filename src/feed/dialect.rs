@@ -6,6 +6,7 @@ use super::{Feed, Fork, flat};
 use crate::crypto::hash::{self, Hash, Node};
 use crate::crypto::sign::{self, PublicKey};
 use crate::limits;
+use crate::link::{Dialect, Key, Link};
 
 /// Of a Dat feed.
 const SIGNATURE_BYTES: usize = 64;
@@ -26,6 +27,15 @@ impl Feed {
     pub fn core(key: PublicKey, authority: Option<Authority>) -> Feed {
         let core = Core { authority, ..Core::default() };
         Feed { core: Some(Box::new(core)), ..Feed::new(key) }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        if self.core.is_some() { Dialect::Hyper } else { Dialect::Dat }
+    }
+
+    /// What people ask for the feed by.
+    pub fn link(&self) -> Link {
+        Link::new(self.dialect(), Key(self.key))
     }
 
     /// What only cores have; `None` for a Dat feed.
@@ -91,6 +101,14 @@ impl Feed {
                 up.start.checked_add(up.length).is_some_and(|end| end <= self.length)
                     && self.can_upgrade_from(start(up.start))
             })
+    }
+
+    /// Whose signature alone is needed. `None`: several sign, or it is not known yet who does.
+    pub fn signer(&self) -> Option<PublicKey> {
+        match &self.core {
+            Some(core) => core.authority.as_ref()?.signer(),
+            None => Some(self.key),
+        }
     }
 
     /// Whether the owner of this key may append.

@@ -96,6 +96,11 @@ pub fn format_of(metadata: &FeedStore) -> Format {
     }
 }
 
+/// The newest version that a drive's metadata feed is known to have.
+pub fn version_of(metadata: &FeedStore) -> u64 {
+    format_of(metadata).version(metadata.feed().length())
+}
+
 impl NodeSource for Nodes<'_> {
     type Error = StoreError;
     fn block(&mut self, seq: u64, out: &mut Vec<u8>) -> Result<(), StoreError> {

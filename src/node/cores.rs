@@ -1,5 +1,7 @@
 //! Bare feeds: which blocks are fetched, when the run is over, and blocks handed out in order.
 
+use crate::failure::{Failure, Kind};
+use crate::feed::hyper::{EncryptionKey, open_block};
 use crate::ids::FeedId;
 use crate::store::disk::{Dir, Disk};
 use crate::store::{FeedStore, StoreError};
@@ -30,14 +32,23 @@ pub enum Blocks {
 #[derive(Clone, Debug)]
 pub struct CoreOptions {
     pub blocks: Blocks,
-    /// Hand out the blocks in order (`Node::next_shown`), each followed by these bytes.
-    pub show: Option<Vec<u8>>,
+    /// Hand out the blocks in order (`Node::next_shown`).
+    pub show: Option<Show>,
+}
+
+/// How blocks of a bare feed are handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Show {
+    /// What follows each of them.
+    pub after: Vec<u8>,
+    /// They are encrypted, and read with this.
+    pub key: Option<EncryptionKey>,
 }
 
 /// A bare feed's run.
 pub struct Core {
     blocks: Blocks,
-    show: Option<Vec<u8>>,
+    show: Option<Show>,
     /// The next block to hand out; `None` until a tail knows where it begins.
     cursor: Option<u64>,
     /// Everything wanted is here and durable: what is not handed out yet is the last.
@@ -194,8 +205,16 @@ impl Node {
         let mut block = Vec::new();
         match open.store.read(disk, cursor, &mut block) {
             Ok(()) => {
+                let Some(Show { after, key }) = core.show.clone() else { return None };
+                if let Some(key) = key
+                    && let Err(error) = open_block(open.store.feed(), key, cursor, &mut block)
+                {
+                    let what = format!("block {cursor} cannot be decrypted: {error}");
+                    self.fail(Failure::new(Kind::Damaged, what).hint("is it the right key?"));
+                    return None;
+                }
                 core.cursor = Some(cursor + 1);
-                Some((block, core.show.clone().unwrap_or_default()))
+                Some((block, after))
             }
             Err(StoreError::NotYet) => {
                 self.wake_at(now + crate::limits::OUTPUT_RETRY);

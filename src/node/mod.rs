@@ -59,7 +59,7 @@ use io::{Consumed, Input, Output, Tag, Work};
 use peer::Peer;
 use topic::{Topic, TopicId};
 
-pub use cores::{Blocks, CoreOptions};
+pub use cores::{Blocks, CoreOptions, Show};
 pub use jobs::CloneOptions;
 
 /// What a node is told once. By default it listens nowhere and looks for nobody; `id` and `seed` have to

@@ -2,7 +2,6 @@
 
 use crate::conn::Direction;
 use crate::link::Key;
-use crate::link::hyper::z32;
 use crate::store::disk::Disk;
 use crate::time::Instant;
 
@@ -35,11 +34,7 @@ impl Node {
     /// As people write it.
     pub(super) fn link_of(&self, topic: &Topic) -> String {
         let Some(open) = self.feeds.get(topic.first) else { return String::new() };
-        let key = Key(*open.store.feed().key());
-        match open.store.feed().as_core() {
-            Some(_) => format!("hyper://{}", z32(&key)),
-            None => format!("dat://{key}"),
-        }
+        open.store.feed().link().to_string()
     }
 
     fn feed_status(&self) -> Vec<FeedStatus> {

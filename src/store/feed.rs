@@ -19,6 +19,7 @@ use crate::feed::hyper::Manifest;
 use crate::feed::proof::{self, Accepted, Nodes, Proof, Verdict};
 use crate::feed::{Feed, Fork, Refusal, flat};
 use crate::limits;
+use crate::link::Dialect;
 use crate::time::Instant;
 
 /// Where the blocks' bytes are.
@@ -52,13 +53,31 @@ impl Keys {
         Keys { public, secret: None, keep_secret: false, flavor: Flavor::Core(None) }
     }
 
+    /// Of a feed of this kind that we read.
+    pub fn reader(dialect: Dialect, public: PublicKey) -> Keys {
+        match dialect {
+            Dialect::Dat => Keys::dat(public, None, false),
+            Dialect::Hyper => Keys::core(public),
+        }
+    }
+
     /// Of a core that we write, as Hypercore 11 makes them: the key stands for a manifest with one
     /// signer.
     pub fn core_writer(secret: KeyPair, keep_secret: bool) -> Keys {
-        let manifest = Manifest::single(secret.public());
+        Keys::core_of(Manifest::single(secret.public()), secret, keep_secret)
+    }
+
+    /// Of a core that we write, with this manifest.
+    pub fn core_of(manifest: Manifest, secret: KeyPair, keep_secret: bool) -> Keys {
         let public = manifest.key();
         let flavor = Flavor::Core(Some(manifest));
         Keys { public, secret: Some(secret), keep_secret, flavor }
+    }
+
+    /// Of a core that we write, whose key is that of its signer, as Hypercore 10 makes them.
+    pub fn core_compat(secret: KeyPair, keep_secret: bool) -> Keys {
+        let public = secret.public();
+        Keys { public, secret: Some(secret), keep_secret, flavor: Flavor::Core(None) }
     }
 }
 

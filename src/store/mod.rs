@@ -24,7 +24,7 @@ use crate::feed::Refusal;
 pub use self::core::{CoreAccepted, Flavor, Leafed, Moved, Reorg};
 pub use feed::{Content, FeedStore, Keys, Progress, Reader, Stored};
 pub use files::{read_small, write_all, write_small};
-pub use open::Opening;
+pub use open::{Opening, stored};
 pub use verify::{Cursor, Damage, Verified};
 
 #[derive(Debug, thiserror::Error)]

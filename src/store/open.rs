@@ -44,6 +44,20 @@ enum Stage {
     Ended,
 }
 
+/// The feed whose files lie in a directory, as it is without a block: its key, its kind, and who signs
+/// it, if that is known. Nothing is locked. `None`: there is none.
+pub fn stored(disk: &mut dyn Disk, dir: Dir, prefix: &str) -> Result<Option<Feed>, StoreError> {
+    let place = Place { dir, prefix: prefix.to_owned() };
+    let Some(key) = place.read_small(disk, "key", 33)?.filter(|key| !key.is_empty()) else {
+        return Ok(None);
+    };
+    let key: PublicKey =
+        key.try_into().map_err(|_| place.damaged("key", "does not have 32 bytes"))?;
+    let secret = place.read_small(disk, "secret_key", 65)?.and_then(|bytes| bytes.try_into().ok());
+    let secret = secret.and_then(|bytes| KeyPair::from_secret(bytes).ok());
+    core::stored_feed(disk, &place, key, secret.as_ref()).map(Some)
+}
+
 impl Opening {
     /// `prefix` comes before every file name. `key`: what must be stored here, if known. `secret`:
     /// to write, unless a `secret_key` lies beside the feed.

@@ -5,16 +5,8 @@ pub mod dat;
 pub mod hyper;
 mod message;
 
+pub use crate::link::Dialect;
 pub use message::{Bits, Data, Have, Head, Message, Request};
-
-/// What a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// Dat 1.
-    Dat,
-    /// Hypercore 10 and 11.
-    Hyper,
-}
 
 /// Bytes that are needed to tell the dialects apart.
 pub const DIALECT_BYTES: usize = 3;

@@ -8,7 +8,7 @@ use gannet::crypto::sign::KeyPair;
 use gannet::daemon::config::{Blocks, Run, Show};
 use gannet::failure::Kind;
 use gannet::limits;
-use gannet::link::{Key, Link};
+use gannet::link::{Dialect, Key, Link};
 use gannet::node::Node;
 
 use crate::actor::Actor;
@@ -53,13 +53,13 @@ pub fn run(seed: u64) -> u64 {
     let mut truth = feeds::Truth::new();
     feeds::append(&mut swarm.rng, &device, &mut truth);
 
-    let link = Link { key: Key(wanted.public()), version: None, path: String::new() };
+    let link = Link::new(Dialect::Dat, Key(wanted.public()));
     // A bare feed is no drive: whoever clones it has to do without company.
     let met = matches!(company, Company::Owner | Company::Leaver);
     let run = if !met && swarm.rng.one_in(2) {
         Run::Clone { link, dir: DIR.into(), once: true, only: Vec::new() }
     } else {
-        let show = swarm.rng.one_in(2).then(|| Show { after: b"\n".to_vec() });
+        let show = swarm.rng.one_in(2).then(|| Show { after: b"\n".to_vec(), key: None });
         // The writer has not written the last one yet.
         let blocks = match company {
             Company::Leaver => Blocks::Range { from: 0, to: truth.len() as u64 + 1 },

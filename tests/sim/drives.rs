@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gannet::daemon::config::Run;
-use gannet::link::{Key, Link};
+use gannet::link::{Dialect, Key, Link};
 use gannet::rng::Rng;
 
 use crate::disk::{Device, Item};
@@ -85,7 +85,7 @@ impl Drive {
     fn publish(&mut self) -> Key {
         let stores = format!("{SHARED}/.dat");
         let feeds = vec![(stores.clone(), "metadata.", true), (stores.clone(), "content.", false)];
-        self.swarm.add(Run::Share { dir: SHARED.into() }, feeds);
+        self.swarm.add(Run::Share { dir: SHARED.into(), dat: true }, feeds);
         self.device(0).make_dirs(SHARED).expect("the disk is empty");
         for _ in 0..self.swarm.rng.below(8) {
             self.edit_shared();
@@ -100,7 +100,7 @@ impl Drive {
     }
 
     fn add_follower(&mut self, key: Key) {
-        let link = Link { key, version: None, path: String::new() };
+        let link = Link::new(Dialect::Dat, key);
         if self.swarm.rng.one_in(4) {
             let dir = format!("/seed/{key}");
             let feeds = vec![(dir.clone(), "metadata.", true), (dir, "content.", true)];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gannet::crypto::sign::KeyPair;
 use gannet::daemon::config::{Blocks, Run};
-use gannet::link::{Key, Link};
+use gannet::link::{Dialect, Key, Link};
 use gannet::node::control::{Block, Request, encode};
 use gannet::rng::Rng;
 use gannet::store::disk::Disk;
@@ -87,7 +87,7 @@ pub fn run(seed: u64) -> u64 {
 }
 
 fn add_reader(swarm: &mut Swarm, key: Key) {
-    let link = Link { key, version: None, path: String::new() };
+    let link = Link::new(Dialect::Dat, key);
     if swarm.rng.one_in(2) {
         let dir = format!("/seed/{key}");
         let run = Run::Seed { links: vec![link], dir: "/seed".into() };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gannet::crypto::sign::KeyPair;
 use gannet::daemon::config::{Blocks, Run};
-use gannet::link::{Key, Link};
+use gannet::link::{Dialect, Key, Link};
 use gannet::node::event::Event;
 use gannet::store::disk::Disk;
 use gannet::store::{Content, FeedStore, Keys};
@@ -22,7 +22,7 @@ pub fn run(seed: u64) -> u64 {
     let mut swarm = Swarm::new(seed);
     swarm.log = Some(Vec::new());
     let pair = KeyPair::from_seed([seed as u8; 32]);
-    let link = Link { key: Key(pair.public()), version: None, path: String::new() };
+    let link = Link::new(Dialect::Dat, Key(pair.public()));
     for _ in 0..2 {
         let run = Run::CoreFetch {
             link: link.clone(),

@@ -3,7 +3,7 @@
 
 use gannet::crypto::sign::KeyPair;
 use gannet::daemon::config::{Blocks, Run};
-use gannet::link::{Key, Link};
+use gannet::link::{Dialect, Key, Link};
 
 use crate::feeds::{DIR, create};
 use crate::swarm::{PORT, Swarm};
@@ -17,7 +17,7 @@ const NONE_FOR: u64 = 5 * SECOND;
 pub fn run(seed: u64) -> u64 {
     let mut swarm = Swarm::new(seed);
     let pair = KeyPair::from_seed([seed as u8; 32]);
-    let link = Link { key: Key(pair.public()), version: None, path: String::new() };
+    let link = Link::new(Dialect::Dat, Key(pair.public()));
     let blocks = Blocks::Follow;
     let runs = [
         Run::CoreServe { dir: DIR.into() },

@@ -1,16 +1,17 @@
 //! `gannet core get`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 
-use super::source::{Range, Source, kept};
+use super::source::{Keep, Range, Shape, Source};
 use crate::cli::network::Network;
 use crate::cli::offline::{At, Offline, Opened};
 use crate::cli::{Global, Outcome, put};
 use crate::daemon;
 use crate::daemon::config::{Blocks, Run, Show};
 use crate::failure::{Failure, Kind};
+use crate::feed::hyper::open_block;
 
 /// Print blocks of a feed, each followed by a line end
 ///
@@ -23,7 +24,8 @@ use crate::failure::{Failure, Kind};
 Examples:
   gannet core get ./clock 0
   gannet core get ./backup .. --raw > disk.img
-  gannet core get dat://<key> 10..20 --peer nas.local:3282"
+  gannet core get hyper://<key> 10..20 --peer nas.local:3282
+  gannet core get hyper://<key> 0 --encryption-key <64 hex digits>"
 )]
 pub struct Arguments {
     /// The feed's directory, or its link
@@ -32,45 +34,35 @@ pub struct Arguments {
     /// Block numbers: 7, 2..5 (without 5), 2.. or ..
     #[arg(value_parser = Range::parse)]
     blocks: Range,
-    /// The bytes of the blocks and nothing between them
-    #[arg(long)]
-    raw: bool,
-    /// Where a link's blocks are kept [default: ~/.local/share/gannet/feeds]
-    #[arg(long)]
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    shape: Shape,
+    #[command(flatten)]
+    keep: Keep,
     #[command(flatten)]
     network: Network,
 }
 
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
-        let after = after(self.raw);
+        let show = self.shape.show();
         let (link, dir) = match self.source {
-            Source::Dir(dir) => return print(&dir, self.blocks, &after),
-            Source::Link(link) => {
-                let dir = kept(&link, self.dir)?;
-                (link, dir)
-            }
+            Source::Dir(dir) => return print(&dir, self.blocks, &show),
+            Source::Link(link) => self.keep.place(link)?,
         };
         let Range { from, to } = self.blocks;
         if let Some(to) = to
             && here(&dir, link.key.0, from, to)
         {
-            return print(&dir, self.blocks, &after);
+            return print(&dir, self.blocks, &show);
         }
         let blocks = match (from, to) {
             (from, Some(to)) => Blocks::Range { from, to },
             (0, None) => Blocks::All,
             (from, None) => Blocks::From { from },
         };
-        let run = Run::CoreFetch { link, dir, blocks, show: Some(Show { after }) };
+        let run = Run::CoreFetch { link, dir, blocks, show: Some(show) };
         daemon::run(self.network.config(run, global))
     }
-}
-
-/// What follows each printed block.
-pub fn after(raw: bool) -> Vec<u8> {
-    if raw { Vec::new() } else { b"\n".to_vec() }
 }
 
 /// Whether no peer is needed.
@@ -81,7 +73,7 @@ fn here(dir: &Path, key: [u8; 32], from: u64, to: u64) -> bool {
 }
 
 /// Prints what lies in `dir`; nothing, if any of it is missing.
-fn print(dir: &Path, range: Range, after: &[u8]) -> Outcome {
+fn print(dir: &Path, range: Range, how: &Show) -> Outcome {
     let mut opened = Opened::open(Offline::looking(), At::core(dir)?, None, None)?;
     let length = opened.feed().length();
     let to = range.to.unwrap_or(length);
@@ -89,16 +81,22 @@ fn print(dir: &Path, range: Range, after: &[u8]) -> Outcome {
         let what = format!("{}: the feed has {length} blocks", dir.display());
         return Err(Failure::new(Kind::NotFound, what).hint("blocks are counted from 0"));
     }
-    show(&mut opened, range.from, to, after)
+    show(&mut opened, range.from, to, how)
 }
 
 /// Prints blocks `from..to`.
-pub fn show(opened: &mut Opened, from: u64, to: u64, after: &[u8]) -> Outcome {
+pub fn show(opened: &mut Opened, from: u64, to: u64, how: &Show) -> Outcome {
     let mut block = Vec::new();
     for index in from..to {
         block.clear();
         opened.read(index, &mut block)?;
-        block.extend_from_slice(after);
+        if let Some(key) = how.key {
+            open_block(opened.feed(), key, index, &mut block).map_err(|error| {
+                let what = format!("block {index} cannot be decrypted: {error}");
+                Failure::new(Kind::Damaged, what).hint("is it the right key?")
+            })?;
+        }
+        block.extend_from_slice(&how.after);
         put(&block)?;
     }
     Ok(0)

@@ -21,8 +21,8 @@ Examples:
   gannet core create ./clock
   date | gannet core append ./clock
   gannet core serve ./clock                     let others fetch it
-  gannet core get dat://<key> 0..10 --peer nas.local:3282
-  gannet core tail dat://<key> -f"
+  gannet core get hyper://<key> 0..10 --peer nas.local:3282
+  gannet core tail hyper://<key> -f"
 )]
 pub struct Arguments {
     #[command(subcommand)]

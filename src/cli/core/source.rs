@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use crate::cli::place;
+use crate::daemon::config::Show;
 use crate::failure::Failure;
+use crate::feed::hyper::EncryptionKey;
 use crate::link::{BadLink, Link};
 
 /// A feed named on the command line.
@@ -32,6 +36,54 @@ fn looks_like_a_link(text: &str) -> bool {
         || text.contains("://")
         || text.starts_with("dat:")
         || (text.len() > 32 && text.bytes().all(|b| b.is_ascii_hexdigit()))
+        || (text.len() == 52 && text.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// How blocks are printed.
+#[derive(Args)]
+pub struct Shape {
+    /// The bytes of the blocks and nothing between them
+    #[arg(long)]
+    raw: bool,
+    /// The blocks are encrypted: the secret of all cores they belong to
+    #[arg(long, value_name = "HEX", value_parser = secret, conflicts_with = "key_of_blocks")]
+    encryption_key: Option<[u8; 32]>,
+    /// The blocks are encrypted: the secret of this core's blocks alone
+    #[arg(long, value_name = "HEX", value_parser = secret)]
+    key_of_blocks: Option<[u8; 32]>,
+}
+
+impl Shape {
+    pub fn show(&self) -> Show {
+        let blocks = self.key_of_blocks.map(EncryptionKey::Block);
+        let key = self.encryption_key.map(EncryptionKey::Store).or(blocks);
+        Show { after: if self.raw { Vec::new() } else { b"\n".to_vec() }, key }
+    }
+}
+
+fn secret(text: &str) -> Result<[u8; 32], String> {
+    let mut key = [0; 32];
+    hex::decode_to_slice(text, &mut key).map_err(|_| "an encryption key has 64 hex digits")?;
+    Ok(key)
+}
+
+/// Where the blocks of a linked feed are kept, and what a key alone stands for.
+#[derive(Args)]
+pub struct Keep {
+    /// Where a link's blocks are kept [default: ~/.local/share/gannet/feeds]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// A key alone is one of Dat, not of Hypercore
+    #[arg(long)]
+    dat: bool,
+}
+
+impl Keep {
+    pub fn place(self, mut link: Link) -> Result<(Link, PathBuf), Failure> {
+        let dir = kept(&link, self.dir)?;
+        place::settle(&mut link, self.dat, &dir, "")?;
+        Ok((link, dir))
+    }
 }
 
 /// Where the blocks of a linked feed are kept: `dir`, or our own place for them.

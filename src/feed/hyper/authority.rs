@@ -8,7 +8,7 @@ use crate::codec::compact::{Error, Reader, put_uint};
 use crate::crypto::hash::Node;
 use crate::crypto::hyper::{self, BlockCipher};
 use crate::crypto::sign::{self, KeyPair, PublicKey, Signature};
-use crate::feed::flat;
+use crate::feed::{Feed, flat};
 use crate::limits::{FEED_BLOCKS, HYPER_SIGNATURE_BYTES, HYPER_SIGNERS, PROOF_NODES};
 
 const SIGNATURE_BYTES: usize = 64;
@@ -36,6 +36,16 @@ pub enum EncryptionKey {
     Store([u8; 32]),
     /// That of this core's blocks alone.
     Block([u8; 32]),
+}
+
+/// Says nothing of the secret.
+impl std::fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            EncryptionKey::Store(_) => "Store",
+            EncryptionKey::Block(_) => "Block",
+        })
+    }
 }
 
 /// A signature of one signer in a container.
@@ -85,15 +95,20 @@ impl Authority {
         }
     }
 
+    /// The key whose owner signs alone, if there is one.
+    pub fn signer(&self) -> Option<PublicKey> {
+        match self {
+            Authority::Compat(key) => Some(*key),
+            Authority::Manifest { manifest, .. } => match &manifest.signers[..] {
+                [signer] if manifest.quorum == 1 => Some(signer.key),
+                _ => None,
+            },
+        }
+    }
+
     /// Whether the owner of this key alone signs.
     pub fn is_signer(&self, public: &PublicKey) -> bool {
-        match self {
-            Authority::Compat(key) => key == public,
-            Authority::Manifest { manifest, .. } => {
-                manifest.quorum == 1
-                    && matches!(&manifest.signers[..], [signer] if signer.key == *public)
-            }
-        }
+        self.signer().is_some_and(|signer| signer == *public)
     }
 
     /// What the core's blocks are encrypted with, if they are.
@@ -143,6 +158,36 @@ impl Authority {
             }
         }
     }
+}
+
+/// Why a block cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Sealed {
+    #[error("only blocks of Hypercore are encrypted")]
+    Dat,
+    #[error("it is not known yet who signs the core")]
+    Unknown,
+    #[error(transparent)]
+    TooShort(#[from] hyper::TooShort),
+}
+
+/// Decrypts block `index` of a core where it is (hyper/SPEC c.14). With a wrong key, or where the block
+/// is not encrypted, what comes out is noise: nothing in it tells.
+pub fn open_block(
+    feed: &Feed,
+    key: EncryptionKey,
+    index: u64,
+    block: &mut Vec<u8>,
+) -> Result<(), Sealed> {
+    let core = feed.as_core().ok_or(Sealed::Dat)?;
+    let cipher = match (key, &core.authority) {
+        (EncryptionKey::Block(key), _) => BlockCipher::of_blocks(key),
+        (_, Some(authority)) => authority.cipher(key),
+        (_, None) => return Err(Sealed::Unknown),
+    };
+    cipher.decrypt(index, block)?;
+    block.drain(..hyper::ENCRYPTION_BYTES);
+    Ok(())
 }
 
 fn verify_manifest(

@@ -15,7 +15,9 @@ mod tests;
 mod tree;
 
 pub use ask::{Ask, Grown, Indexed, Path, Proof, Seek, SeekPath, Upgrade};
-pub use authority::{Authority, Container, EncryptionKey, Share, WrongManifest};
+pub use authority::{
+    Authority, Container, EncryptionKey, Sealed, Share, WrongManifest, open_block,
+};
 pub use build::{Source, Unprovable, build};
 pub use check::{Accepted, Ours, Refusal, Signed, verify, verify_alone};
 pub use manifest::{BadManifest, Manifest, Prologue, Signer};
