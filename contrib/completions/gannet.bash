@@ -73,6 +73,9 @@ _gannet() {
             gannet__subcmd__core,tail)
                 cmd="gannet__subcmd__core__subcmd__tail"
                 ;;
+            gannet__subcmd__core,truncate)
+                cmd="gannet__subcmd__core__subcmd__truncate"
+                ;;
             gannet__subcmd__core__subcmd__help,append)
                 cmd="gannet__subcmd__core__subcmd__help__subcmd__append"
                 ;;
@@ -93,6 +96,9 @@ _gannet() {
                 ;;
             gannet__subcmd__core__subcmd__help,tail)
                 cmd="gannet__subcmd__core__subcmd__help__subcmd__tail"
+                ;;
+            gannet__subcmd__core__subcmd__help,truncate)
+                cmd="gannet__subcmd__core__subcmd__help__subcmd__truncate"
                 ;;
             gannet__subcmd__help,cat)
                 cmd="gannet__subcmd__help__subcmd__cat"
@@ -147,6 +153,9 @@ _gannet() {
                 ;;
             gannet__subcmd__help__subcmd__core,tail)
                 cmd="gannet__subcmd__help__subcmd__core__subcmd__tail"
+                ;;
+            gannet__subcmd__help__subcmd__core,truncate)
+                cmd="gannet__subcmd__help__subcmd__core__subcmd__truncate"
                 ;;
             gannet__subcmd__help__subcmd__key,export)
                 cmd="gannet__subcmd__help__subcmd__key__subcmd__export"
@@ -220,7 +229,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__clone)
-            opts="-v -q -h --once --version --only --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --once --version --only --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -254,7 +263,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core)
-            opts="-v -q -h --json --verbose --quiet --help create append get tail info serve help"
+            opts="-v -q -h --json --verbose --quiet --help create append get tail info serve truncate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -286,7 +295,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__create)
-            opts="-v -q -h --dat --json --verbose --quiet --help"
+            opts="-v -q -h --compat --dat --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -300,12 +309,20 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__get)
-            opts="-v -q -h --raw --dir --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --encryption-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-of-blocks)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -330,7 +347,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__help)
-            opts="create append get tail info serve help"
+            opts="create append get tail info serve truncate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -441,6 +458,20 @@ _gannet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        gannet__subcmd__core__subcmd__help__subcmd__truncate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         gannet__subcmd__core__subcmd__info)
             opts="-v -q -h --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -482,7 +513,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__tail)
-            opts="-n -f -v -q -h --blocks --follow --raw --dir --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-n -f -v -q -h --blocks --follow --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -493,6 +524,14 @@ _gannet() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --encryption-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-of-blocks)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -512,6 +551,20 @@ _gannet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gannet__subcmd__core__subcmd__truncate)
+            opts="-v -q -h --json --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -562,7 +615,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__help__subcmd__core)
-            opts="create append get tail info serve"
+            opts="create append get tail info serve truncate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -646,6 +699,20 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__help__subcmd__core__subcmd__tail)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gannet__subcmd__help__subcmd__core__subcmd__truncate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1000,7 +1067,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__seed)
-            opts="-v -q -h --dir --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --dir --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

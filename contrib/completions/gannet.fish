@@ -44,7 +44,7 @@ complete -c gannet -n "__fish_gannet_needs_command" -f -a "help" -d 'Print this 
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
-complete -c gannet -n "__fish_gannet_using_subcommand share" -l dat -d 'Speak the Dat 1 protocol (the only one for now)'
+complete -c gannet -n "__fish_gannet_using_subcommand share" -l dat -d 'Make a Dat 1 drive, not a hyperdrive (a folder that is shared already stays what it is)'
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l json -d 'One JSON object a line instead of text'
 complete -c gannet -n "__fish_gannet_using_subcommand share" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
@@ -56,6 +56,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand clone" -l peer -d 'A peer 
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l once -d 'End when everything is here'
+complete -c gannet -n "__fish_gannet_using_subcommand clone" -l dat -d 'A key alone is one of Dat, not of Hypercore'
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l json -d 'One JSON object a line instead of text'
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
@@ -65,6 +66,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand seed" -l dir -d 'Where it 
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
+complete -c gannet -n "__fish_gannet_using_subcommand seed" -l dat -d 'A key alone is one of Dat, not of Hypercore'
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l json -d 'One JSON object a line instead of text'
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
@@ -126,18 +128,20 @@ complete -c gannet -n "__fish_gannet_using_subcommand key; and __fish_seen_subco
 complete -c gannet -n "__fish_gannet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "export" -d 'Print the secret key (128 hex digits): keep it to yourself'
 complete -c gannet -n "__fish_gannet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "import" -d 'Read the secret key from standard input and keep it'
 complete -c gannet -n "__fish_gannet_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -l json -d 'One JSON object a line instead of text'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -s q -l quiet -d 'Tell only what went wrong'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -s h -l help -d 'Print help'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -f -a "create" -d 'Make a new feed in a directory and print its link'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -f -a "append" -d 'Append standard input to a feed, a block a line'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -f -a "get" -d 'Print blocks of a feed, each followed by a line end'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -f -a "tail" -d 'Print the last blocks of a feed, and with -f those that follow'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -f -a "info" -d 'Key, length and blocks of a feed that is here'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -f -a "serve" -d 'Let others fetch a feed, until stopped'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from create" -l dat -d 'Make a Dat 1 feed (the only kind for now)'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -l json -d 'One JSON object a line instead of text'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -s q -l quiet -d 'Tell only what went wrong'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -s h -l help -d 'Print help'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -f -a "create" -d 'Make a new feed in a directory and print its link'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -f -a "append" -d 'Append standard input to a feed, a block a line'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -f -a "get" -d 'Print blocks of a feed, each followed by a line end'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -f -a "tail" -d 'Print the last blocks of a feed, and with -f those that follow'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -f -a "info" -d 'Kind, keys, length and blocks of a feed that is here'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -f -a "serve" -d 'Let others fetch a feed, until stopped'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -f -a "truncate" -d 'Take back the last blocks of a core'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and not __fish_seen_subcommand_from create append get tail info serve truncate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from create" -l compat -d 'Make a core whose key is its signer\'s, as Hypercore 10 did'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from create" -l dat -d 'Make a Dat 1 feed; the files are those of JavaScript\'s hypercore 6 and 7'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from create" -l json -d 'One JSON object a line instead of text'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Tell only what went wrong'
@@ -147,23 +151,29 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from append" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from append" -s q -l quiet -d 'Tell only what went wrong'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from append" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l encryption-key -d 'The blocks are encrypted: the secret of all cores they belong to' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l key-of-blocks -d 'The blocks are encrypted: the secret of this core\'s blocks alone' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l dir -d 'Where a link\'s blocks are kept [default: ~/.local/share/gannet/feeds]' -r -F
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l raw -d 'The bytes of the blocks and nothing between them'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l dat -d 'A key alone is one of Dat, not of Hypercore'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l json -d 'One JSON object a line instead of text'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -s q -l quiet -d 'Tell only what went wrong'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -s n -l blocks -d 'How many' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l encryption-key -d 'The blocks are encrypted: the secret of all cores they belong to' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l key-of-blocks -d 'The blocks are encrypted: the secret of this core\'s blocks alone' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l dir -d 'Where a link\'s blocks are kept [default: ~/.local/share/gannet/feeds]' -r -F
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -s f -l follow -d 'Stay, and print new blocks as they come from peers'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l raw -d 'The bytes of the blocks and nothing between them'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l dat -d 'A key alone is one of Dat, not of Hypercore'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l json -d 'One JSON object a line instead of text'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
@@ -181,12 +191,17 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -s q -l quiet -d 'Tell only what went wrong'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from truncate" -l json -d 'One JSON object a line instead of text'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from truncate" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from truncate" -s q -l quiet -d 'Tell only what went wrong'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from truncate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a new feed in a directory and print its link'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "append" -d 'Append standard input to a feed, a block a line'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "get" -d 'Print blocks of a feed, each followed by a line end'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "tail" -d 'Print the last blocks of a feed, and with -f those that follow'
-complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "info" -d 'Key, length and blocks of a feed that is here'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "info" -d 'Kind, keys, length and blocks of a feed that is here'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "serve" -d 'Let others fetch a feed, until stopped'
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "truncate" -d 'Take back the last blocks of a core'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c gannet -n "__fish_gannet_using_subcommand help; and not __fish_seen_subcommand_from share clone seed status peers log ls cat verify key core help" -f -a "share" -d 'Publish a folder and everything that changes in it'
 complete -c gannet -n "__fish_gannet_using_subcommand help; and not __fish_seen_subcommand_from share clone seed status peers log ls cat verify key core help" -f -a "clone" -d 'Copy a drive into a folder and keep it up to date'
@@ -207,5 +222,6 @@ complete -c gannet -n "__fish_gannet_using_subcommand help; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand help; and __fish_seen_subcommand_from core" -f -a "append" -d 'Append standard input to a feed, a block a line'
 complete -c gannet -n "__fish_gannet_using_subcommand help; and __fish_seen_subcommand_from core" -f -a "get" -d 'Print blocks of a feed, each followed by a line end'
 complete -c gannet -n "__fish_gannet_using_subcommand help; and __fish_seen_subcommand_from core" -f -a "tail" -d 'Print the last blocks of a feed, and with -f those that follow'
-complete -c gannet -n "__fish_gannet_using_subcommand help; and __fish_seen_subcommand_from core" -f -a "info" -d 'Key, length and blocks of a feed that is here'
+complete -c gannet -n "__fish_gannet_using_subcommand help; and __fish_seen_subcommand_from core" -f -a "info" -d 'Kind, keys, length and blocks of a feed that is here'
 complete -c gannet -n "__fish_gannet_using_subcommand help; and __fish_seen_subcommand_from core" -f -a "serve" -d 'Let others fetch a feed, until stopped'
+complete -c gannet -n "__fish_gannet_using_subcommand help; and __fish_seen_subcommand_from core" -f -a "truncate" -d 'Take back the last blocks of a core'

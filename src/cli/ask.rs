@@ -16,10 +16,14 @@ use crate::node::control::{Request, encode};
 pub fn ask(inside: &Path, request: &Request) -> Result<Option<Value>, Failure> {
     let name = || format!("the gannet running on {}", inside.display());
     match converse(inside, request) {
-        Ok(Some(answer)) => understand(&answer).map(Some).ok_or_else(|| {
-            Failure::new(Kind::General, format!("{} gave an answer that makes no sense", name()))
-                .hint("is it the same version?")
-        }),
+        Ok(Some(answer)) => match understand(&answer) {
+            Some(Ok(answer)) => Ok(Some(answer)),
+            Some(Err(why)) => Err(Failure::new(Kind::General, format!("{}: {why}", name()))),
+            None => {
+                let what = format!("{} gave an answer that makes no sense", name());
+                Err(Failure::new(Kind::General, what).hint("is it the same version?"))
+            }
+        },
         Ok(None) => Ok(None),
         Err(error)
             if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
@@ -62,14 +66,14 @@ fn converse(inside: &Path, request: &Request) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(answer))
 }
 
-/// What stands in an answer beside `ok`; `None` if it is a refusal or no answer at all.
-fn understand(answer: &[u8]) -> Option<Value> {
+/// What stands in an answer beside `ok`, or why there is none; `None` if it is no answer at all.
+fn understand(answer: &[u8]) -> Option<Result<Value, String>> {
     let mut answer: Value = serde_json::from_slice(answer).ok()?;
     let fields = answer.as_object_mut()?;
     if fields.remove("ok")? != Value::Bool(true) {
-        return None;
+        return fields.get("error")?.as_str().map(|why| Err(why.to_owned()));
     }
-    Some(fields.values_mut().next().map_or(Value::Null, Value::take))
+    Some(Ok(fields.values_mut().next().map_or(Value::Null, Value::take)))
 }
 
 #[cfg(test)]
@@ -110,7 +114,8 @@ mod tests {
             });
             let text = ask(dir.path(), &status()).unwrap().unwrap();
             assert!(text.as_str().unwrap().contains("running as process 9"));
-            assert!(ask(dir.path(), &status()).is_err());
+            let refused = ask(dir.path(), &status()).unwrap_err();
+            assert!(refused.what.ends_with(": no"), "{refused}");
         });
     }
 }

@@ -7,15 +7,15 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::offline::Offline;
+use super::offline::{Offline, failure};
 use super::place::{self, Holds};
 use super::{Global, Outcome, put};
-use crate::crypto::hash::discovery_key;
 use crate::crypto::sign::{KeyPair, PublicKey};
 use crate::failure::{Failure, Kind};
+use crate::feed::Feed;
 use crate::link::Key;
 use crate::store::disk::Open;
-use crate::store::secret;
+use crate::store::{StoreError, secret, stored};
 
 /// Show the keys of a folder or feed; export or import the secret one
 ///
@@ -59,28 +59,32 @@ impl Arguments {
 /// A feed that may be ours, and where its secret key would be.
 struct Owned {
     dir: PathBuf,
-    public: PublicKey,
+    feed: Feed,
+    /// Whose secret key it takes.
+    signer: PublicKey,
     holds: Holds,
 }
 
 impl Owned {
     fn find(dir: &Path) -> Result<Owned, Failure> {
         let holds = place::store(dir)?;
-        let file = match holds {
-            Holds::Drive => dir.join(".dat/metadata.key"),
-            Holds::Core => dir.join("key"),
-            Holds::Seed => dir.join("metadata.key"),
+        let prefix = match holds {
+            Holds::Core => "",
+            Holds::Drive | Holds::Seed => "metadata.",
             Holds::Seeds => {
                 let what = format!("{}: many feeds are kept here", dir.display());
                 return Err(Failure::new(Kind::NotFound, what).hint("name one of its directories"));
             }
         };
-        let bytes = std::fs::read(&file).map_err(|e| Failure::io(file.display(), &e))?;
-        let public = PublicKey::try_from(bytes.as_slice()).map_err(|_| {
-            let what = format!("{}: a key has 32 bytes, not {}", file.display(), bytes.len());
-            Failure::new(Kind::Damaged, what).hint("restore it from a copy")
-        })?;
-        Ok(Owned { dir: dir.to_owned(), public, holds })
+        let inside = place::inside(dir, holds);
+        let mut off = Offline::looking();
+        let root = off.root(&inside, false)?;
+        let feed = off
+            .wait(|disk| stored(disk, root, prefix)?.ok_or(StoreError::Missing))
+            .map_err(|e| failure(&inside, e))?;
+        // Of a core whose manifest has not come yet it can only be the key itself.
+        let signer = feed.signer().unwrap_or(*feed.key());
+        Ok(Owned { dir: dir.to_owned(), feed, signer, holds })
     }
 
     /// The directory of secret keys, and the path in it.
@@ -88,7 +92,7 @@ impl Owned {
         match self.holds {
             Holds::Drive | Holds::Seed => {
                 let keys = place::secret_keys().ok_or_else(place::homeless)?;
-                Ok((keys, secret::place(&self.public)))
+                Ok((keys, secret::place(&self.signer)))
             }
             Holds::Core | Holds::Seeds => Ok((self.dir.clone(), "secret_key".into())),
         }
@@ -99,11 +103,11 @@ impl Owned {
         let mut off = Offline::looking();
         let found = match self.holds {
             Holds::Drive | Holds::Seed => {
-                off.wait_io(|disk| secret::load(disk, &keys, &self.public))
+                off.wait_io(|disk| secret::load(disk, &keys, &self.signer))
             }
             Holds::Core | Holds::Seeds => {
                 let dir = off.root(&keys, false)?;
-                off.wait_io(|disk| secret::load_from(disk, dir, &path, &self.public))
+                off.wait_io(|disk| secret::load_from(disk, dir, &path, &self.signer))
             }
         };
         found.map_err(|e| match e.kind() {
@@ -124,24 +128,27 @@ impl Owned {
         let mut off = Offline::looking();
         let dir = off.root(&self.dir.join(".dat"), false)?;
         let path = Path::new("metadata.secret_key");
-        off.wait_io(|disk| secret::load_from(disk, dir, path, &self.public))
+        off.wait_io(|disk| secret::load_from(disk, dir, path, &self.signer))
             .map_err(|e| Failure::io(self.dir.join(".dat").join(path).display(), &e))
     }
 }
 
 fn show(feed: &Owned, global: &Global) -> Outcome {
-    let (key, discovery) = (Key(feed.public), Key(discovery_key(&feed.public)));
     let writable = feed.load_anywhere()?.is_some();
+    let (link, signer) = (feed.feed.link(), Key(feed.signer));
+    let (key, discovery) = (link.key, Key(*feed.feed.discovery_key()));
+    let link = link.to_string();
     put(match global.json {
         true => format!(
             "{}\n",
             json!({
-                "link": format!("dat://{key}"), "key": key, "discovery_key": discovery,
+                "link": link, "key": key, "discovery_key": discovery, "signer": signer,
                 "writable": writable,
             })
         ),
         false => format!(
-            "link           dat://{key}\ndiscovery key  {discovery}\nsecret key     {}\n",
+            "link           {link}\nkey            {key}\ndiscovery key  {discovery}\n\
+             signer         {signer}\nsecret key     {}\n",
             if writable { "here" } else { "not here" }
         ),
     }
@@ -163,13 +170,10 @@ fn export(feed: &Owned) -> Outcome {
 
 fn import(feed: &Owned) -> Outcome {
     let pair = read_secret()?;
-    if pair.public() != feed.public {
-        let what = format!("this is the secret key of dat://{}", Key(pair.public()));
-        return Err(Failure::new(Kind::Usage, what).hint(format!(
-            "{} needs that of dat://{}",
-            feed.dir.display(),
-            Key(feed.public)
-        )));
+    if pair.public() != feed.signer {
+        let what = format!("this is the secret key of {}, another signer", Key(pair.public()));
+        let hint = format!("{} needs that of {}", feed.dir.display(), Key(feed.signer));
+        return Err(Failure::new(Kind::Usage, what).hint(hint));
     }
     let (keys, path) = feed.place()?;
     let mut off = Offline::writing();

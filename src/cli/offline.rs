@@ -154,6 +154,11 @@ impl Opened {
 
     /// Appends block `index` to `out`.
     pub fn read(&mut self, index: u64, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let feed = self.store.feed();
+        if !feed.has(index) && index < feed.length() && self.store.recovering() {
+            // Who works on the feed, or was killed, has written it and not its bit.
+            self.recover()?;
+        }
         let Opened { off, store, path, .. } = self;
         match off.wait(|disk| store.read(disk, index, out)) {
             Err(StoreError::Absent) => Err(Failure::new(
@@ -168,6 +173,12 @@ impl Opened {
     pub fn append(&mut self, blocks: &[&[u8]]) -> Result<u64, Failure> {
         let Opened { off, store, path, .. } = self;
         off.wait(|disk| store.append(disk, blocks)).map_err(|e| failure(path, e))
+    }
+
+    /// Takes back all blocks from `length` on.
+    pub fn truncate(&mut self, length: u64) -> Result<(), Failure> {
+        let Opened { off, store, path, .. } = self;
+        off.wait(|disk| store.truncate(disk, length)).map_err(|e| failure(path, e))
     }
 
     /// Makes everything so far durable.

@@ -1,8 +1,9 @@
 //! Programs that ask over the control socket.
 
-use crate::ids::ConnId;
-use crate::store::StoreError;
+use crate::feed::Refusal;
+use crate::ids::{ConnId, FeedId};
 use crate::store::disk::Disk;
+use crate::store::{Moved, StoreError};
 use crate::time::Instant;
 
 use super::Node;
@@ -19,6 +20,8 @@ pub struct Client {
     pub waiting: bool,
     /// Blocks of its request are appended and not durable yet: the feed's length with them.
     appended: Option<u64>,
+    /// Its request takes blocks back: the length before.
+    truncated: Option<u64>,
 }
 
 impl Node {
@@ -68,10 +71,13 @@ impl Node {
         request: &Request,
         disk: &mut dyn Disk,
     ) -> Option<Vec<u8>> {
-        if request.what != What::Append {
-            return Some(control::answer(request, &self.status(now, disk)));
-        }
-        let result = self.client_append(now, conn, request, disk);
+        let result = match request.what {
+            What::Append => self.client_append(now, conn, request, disk),
+            What::Truncate => self.client_truncate(now, conn, request, disk),
+            What::Status | What::Peers | What::Stop => {
+                return Some(control::answer(request, &self.status(now, disk)));
+            }
+        };
         let client = self.clients.get_mut(&conn)?;
         client.waiting = matches!(result, Err(StoreError::NotYet));
         match result {
@@ -81,7 +87,7 @@ impl Node {
                 None
             }
             Err(error) => {
-                client.appended = None;
+                (client.appended, client.truncated) = (None, None);
                 Some(control::refuse(&error))
             }
         }
@@ -95,9 +101,8 @@ impl Node {
         request: &Request,
         disk: &mut dyn Disk,
     ) -> Result<u64, StoreError> {
+        let feed = self.served_core()?;
         let client = self.clients.get_mut(&conn).ok_or(StoreError::Absent)?;
-        let core = self.topics.values().find(|t| matches!(t.what, topic::What::Core(_)));
-        let feed = core.map(|t| t.first).ok_or(StoreError::Missing)?;
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Missing)?;
         let to = match client.appended {
             Some(to) => to,
@@ -117,6 +122,46 @@ impl Node {
             client.appended = None;
         }
         Ok(to)
+    }
+
+    fn served_core(&self) -> Result<FeedId, StoreError> {
+        let core = self.topics.values().find(|t| matches!(t.what, topic::What::Core(_)));
+        core.map(|t| t.first).ok_or(StoreError::Missing)
+    }
+
+    /// The core served here keeps the blocks before `length`, in a new history.
+    fn client_truncate(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        request: &Request,
+        disk: &mut dyn Disk,
+    ) -> Result<u64, StoreError> {
+        let feed = self.served_core()?;
+        let length = request.length.ok_or(Refusal::Index)?;
+        let begun = self.clients.get(&conn).and_then(|client| client.truncated);
+        let from = match begun {
+            Some(from) => from,
+            None => {
+                // What was appended has to be said first.
+                self.commit(now, feed, disk)?;
+                let open = self.feeds.get(feed).ok_or(StoreError::Missing)?;
+                open.store.feed().length()
+            }
+        };
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.truncated = Some(from);
+        }
+        let open = self.feeds.get_mut(feed).ok_or(StoreError::Missing)?;
+        open.store.truncate(disk, length)?;
+        self.commit(now, feed, disk)?;
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.truncated = None;
+        }
+        if from > length {
+            self.reorganised(now, feed, Moved { common: length, old: from, new: length });
+        }
+        Ok(length)
     }
 
     /// Lets clients whose request waits for the disk be read again. `true`: there were some.

@@ -3,7 +3,7 @@
 //!
 //! Request: `{"do":"status"}`, `{"do":"peers"}`, `{"do":"stop"}`, with `"text":true` for a
 //! readable text instead of figures; `{"do":"append","blocks":["<base64>",…]}` to a bare feed of
-//! ours. Answer: `{"ok":true,"status":{…}}`, `{"ok":true,"peers":[…]}`, `{"ok":true,"text":"…"}`,
+//! ours; `{"do":"truncate","length":7}` to a core of ours. Answer: `{"ok":true,"status":{…}}`, `{"ok":true,"peers":[…]}`, `{"ok":true,"text":"…"}`,
 //! `{"ok":true,"length":7}` (durable then), or `{"ok":false,"error":"…"}`.
 
 use std::fmt;
@@ -24,6 +24,8 @@ pub enum What {
     Stop,
     /// `blocks` for the bare feed served here.
     Append,
+    /// The core served here keeps so many blocks (`length`).
+    Truncate,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,16 +36,22 @@ pub struct Request {
     pub text: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Block>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
 }
 
 impl Request {
     /// A question, to be answered in `text` or in figures.
     pub fn ask(what: What, text: bool) -> Request {
-        Request { what, text, blocks: Vec::new() }
+        Request { what, text, blocks: Vec::new(), length: None }
     }
 
     pub fn append(blocks: Vec<Block>) -> Request {
-        Request { what: What::Append, text: false, blocks }
+        Request { blocks, ..Request::ask(What::Append, false) }
+    }
+
+    pub fn truncate(length: u64) -> Request {
+        Request { length: Some(length), ..Request::ask(What::Truncate, false) }
     }
 }
 
@@ -100,11 +108,11 @@ pub fn answer(request: &Request, status: &Status) -> Vec<u8> {
         (What::Status, true) => line(&Answer { text: Some(status.text()), ..Answer::OK }),
         (What::Peers, false) => line(&Answer { peers: Some(&status.peers), ..Answer::OK }),
         (What::Peers, true) => line(&Answer { text: Some(status.peers_text()), ..Answer::OK }),
-        (What::Stop | What::Append, _) => line(&Answer::OK),
+        (What::Stop | What::Append | What::Truncate, _) => line(&Answer::OK),
     }
 }
 
-/// The answer to `Append`, once the blocks are durable: the feed's new length.
+/// The answer to `Append` and `Truncate`, once that is durable: the feed's new length.
 pub fn appended(length: u64) -> Vec<u8> {
     line(&Answer { length: Some(length), ..Answer::OK })
 }

@@ -15,6 +15,7 @@ fn words_that_make_no_sense() {
     let web = format!("https://{KEY}");
     let version = format!("dat://{KEY}+new");
     let two_versions = format!("dat://{KEY}+3");
+    let hyper = format!("hyper://{KEY}");
     let cases: &[(&[&str], &str)] = &[
         (&["fly"], "unrecognized subcommand 'fly'"),
         (&["shre", "."], "'share'"),
@@ -23,7 +24,7 @@ fn words_that_make_no_sense() {
         (&["share", ".", "-q", "-v"], "cannot be used with"),
         (&["clone"], "<LINK>"),
         (&["clone", ""], "the link is empty"),
-        (&["clone", short], "62 hex digits, a Dat key has 64"),
+        (&["clone", short], "62 hex digits, it should have 64"),
         (&["clone", &long], "66 hex digits"),
         (&["clone", &other_digit], "\"g\" does not belong in a key"),
         (&["clone", &web], "\"https\" is not a scheme"),
@@ -40,6 +41,11 @@ fn words_that_make_no_sense() {
         (&["core", "get", ".", "x"], "blocks are numbers"),
         (&["core", "get", ".", "5..2"], "no blocks from 5 to 2"),
         (&["core", "get", "dat://abc", "0"], "3 hex digits"),
+        (&["clone", "hyper://yyy"], "the key has 3 letters, it should have 52"),
+        (&["clone", &hyper, "--dat"], "--dat says that it is one of Dat"),
+        (&["core", "get", &hyper, "0", "--dat"], "--dat says that it is one of Dat"),
+        (&["core", "get", &hyper, "0", "--encryption-key", "ab"], "64 hex digits"),
+        (&["core", "create", "new", "--dat", "--compat"], "cannot be used with"),
         (&["core", "tail", ".", "-n", "many"], "many"),
         (&["key", "hide", "."], "hide"),
     ];

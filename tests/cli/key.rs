@@ -80,7 +80,7 @@ fn what_is_no_secret_key_is_refused() {
     import(&secret().replace('a', "x")).failed(2, "a secret key is 128 hex digits");
     import(&secret().replace("03a1", "03a2")).failed(2, "do not belong together");
     let other = gannet::crypto::sign::KeyPair::from_seed([7; 32]);
-    import(&hex::encode(other.secret().as_slice())).failed(2, "this is the secret key of dat://");
+    import(&hex::encode(other.secret().as_slice())).failed(2, "another signer");
     assert!(!kept(&home).exists());
 }
 
@@ -93,5 +93,5 @@ fn a_damaged_secret_key_is_named() {
     std::fs::write(kept(&home), [1; 10]).unwrap();
     home.run(&["key", "show", "folder"]).failed(5, "cut off");
     std::fs::write(home.path("folder/.dat/metadata.key"), [1; 31]).unwrap();
-    home.run(&["key", "show", "folder"]).failed(5, "a key has 32 bytes, not 31");
+    home.run(&["key", "show", "folder"]).failed(5, "metadata.key does not have 32 bytes");
 }

@@ -17,7 +17,7 @@ fn shared() -> (Home, Running, String, String) {
     let noise: Vec<u8> = (0..200_000u32).map(|n| (n * 31 + n / 251) as u8).collect();
     std::fs::write(home.path("folder/sub/b.bin"), noise).unwrap();
     std::fs::set_permissions(home.path("folder/a.txt"), PermissionsExt::from_mode(0o640)).unwrap();
-    let share = home.start(&["share", "folder"]);
+    let share = home.start(&["share", "folder", "--dat"]);
     let (link, address) = ready(&share);
     let published = share.event("published");
     assert_eq!((&published["files"], &published["bytes"]), (&3.into(), &200_006.into()));
@@ -29,7 +29,8 @@ fn ready(run: &Running) -> (String, String) {
     let first: serde_json::Value = serde_json::from_str(&run.line()).unwrap();
     assert_eq!(first["event"], "ready");
     let link = first["link"].as_str().unwrap().to_owned();
-    assert_eq!(link, format!("dat://{}", first["key"].as_str().unwrap()));
+    let parsed: gannet::link::Link = link.parse().unwrap();
+    assert_eq!(first["key"], parsed.key.to_string());
     (link, first["listen"][0].as_str().unwrap().to_owned())
 }
 
@@ -231,10 +232,19 @@ fn an_address_that_is_taken_is_code_9() {
     assert_eq!(share.stop(), 0);
 }
 
+/// In all kinds of feeds; a core takes blocks back, too.
 #[test]
 fn a_served_feed_takes_appends_and_is_read_by_link() {
+    for kind in ["--dat", "--compat", ""] {
+        served_and_read(kind);
+    }
+}
+
+fn served_and_read(kind: &str) {
     let home = Home::new();
-    let link = home.run(&["core", "create", "feed"]).ok().trim().to_owned();
+    let flags: Vec<&str> = [kind].into_iter().filter(|kind| !kind.is_empty()).collect();
+    let made = home.run(&[&["core", "create", "feed"], &flags[..]].concat());
+    let link = made.ok().trim().to_owned();
     home.feed(&["core", "append", "feed"], b"one\ntwo\n").ok();
     let serve = home.start(&["core", "serve", "feed"]);
     let (served, address) = ready(&serve);
@@ -252,9 +262,8 @@ fn a_served_feed_takes_appends_and_is_read_by_link() {
     assert_eq!(get(&["core", "tail", &link, "-n", "1", "--dir", "three"]), "three\n");
     assert_eq!(get(&["core", "get", &link, ".."]), "one\ntwo\nthree\n");
 
-    let mut tail = home.command(&["core", "tail", &link, "-f", "-n", "2", "--dir", "four"]);
-    tail.args(network);
-    let tail = Running::start(tail);
+    let tail = home.command(&["core", "tail", &link, "-f", "-n", "2", "--dir", "four"]);
+    let tail = following(tail, &network);
     assert_eq!((tail.line(), tail.line()), ("two".into(), "three".into()));
     // More than fits into one request, empty lines among them.
     let many: String = (0..20_000).map(|n| format!("{}\n", "x".repeat(n % 50))).collect();
@@ -263,6 +272,13 @@ fn a_served_feed_takes_appends_and_is_read_by_link() {
         assert_eq!(tail.line().len(), n % 50);
     }
     assert_eq!(tail.stop(), 0);
+    // A key in hex alone is taken for what is stored there, else for what is asked for.
+    let key = link.parse::<gannet::link::Link>().unwrap().key.to_string();
+    assert_eq!(get(&["core", "get", &key, "0", "--dir", "four"]), "one\n");
+    let dat: &[&str] = if kind == "--dat" { &["--dat"] } else { &[] };
+    let words = [&["core", "get", &key, "0", "--dir", "five"], dat].concat();
+    assert_eq!(get(&words), "one\n");
+    assert!(home.run(&["core", "info", "five"]).ok().contains(&link));
 
     // A damaged copy is repaired from its peer.
     let data = home.path("one/data");
@@ -273,11 +289,35 @@ fn a_served_feed_takes_appends_and_is_read_by_link() {
     let words = [&["verify", "one", "--repair"][..], &network].concat();
     assert_eq!(home.run(&words).code, 0);
     assert_eq!(home.run(&["verify", "one"]).code, 0);
+    if kind == "--dat" {
+        home.run(&["core", "truncate", "feed", "2"]).failed(2, "never loses blocks");
+    } else {
+        let follower = home.command(&["core", "tail", &link, "-f", "-n", "1", "--dir", "six"]);
+        let follower = following(follower, &network);
+        assert_eq!(follower.line().len(), 49);
+        assert_eq!(home.run(&["core", "truncate", "feed", "2"]).ok(), "2 blocks\n");
+        let began = Instant::now();
+        let length = |dir: &str| {
+            let info = figures(home.run(&["core", "info", dir, "--json"]).ok());
+            (info["fork"].as_u64().unwrap(), info["length"].as_u64().unwrap())
+        };
+        assert_eq!(length("feed"), (1, 2));
+        while length("six") != (1, 2) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", length("six"));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(follower.stop(), 0);
+    }
     assert_eq!(serve.stop(), 0);
     // What was fetched is here without anybody.
     assert_eq!(home.run(&["core", "get", &link, "0..2"]).ok(), "one\ntwo\n");
     home.run(&["core", "get", "three", "1"]).failed(3, "block 1 is not here");
     assert_eq!(home.run(&["verify", "four"]).code, 0);
+}
+
+fn following(mut command: std::process::Command, network: &[&str]) -> Running {
+    command.args(network);
+    Running::start(command)
 }
 
 /// Turns a bit in the middle of a file.

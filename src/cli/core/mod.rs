@@ -7,6 +7,7 @@ mod info;
 mod serve;
 mod source;
 mod tail;
+mod truncate;
 
 use clap::{Args, Subcommand};
 
@@ -37,6 +38,7 @@ enum Command {
     Tail(tail::Arguments),
     Info(info::Arguments),
     Serve(serve::Arguments),
+    Truncate(truncate::Arguments),
 }
 
 impl Arguments {
@@ -48,6 +50,7 @@ impl Arguments {
             Command::Tail(args) => args.run(global),
             Command::Info(args) => args.run(global),
             Command::Serve(args) => args.run(global),
+            Command::Truncate(args) => args.run(global),
         }
     }
 }
