@@ -26,7 +26,7 @@ impl FeedStore {
     ) -> FeedStore {
         FeedStore {
             feed: if secret.is_some() { feed.writer() } else { feed },
-            secret,
+            secret: secret.map(Box::new),
             content,
             place,
             data: Data::new(),

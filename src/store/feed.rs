@@ -106,7 +106,8 @@ pub type Reader<'a> =
 #[derive(Debug)]
 pub struct FeedStore {
     pub(super) feed: Feed,
-    pub(super) secret: Option<KeyPair>,
+    /// Boxed: who only reads needs no room for it.
+    pub(super) secret: Option<Box<KeyPair>>,
     pub(super) content: Content,
     pub(super) place: Place,
     pub(super) data: Data,

@@ -171,6 +171,38 @@ fn d08_a_killed_writer_of_a_core_never_signs_twice() {
     }
 }
 
+/// What a writer finds after a kill in the midst of a commit it shows only when no power cut can take
+/// it any more.
+#[test]
+fn d08_a_power_cut_after_a_kill_takes_nothing_that_was_shown() {
+    let mut shown_more = 0;
+    for (cut, seed) in (0..30).flat_map(|cut| (0..12).map(move |seed| (cut, seed))) {
+        let device = Device::new(seed * 100 + cut);
+        let mut disk = device.process();
+        let mut store = create_core(&mut disk, KIND, true).expect("a writer");
+        append(&mut disk, &mut store, 5).expect("appended");
+        store.commit(&mut disk, NOW).expect("committed");
+        append(&mut disk, &mut store, 3).expect("appended");
+        device.cut_after(cut);
+        let committed = store.commit(&mut disk, NOW);
+        kill(&device);
+        let mut disk = device.process();
+        let mut store = open_core(&mut disk, KIND).expect("opened");
+        let shown = at(store.feed());
+        let ask = Ask { upgrade: Some(Upgrade { start: 0, length: shown.1 }), ..Ask::default() };
+        answer(&mut disk, &mut store, &ask).expect("shown");
+        assert!(shown == (0, 8) || shown == (0, 5) && committed.is_err());
+        shown_more += u32::from(shown == (0, 8) && committed.is_err());
+        device.crash();
+        let mut disk = device.process();
+        let mut store = open_core(&mut disk, KIND).expect("opened");
+        assert_eq!(at(store.feed()), shown, "cut {cut}, seed {seed}");
+        recover(&mut disk, &mut store).expect("recovered");
+        assert_eq!(store.feed().have().prefix(), shown.1);
+    }
+    assert!(shown_more > 10, "the kill never came between writing and syncing");
+}
+
 const HISTORIES: [(u64, u64); 3] = [(0, 50), (31, 64), (12, 40)];
 
 /// A reader's life beside a writer in each of its histories.
