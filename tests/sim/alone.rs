@@ -10,6 +10,7 @@ use gannet::failure::Kind;
 use gannet::limits;
 use gannet::link::{Dialect, Key, Link};
 use gannet::node::Node;
+use gannet::store::Keys;
 
 use crate::actor::Actor;
 use crate::feeds;
@@ -49,7 +50,7 @@ pub fn run(seed: u64) -> u64 {
     let pair = if company == Company::Stranger { &other } else { &wanted };
     let owner = swarm.add(Run::CoreServe { dir: DIR.into() }, vec![(DIR.into(), "", true)]);
     let device = swarm.world.device(swarm.posts[owner].machine);
-    feeds::create(&device, pair);
+    feeds::create(&device, &Keys::dat(pair.public(), Some(pair.clone()), true));
     let mut truth = feeds::Truth::new();
     feeds::append(&mut swarm.rng, &device, &mut truth);
 

@@ -25,20 +25,38 @@ pub const DIR: &str = "/feed";
 pub type Truth = BTreeMap<u64, Vec<u8>>;
 
 pub fn run(seed: u64) -> u64 {
-    let mut swarm = Swarm::new(seed);
+    exchange(seed, Dialect::Dat)
+}
+
+/// The same with cores, whose writer may also take blocks back.
+pub fn run_cores(seed: u64) -> u64 {
+    exchange(seed, Dialect::Hyper)
+}
+
+/// The keys of a feed of this dialect that can be written.
+pub fn writer(dialect: Dialect, seed: u64) -> Keys {
     let pair = KeyPair::from_seed([seed as u8; 32]);
-    let key = Key(pair.public());
+    match dialect {
+        Dialect::Dat => Keys::dat(pair.public(), Some(pair), true),
+        Dialect::Hyper => Keys::core_writer(pair, true),
+    }
+}
+
+fn exchange(seed: u64, dialect: Dialect) -> u64 {
+    let mut swarm = Swarm::new(seed);
+    let keys = writer(dialect, seed);
+    let link = Link::new(dialect, Key(keys.public));
     swarm.add(Run::CoreServe { dir: DIR.into() }, vec![(DIR.into(), "", true)]);
     let device = swarm.world.device(swarm.posts[0].machine);
-    create(&device, &pair);
+    create(&device, &keys);
     let mut truth = Truth::new();
     append(&mut swarm.rng, &device, &mut truth);
     for _ in 0..swarm.rng.between(1, 4) {
-        add_reader(&mut swarm, key);
+        add_reader(&mut swarm, &link);
     }
     swarm.introduce();
     if swarm.rng.one_in(3) {
-        swarm.add_hostile(key.0);
+        swarm.add_hostile(link.key.0);
     }
     let mut tool = None;
     for _ in 0..swarm.rng.between(0, 12) {
@@ -50,7 +68,12 @@ pub fn run(seed: u64) -> u64 {
         swarm.accident();
         match swarm.world.runs(swarm.posts[0].machine) {
             true if swarm.rng.one_in(2) => Tool::start(&mut tool, &mut swarm),
-            false if swarm.rng.one_in(3) => append(&mut swarm.rng, &device, &mut truth),
+            false if swarm.rng.one_in(3) => {
+                if dialect == Dialect::Hyper && tool.is_none() && swarm.rng.one_in(3) {
+                    truncate(&mut swarm.rng, &device, &mut truth);
+                }
+                append(&mut swarm.rng, &device, &mut truth);
+            }
             _ => {}
         }
     }
@@ -86,10 +109,10 @@ pub fn run(seed: u64) -> u64 {
     swarm.world.trace()
 }
 
-fn add_reader(swarm: &mut Swarm, key: Key) {
-    let link = Link::new(Dialect::Dat, key);
+fn add_reader(swarm: &mut Swarm, link: &Link) {
+    let link = link.clone();
     if swarm.rng.one_in(2) {
-        let dir = format!("/seed/{key}");
+        let dir = format!("/seed/{}", link.key);
         let run = Run::Seed { links: vec![link], dir: "/seed".into() };
         swarm.add(run, vec![(dir.clone(), "", true), (dir, "metadata.", true)]);
     } else {
@@ -100,10 +123,9 @@ fn add_reader(swarm: &mut Swarm, key: Key) {
 }
 
 /// A process of its own that makes the feed.
-pub fn create(device: &Device, pair: &KeyPair) {
+pub fn create(device: &Device, keys: &Keys) {
     let mut disk = device.process();
     let dir = disk.open_root(Path::new(DIR), true).expect("the disk is empty");
-    let keys = Keys::dat(pair.public(), Some(pair.clone()), true);
     let store = patiently(|| FeedStore::create(&mut disk, dir, "", keys.clone(), Content::File));
     store.close(&mut disk, Instant(0)).expect("a good disk");
     device.sync();
@@ -128,6 +150,24 @@ pub fn append(rng: &mut Rng, device: &Device, truth: &mut Truth) {
         patiently(|| store.append(&mut disk, &parts));
         truth.extend((length..).zip(blocks));
     }
+    store.close(&mut disk, Instant(0)).expect("a good disk");
+    device.fs().faults = faults;
+    device.fs().capacity = capacity;
+}
+
+/// A process of its own that takes blocks back.
+fn truncate(rng: &mut Rng, device: &Device, truth: &mut Truth) {
+    let mut disk = device.process();
+    let faults = std::mem::take(&mut device.fs().faults);
+    let capacity = std::mem::replace(&mut device.fs().capacity, 1 << 40);
+    let dir = disk.open_root(Path::new(DIR), false).expect("it was made");
+    let mut store = patiently(|| FeedStore::open(&mut disk, dir, "", None, None, Content::File));
+    while store.recovering() {
+        patiently(|| store.recover(&mut disk, None, 1 << 20));
+    }
+    let length = rng.below(store.feed().length() + 1);
+    patiently(|| store.truncate(&mut disk, length));
+    truth.retain(|block, _| *block < length);
     store.close(&mut disk, Instant(0)).expect("a good disk");
     device.fs().faults = faults;
     device.fs().capacity = capacity;

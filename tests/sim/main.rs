@@ -36,11 +36,15 @@ struct Scenario {
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "copy", run: copy::run, every: 1 },
     Scenario { name: "feeds", run: feeds::run, every: 1 },
+    Scenario { name: "cores", run: feeds::run_cores, every: 1 },
     Scenario { name: "drives", run: drives::run, every: 1 },
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
     Scenario { name: "twins", run: twins::run, every: 2 },
+    Scenario { name: "twin-streams", run: twins::run_cores, every: 2 },
     Scenario { name: "restored", run: restored::run, every: 2 },
+    Scenario { name: "restored-cores", run: restored::run_cores, every: 2 },
+    Scenario { name: "mutual-cores", run: mutual::run_cores, every: 2 },
 ];
 
 struct Arguments {

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use gannet::crypto::sign::KeyPair;
 use gannet::daemon::config::{Blocks, Run};
+use gannet::feed::hyper::{Ask, Indexed, Upgrade};
 use gannet::link::{Dialect, Key, Link};
 use gannet::node::event::Event;
 use gannet::store::disk::Disk;
@@ -14,15 +14,23 @@ use gannet::sync;
 use gannet::time::Instant;
 
 use crate::disk::{Device, SimDisk};
-use crate::feeds::{DIR, create, patiently};
+use crate::feeds::{self, DIR, create, patiently};
 use crate::swarm::Swarm;
 use crate::world::SECOND;
 
 pub fn run(seed: u64) -> u64 {
+    exchange(seed, Dialect::Dat)
+}
+
+pub fn run_cores(seed: u64) -> u64 {
+    exchange(seed, Dialect::Hyper)
+}
+
+fn exchange(seed: u64, dialect: Dialect) -> u64 {
     let mut swarm = Swarm::new(seed);
     swarm.log = Some(Vec::new());
-    let pair = KeyPair::from_seed([seed as u8; 32]);
-    let link = Link::new(Dialect::Dat, Key(pair.public()));
+    let keys = feeds::writer(dialect, seed);
+    let link = Link::new(dialect, Key(keys.public));
     for _ in 0..2 {
         let run = Run::CoreFetch {
             link: link.clone(),
@@ -36,7 +44,7 @@ pub fn run(seed: u64) -> u64 {
     swarm.posts[1].peers.push(first);
     let desk = swarm.world.add_machine(&[0]);
     let desk = swarm.world.device(desk);
-    create(&desk, &pair);
+    create(&desk, &keys);
     // Half the time both ask for as much as anybody may from the first moment on.
     let eager = swarm.rng.one_in(2);
     if eager {
@@ -97,6 +105,8 @@ fn deal(desk: &Device, devices: &[Device; 2], blocks: &[Vec<u8>], owners: &[usiz
     let mut source = patiently(|| FeedStore::open(&mut disk, dir, "", None, None, Content::File));
     let parts: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
     patiently(|| source.append(&mut disk, &parts));
+    // Of a core nothing is proven to anybody before it is durable.
+    patiently(|| source.commit(&mut disk, Instant(0)));
     for (post, device) in devices.iter().enumerate() {
         let mine: Vec<u64> =
             (0..blocks.len()).filter(|n| owners[*n] == post).map(|n| n as u64).collect();
@@ -105,14 +115,42 @@ fn deal(desk: &Device, devices: &[Device; 2], blocks: &[Vec<u8>], owners: &[usiz
     source.close(&mut disk, Instant(0)).expect("a good disk");
 }
 
+/// The whole tree of a core, and some of its blocks.
+fn give_of_core(
+    disk: &mut SimDisk,
+    source: &mut FeedStore,
+    there: &mut SimDisk,
+    store: &mut FeedStore,
+    blocks: &[u64],
+) {
+    let upgrade = Some(Upgrade { start: 0, length: source.feed().length() });
+    let asks = std::iter::once((Ask { upgrade, ..Ask::default() }, None));
+    let asks = asks.chain(blocks.iter().map(|&index| (Ask::default(), Some(index))));
+    for (mut ask, index) in asks {
+        let mut value = Vec::new();
+        if let Some(index) = index {
+            ask.block = Some(Indexed { index, nodes: store.feed().levels(index) });
+            patiently(|| source.read(disk, index, &mut value));
+        }
+        let proof = patiently(|| source.prove(disk, &ask));
+        let (manifest, value) = (source.manifest(), index.map(|_| &value[..]));
+        let accepted = patiently(|| store.check_core(there, 0, &proof, manifest.as_deref(), value));
+        patiently(|| store.accept_core(there, &accepted, value));
+    }
+}
+
 /// Makes a reader's feed with some of the blocks and the proofs of them.
 pub fn give(disk: &mut SimDisk, source: &mut FeedStore, device: &Device, blocks: &[u64]) {
     let mut there = device.process();
     let dir = there.open_root(Path::new(DIR), true).expect("the disk is empty");
     let public = *source.feed().key();
-    let keys = || Keys::dat(public, None, false);
+    let core = source.feed().as_core().is_some();
+    let keys = || if core { Keys::core(public) } else { Keys::dat(public, None, false) };
     let mut store = patiently(|| FeedStore::create(&mut there, dir, "", keys(), Content::File));
-    for &block in blocks {
+    if core {
+        give_of_core(disk, source, &mut there, &mut store, blocks);
+    }
+    for &block in blocks.iter().filter(|_| !core) {
         let digest = store.feed().digest(block);
         let proof = patiently(|| source.proof(disk, block, digest, false));
         let mut value = Vec::new();

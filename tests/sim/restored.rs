@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use gannet::crypto::sign::KeyPair;
 use gannet::daemon::config::{Blocks, Run};
 use gannet::link::{Dialect, Key, Link};
 use gannet::node::event::Event;
@@ -14,16 +13,24 @@ use gannet::store::{Content, FeedStore};
 use gannet::time::Instant;
 
 use crate::disk::Device;
-use crate::feeds::{DIR, create, patiently};
+use crate::feeds::{self, DIR, create, patiently};
 use crate::mutual::give;
 use crate::swarm::Swarm;
 use crate::world::SECOND;
 
 pub fn run(seed: u64) -> u64 {
+    put_back(seed, Dialect::Dat)
+}
+
+pub fn run_cores(seed: u64) -> u64 {
+    put_back(seed, Dialect::Hyper)
+}
+
+fn put_back(seed: u64, dialect: Dialect) -> u64 {
     let mut swarm = Swarm::new(seed);
     swarm.log = Some(Vec::new());
-    let pair = KeyPair::from_seed([seed as u8; 32]);
-    let link = Link::new(Dialect::Dat, Key(pair.public()));
+    let keys = feeds::writer(dialect, seed);
+    let link = Link::new(dialect, Key(keys.public));
     swarm.add(Run::CoreServe { dir: DIR.into() }, vec![(DIR.into(), "", true)]);
     for _ in 0..2 {
         let blocks = Blocks::Follow;
@@ -37,8 +44,8 @@ pub fn run(seed: u64) -> u64 {
     let device = |swarm: &Swarm, post: usize| swarm.world.device(swarm.posts[post].machine);
     let desk = swarm.world.add_machine(&[0]);
     let desk = swarm.world.device(desk);
-    create(&desk, &pair);
-    create(&device(&swarm, 0), &pair);
+    create(&desk, &keys);
+    create(&device(&swarm, 0), &keys);
     append(&desk, common, b"both");
     append(&device(&swarm, 0), common, b"both");
     append(&desk, first - common, b"lost");

@@ -171,6 +171,11 @@ impl Feed {
         if signed { Ok(()) } else { Err("nothing signed covers it".into()) }
     }
 
+    /// The history of a core that the signature is for.
+    pub fn fork(&self) -> u64 {
+        self.core.as_ref().map_or(0, |core| core.fork)
+    }
+
     /// The bytes of a block in the data file.
     pub fn block(&self, block: u64) -> Result<&[u8], String> {
         let mut start = 0;

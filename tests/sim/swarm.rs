@@ -65,7 +65,7 @@ pub struct Swarm {
     calm: Weather,
     stormy: bool,
     /// Every signature that a reader ever held: (key, length) → signature.
-    seen: BTreeMap<([u8; 32], u64), [u8; 64]>,
+    seen: BTreeMap<([u8; 32], u64, u64), [u8; 64]>,
     pub hostile: Option<MachineId>,
     /// Who hung up and what was warned of, if the scenario wants to know.
     pub log: Option<Vec<(MachineId, Event)>>,
@@ -482,7 +482,8 @@ impl Swarm {
                 .unwrap_or_else(|why| panic!("machine {machine}, {dir}/{prefix}: {why}"));
             for length in good.iter().filter(|_| !writer) {
                 let signature = feed.signatures[length];
-                let first = *self.seen.entry((feed.key, *length)).or_insert(signature);
+                let which = (feed.key, feed.fork(), *length);
+                let first = *self.seen.entry(which).or_insert(signature);
                 assert!(first == signature, "length {length} of {dir}/{prefix} was signed twice");
             }
             found.insert(prefix.to_owned(), feed);

@@ -1,11 +1,10 @@
 //! Two nodes that know each other under two addresses each, and dial at the same time: after the
 //! rule of duplicates (dat/SPEC §11.5) there is one connection, never none, never two for long.
 
-use gannet::crypto::sign::KeyPair;
 use gannet::daemon::config::{Blocks, Run};
 use gannet::link::{Dialect, Key, Link};
 
-use crate::feeds::{DIR, create};
+use crate::feeds::{self, DIR, create};
 use crate::swarm::{PORT, Swarm};
 use crate::world::SECOND;
 
@@ -15,9 +14,17 @@ const TWO_FOR: u64 = 8 * SECOND;
 const NONE_FOR: u64 = 5 * SECOND;
 
 pub fn run(seed: u64) -> u64 {
+    meet(seed, Dialect::Dat)
+}
+
+pub fn run_cores(seed: u64) -> u64 {
+    meet(seed, Dialect::Hyper)
+}
+
+fn meet(seed: u64, dialect: Dialect) -> u64 {
     let mut swarm = Swarm::new(seed);
-    let pair = KeyPair::from_seed([seed as u8; 32]);
-    let link = Link::new(Dialect::Dat, Key(pair.public()));
+    let keys = feeds::writer(dialect, seed);
+    let link = Link::new(dialect, Key(keys.public));
     let blocks = Blocks::Follow;
     let runs = [
         Run::CoreServe { dir: DIR.into() },
@@ -26,7 +33,7 @@ pub fn run(seed: u64) -> u64 {
     for run in runs {
         swarm.add_on(run, vec![(DIR.into(), "", true)], &[0, 1]);
     }
-    create(&swarm.world.device(swarm.posts[0].machine), &pair);
+    create(&swarm.world.device(swarm.posts[0].machine), &keys);
     // Both dial both ways, or one side does.
     let dialing: &[usize] = [&[0, 1][..], &[0], &[1]][swarm.rng.below(3) as usize];
     for &post in dialing {
