@@ -86,6 +86,9 @@ pub const FRAME_QUANTUM: usize = 256;
 pub const WRITE_QUANTUM_BYTES: usize = 64 * 1024;
 /// From connecting to a complete Handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Accepted connections that have not greeted us yet; the oldest goes when one more comes. A flood of
+/// 600 a second leaves an honest peer 200 ms for its greeting.
+pub const HALF_OPEN: usize = 128;
 /// Silence of ours after which a keep-alive is sent.
 pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(4);
 /// Silence of the peer after which it is dead.
@@ -207,6 +210,8 @@ pub const ANNOUNCE_RANGES: usize = 1024;
 pub const CANDIDATES: usize = 4096;
 /// Dials under way at a time.
 pub const DIALS_AT_ONCE: usize = 4;
+/// Dials under way for all topics together.
+pub const DIALS: usize = 32;
 /// Connections that we dialed; as many again may come in.
 pub const OUTGOING_CONNECTIONS: usize = 64;
 /// Wait after the first failure of an address, doubled after each further one.

@@ -27,6 +27,9 @@ pub(super) struct ContentOpening {
     stage: Stage,
 }
 
+/// What opening a feed costs of a budget, beyond what it reads: some files, some pages.
+const OPENING_COST: usize = 8 * limits::COST_OF_CALL;
+
 enum Stage {
     Begin,
     Opening(Box<Opening>),
@@ -147,45 +150,57 @@ impl Node {
 
     /// Reads block 0 of drives whose content feed is not open yet, and opens that (CHECKLIST F05,
     /// F06).
-    pub(super) fn find_content(&mut self, now: Instant, disk: &mut dyn Disk) -> Work {
-        let mut work = Work::Idle;
+    pub(super) fn find_content(
+        &mut self,
+        now: Instant,
+        budget: usize,
+        disk: &mut dyn Disk,
+    ) -> Work {
+        let (mut work, mut left) = (Work::Idle, budget);
         for id in std::mem::take(&mut self.index_due) {
             let Some(feed) = self.topics.get(&id).map(|t| t.first) else { continue };
             let Some(open) = self.feeds.get_mut(feed) else { continue };
+            if left == 0 {
+                self.index_due.push(id);
+                work = Work::More;
+                continue;
+            }
+            left = left.saturating_sub(OPENING_COST);
             let mut block = Vec::new();
             match open.store.read(disk, 0, &mut block) {
                 Ok(()) => self.index_read(id, &block),
                 Err(StoreError::NotYet) => {
                     self.index_due.push(id);
-                    work = Work::Waiting;
+                    work = if work == Work::Idle { Work::Waiting } else { work };
                 }
                 Err(error) => self.pause(now, feed, &error),
             }
         }
-        let mut openings = std::mem::take(&mut self.openings);
-        openings.retain_mut(|opening| match self.open_content(now, opening, disk) {
-            Ok(Progress::Done) => false,
-            Ok(Progress::More) => {
+        for _ in 0..self.openings.len() {
+            if left == 0 {
                 work = Work::More;
-                true
+                break;
             }
-            Err(StoreError::NotYet) => {
-                if work == Work::Idle {
-                    work = Work::Waiting;
+            left = left.saturating_sub(OPENING_COST);
+            let Some(mut opening) = self.openings.pop_front() else { break };
+            match self.open_content(now, &mut opening, &mut left, disk) {
+                Ok(Progress::Done) => {}
+                Ok(Progress::More) => {
+                    work = Work::More;
+                    self.openings.push_back(opening);
                 }
-                true
-            }
-            Err(error) => {
-                self.cannot_open(now, opening.topic, &error);
-                if let Stage::Recovering(store) =
-                    std::mem::replace(&mut opening.stage, Stage::Begin)
-                {
-                    store.abandon(disk);
+                Err(StoreError::NotYet) => {
+                    work = if work == Work::Idle { Work::Waiting } else { work };
+                    self.openings.push_back(opening);
                 }
-                false
+                Err(error) => {
+                    self.cannot_open(now, opening.topic, &error);
+                    if let Stage::Recovering(store) = opening.stage {
+                        store.abandon(disk);
+                    }
+                }
             }
-        });
-        self.openings.append(&mut openings);
+        }
         work
     }
 
@@ -199,7 +214,7 @@ impl Node {
     fn index_read(&mut self, topic: TopicId, block: &[u8]) {
         match self.content_key(topic, block) {
             Ok(key) => {
-                self.openings.push(ContentOpening { topic, key, stage: Stage::Begin });
+                self.openings.push_back(ContentOpening { topic, key, stage: Stage::Begin });
                 self.work_due = true;
             }
             Err(why) => self.not_a_drive(topic, &why),
@@ -244,6 +259,7 @@ impl Node {
         &mut self,
         now: Instant,
         content: &mut ContentOpening,
+        budget: &mut usize,
         disk: &mut dyn Disk,
     ) -> Result<Progress, StoreError> {
         let Some(topic) = self.topics.get(&content.topic) else { return Ok(Progress::Done) };
@@ -274,8 +290,9 @@ impl Node {
                     content.stage = Stage::Recovering(Box::new(store));
                 }
                 Stage::Recovering(store) => {
-                    if kept && store.recover(disk, None, limits::WORK_BUSY_COST)? == Progress::More
-                    {
+                    let share = (*budget).clamp(1, limits::WORK_BUSY_COST);
+                    if kept && store.recover(disk, None, share)? == Progress::More {
+                        *budget -= share.min(*budget);
                         return Ok(Progress::More);
                     }
                     let stage = std::mem::replace(&mut content.stage, Stage::Begin);
@@ -435,7 +452,7 @@ impl Node {
         settled &= self.retry_peers(now, disk);
         let restoring = self.restore_peers(now, disk);
         settled &= restoring != Work::Waiting;
-        let opening = self.find_content(now, disk);
+        let opening = self.find_content(now, budget, disk);
         settled &= opening != Work::Waiting;
         settled &= self.write_back(now, disk);
         self.say_complete(now);

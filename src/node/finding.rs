@@ -214,7 +214,9 @@ impl Node {
             // Nobody is dialled any more: that somebody could be wakes nobody up.
             return None;
         }
-        let swarms = self.swarms.values().filter_map(|swarm| swarm.next_deadline());
+        // With all dials out, the next one that ends lets the others go on.
+        let swarms = self.swarms.values().filter(|_| self.dialing < limits::DIALS);
+        let swarms = swarms.filter_map(|swarm| swarm.next_deadline());
         let names = self.names.iter().map(|(at, ..)| *at);
         let cast = self.multicast.as_ref().and_then(multicast::Multicast::next_deadline);
         swarms.chain(names).chain(cast).chain(self.resolver.next_deadline()).min()
@@ -264,7 +266,9 @@ impl Node {
     fn dial(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
         let mut dials = Vec::new();
         for (topic, swarm) in &mut self.swarms {
-            while let Some(addr) = swarm.poll_dial(now) {
+            while self.dialing + dials.len() < limits::DIALS
+                && let Some(addr) = swarm.poll_dial(now)
+            {
                 dials.push((*topic, addr));
             }
         }
@@ -272,6 +276,7 @@ impl Node {
             if self.is_core(topic) && self.share_stream(now, topic, addr, disk) {
                 continue;
             }
+            self.dialing += 1;
             let tag = self.tag(Purpose::Dial { topics: vec![topic], addr });
             self.out.push_back(Output::Dial { tag, to: Endpoint::Tcp(addr) });
         }

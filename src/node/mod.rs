@@ -129,6 +129,10 @@ pub struct Node {
     host: KeyPair,
     /// Secrets made so far.
     secrets: u64,
+    /// Accepted connections, oldest first, that have not greeted us; with some that have since.
+    greeting: VecDeque<ConnId>,
+    /// Dials under way.
+    dialing: usize,
     rng: Rng,
     out: VecDeque<Output>,
     tags: BTreeMap<Tag, Purpose>,
@@ -160,7 +164,7 @@ pub struct Node {
     next_topic: u32,
     /// Drives whose block 0 is to be read.
     index_due: Vec<TopicId>,
-    openings: Vec<ContentOpening>,
+    openings: VecDeque<ContentOpening>,
     /// Complete, and to be said so once durable.
     completed: Vec<(TopicId, FeedId, u64)>,
     /// The embedder wants a turn at this time.
@@ -208,6 +212,8 @@ impl Node {
             rng,
             host: KeyPair::from_seed(config.host),
             secrets: 0,
+            greeting: VecDeque::new(),
+            dialing: 0,
             config,
             out: VecDeque::new(),
             tags: BTreeMap::new(),
@@ -231,7 +237,7 @@ impl Node {
             failure: None,
             next_topic: 0,
             index_due: Vec::new(),
-            openings: Vec::new(),
+            openings: VecDeque::new(),
             completed: Vec::new(),
             alarm: None,
             ticking: false,

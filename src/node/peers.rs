@@ -28,10 +28,26 @@ impl Node {
         }
         let peer = Peer::new(now, Direction::In, from, Session::Unknown);
         self.peers.insert(conn, Box::new(peer));
+        self.greeting.push_back(conn);
+        self.bound_greeting(now);
+    }
+
+    /// Strangers who connect and say nothing cannot keep those out who do.
+    fn bound_greeting(&mut self, now: Instant) {
+        if self.greeting.len() <= limits::HALF_OPEN {
+            return;
+        }
+        let peers = &self.peers;
+        self.greeting.retain(|conn| peers.get(conn).is_some_and(|peer| peer.life.is_greeting()));
+        while self.greeting.len() > limits::HALF_OPEN {
+            let Some(oldest) = self.greeting.pop_front() else { return };
+            self.close(now, oldest, Reason::HandshakeTimeout);
+        }
     }
 
     /// A dial ended. With a connection, we speak first.
     pub(super) fn dialed(&mut self, now: Instant, tag: Tag, conn: io::Result<ConnId>) {
+        self.dialing = self.dialing.saturating_sub(1);
         let Some(Purpose::Dial { topics, addr }) = self.tags.remove(&tag) else {
             if let Ok(conn) = conn {
                 self.out.push_back(Output::Close { conn, flush: false });
