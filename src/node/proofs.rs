@@ -1,8 +1,9 @@
 //! Answers of cores, ours and those of peers: blocks, what proves a core longer, other histories, and
 //! what shows that a writer signed two of them (hyper/SPEC c.7, c.11–c.13).
 
-use crate::feed::Refusal;
+use crate::crypto::hash::Node as TreeNode;
 use crate::feed::hyper::{Ask, Proof};
+use crate::feed::{Refusal, flat};
 use crate::ids::{ConnId, FeedId};
 use crate::store::disk::Disk;
 use crate::store::{Moved, StoreError, Stored};
@@ -25,6 +26,11 @@ pub(super) struct Given<'a> {
     pub value: Option<&'a [u8]>,
     pub proof: &'a Proof,
     pub manifest: Option<&'a [u8]>,
+}
+
+/// Blocks that a node is over.
+fn span(node: &TreeNode) -> u64 {
+    flat::blocks(node.index).1
 }
 
 /// What a request of a peer's is answered with; the block is in `Feeds::scratch`.
@@ -294,8 +300,18 @@ impl Node {
                 self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
             }
             Probe::Block(index) => {
-                let rejected = Input::Rejected { feed, peer: conn, index };
-                self.sync.handle(now, rejected, &self.feeds);
+                // A shorter tree of theirs may differ where we hold nothing to compare it with: then
+                // nobody is to blame, and the block is asked of others.
+                let shorter = given.proof.upgrade.as_ref().is_some_and(|up| {
+                    let more = up.additional.iter().map(span);
+                    let end = more.fold(up.length, u64::saturating_add);
+                    end < self.feeds.get(feed).map_or(0, |open| open.store.feed().length())
+                });
+                let input = match shorter {
+                    true => Input::Unusable { feed, peer: conn, index },
+                    false => Input::Rejected { feed, peer: conn, index },
+                };
+                self.sync.handle(now, input, &self.feeds);
             }
             Probe::Growth => self.growth_failed(now, conn, feed, !found),
         }

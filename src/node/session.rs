@@ -226,9 +226,9 @@ impl Hyper {
                 let block = Some(Indexed { index, nodes: feed.levels(index) });
                 return self.ask(feed, id, feed.fork_id(), Ask { block, ..Ask::default() }, out);
             }
-            OwnedMessage::Probe { index } => {
+            OwnedMessage::Probe { index, length } => {
                 self.asked.probes.insert(of, Probe::Block(*index));
-                return self.probe(feed, out);
+                return self.probe(feed, *length, out);
             }
             OwnedMessage::Grow { fork, start, length } => {
                 let upgrade = Some(Upgrade { start: *start, length: *length });
@@ -268,11 +268,11 @@ impl Hyper {
         out: &mut Vec<u8>,
     ) -> Result<(), Unsaid> {
         self.asked.probes.insert(of, Probe::Growth);
-        self.probe(feed, out)
+        self.probe(feed, feed.length(), out)
     }
 
-    fn probe(&mut self, feed: &Feed, out: &mut Vec<u8>) -> Result<(), Unsaid> {
-        let upgrade = Some(Upgrade { start: 0, length: feed.length() });
+    fn probe(&mut self, feed: &Feed, length: u64, out: &mut Vec<u8>) -> Result<(), Unsaid> {
+        let upgrade = Some(Upgrade { start: 0, length });
         self.ask(feed, 0, feed.fork_id(), Ask { upgrade, ..Ask::default() }, out)
     }
 

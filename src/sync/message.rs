@@ -26,10 +26,11 @@ pub enum OwnedMessage {
         length: u64,
     },
     Request(Request),
-    /// As a Request, for all that proves the block from nothing: what came before contradicts what is
-    /// held.
+    /// As a Request, for all that proves the block from nothing, or that shows which history of the feed
+    /// the peer has within `length` blocks: what came before contradicts what is held.
     Probe {
         index: u64,
+        length: u64,
     },
     Cancel(Request),
     /// What proves the feed longer, from `start` blocks on, or another history of it from 0 on.
@@ -76,7 +77,7 @@ impl OwnedMessage {
                 Message::Want { start: *start, length: Some(*length) }
             }
             OwnedMessage::Request(request) => Message::Request(*request),
-            OwnedMessage::Probe { index } => {
+            OwnedMessage::Probe { index, .. } => {
                 Message::Request(Request { index: *index, ..Request::default() })
             }
             OwnedMessage::Cancel(request) => Message::Cancel(*request),

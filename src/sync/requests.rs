@@ -367,13 +367,15 @@ impl Sync {
         self.have_before_request(id, of);
         let remote = self.peers.get(&id).and_then(|peer| peer.feeds.get(&of));
         let doubted = remote.is_some_and(|remote| remote.doubt == Doubt::About(block));
+        let theirs = remote.and_then(|remote| remote.head).map_or(u64::MAX, |head| head.length);
+        let length = theirs.min(feed.length());
         let digest = feed.digest(block);
         let request = Request { index: block, digest, ..Request::default() };
         self.send(
             id,
             of,
             match doubted {
-                true => OwnedMessage::Probe { index: block },
+                true => OwnedMessage::Probe { index: block, length },
                 false => OwnedMessage::Request(request),
             },
         );

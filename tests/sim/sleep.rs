@@ -98,6 +98,10 @@ pub fn load(device: &Device, dir: &str, prefix: &str) -> Result<Option<Feed>, St
 
 impl Feed {
     fn node(&self, index: u64) -> Option<Node> {
+        if self.core.as_ref().is_some_and(|core| last_leaf(index) >= 2 * core.length) {
+            // What a longer history left behind.
+            return None;
+        }
         let at = HEADER + usize::try_from(index).ok()? * 40;
         let entry = self.tree.get(at..at + 40)?;
         if entry.iter().all(|byte| *byte == 0) {
@@ -187,6 +191,11 @@ impl Feed {
         let range = start as usize..(start + size) as usize;
         data.get(range).ok_or_else(|| format!("the data file ends at {}", data.len()))
     }
+}
+
+/// The last leaf below a node.
+fn last_leaf(node: u64) -> u64 {
+    node + (1 << node.trailing_ones()) - 1
 }
 
 /// The full roots of a tree of `length` blocks.

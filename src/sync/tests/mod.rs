@@ -138,7 +138,7 @@ impl Rig {
     pub(super) fn asked(&mut self, of: PeerId) -> Vec<u64> {
         let requests = self.sent(of).into_iter().filter_map(|message| match message {
             OwnedMessage::Request(request) => Some(request.index),
-            OwnedMessage::Probe { index } => Some(index),
+            OwnedMessage::Probe { index, .. } => Some(index),
             _ => None,
         });
         requests.collect()

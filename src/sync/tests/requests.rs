@@ -236,7 +236,7 @@ fn r06_a_bad_block_goes_to_another_peer_and_two_are_the_end() {
 fn digests(rig: &mut Rig, to: PeerId, block: u64) -> Vec<u64> {
     let requests = rig.sent(to).into_iter().filter_map(|message| match message {
         OwnedMessage::Request(request) if request.index == block => Some(request.digest),
-        OwnedMessage::Probe { index } if index == block => Some(0),
+        OwnedMessage::Probe { index, .. } if index == block => Some(0),
         _ => None,
     });
     requests.collect()

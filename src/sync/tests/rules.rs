@@ -94,7 +94,7 @@ impl Watcher {
             OwnedMessage::Cancel(request) => {
                 assert!(self.asked.contains(&request.index), "never asked: {request:?}");
             }
-            OwnedMessage::Probe { index } => {
+            OwnedMessage::Probe { index, .. } => {
                 assert!(self.asked.contains(index), "never asked before: block {index}");
             }
             OwnedMessage::Info { .. } | OwnedMessage::Refusal(_) => {}
