@@ -205,7 +205,7 @@ impl Node {
         let mut block = Vec::new();
         match open.store.read(disk, cursor, &mut block) {
             Ok(()) => {
-                let Some(Show { after, key }) = core.show.clone() else { return None };
+                let Show { after, key } = core.show.clone()?;
                 if let Some(key) = key
                     && let Err(error) = open_block(open.store.feed(), key, cursor, &mut block)
                 {
