@@ -536,6 +536,9 @@ pub const MIRROR_BATCH_WAIT: Duration = Duration::from_millis(150);
 pub const MIRROR_COMMIT_BYTES: u64 = 64 << 20;
 /// Names tried for a user's file that is kept beside.
 pub const KEPT_NAMES: u32 = 1000;
+/// Entries remembered of a file beside the one that was put in place last: as often a clone may be
+/// killed between saying so and doing it.
+pub const JOURNAL_BEFORE: usize = 8;
 /// Bytes of the clone's list of files in place (16 each).
 pub const JOURNAL_BYTES: u64 = 16 << 20;
 /// Tried addresses and bans are written at most this often while they change.

@@ -10,3 +10,7 @@ mod rig;
 
 #[path = "jobs/hyper_import.rs"]
 mod import;
+#[path = "jobs/hyper_mirror.rs"]
+mod mirror;
+#[path = "jobs/hyper_writer.rs"]
+mod writer;

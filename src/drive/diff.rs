@@ -1,10 +1,8 @@
 //! What differs between two versions of a drive, and what stands in one, whichever format it has.
 
-use std::collections::BTreeSet;
-
 use super::format::{Bee, Entry, Format, below, flat};
 use super::hyper::entry::{self, BadEntry};
-use super::hyper::{self, Blocks, Walk};
+use super::hyper::{self, Difference, Walk};
 use super::tree::{NodeSource, TreeError};
 use super::walk;
 
@@ -38,27 +36,20 @@ enum Stage {
     /// From nothing: all entries, before them that of the name itself.
     Own(String),
     All(Walk),
-    /// From version to version by the blocks between them: first what is gone, then the rest.
-    Gone(Between),
-    Here(Between),
-}
-
-struct Between {
-    next: u64,
-    /// Keys that were told of.
-    told: BTreeSet<Vec<u8>>,
+    /// From version to version: first what is gone, then the rest.
+    Gone(Box<hyper::Diff>),
+    Here(Box<hyper::Diff>),
 }
 
 impl Diff {
-    /// From version `old` to version `new`; either may be the newer. Of a bee every block between
-    /// them has to be here.
+    /// From version `old` to version `new`; either may be the newer.
     pub fn new(format: Format, old: u64, new: u64) -> Diff {
         match format {
             Format::Dat => Diff::Dat(Box::new(walk::Diff::new(old, new))),
             // The header alone has no entries.
             Format::Hyper if old < 2 => Diff::below(format, new, ""),
             Format::Hyper => {
-                let stage = Stage::Gone(Between::new(old, new));
+                let stage = Stage::Gone(Box::new(hyper::Diff::new(old, new)));
                 Diff::Hyper(Box::new(BeeDiff { old, new, stage }))
             }
         }
@@ -97,12 +88,6 @@ impl Diff {
     }
 }
 
-impl Between {
-    fn new(old: u64, new: u64) -> Between {
-        Between { next: old.min(new).max(1), told: BTreeSet::new() }
-    }
-}
-
 impl BeeDiff {
     fn next<S: NodeSource>(
         &mut self,
@@ -129,87 +114,34 @@ impl BeeDiff {
                         None => Change::Malformed { seq },
                     }));
                 }
-                Stage::Gone(between) => match between.step(source, old, new, true)? {
-                    Some(Some(change)) => return Ok(Some(change)),
-                    Some(None) => {}
-                    None => *stage = Stage::Here(Between::new(old, new)),
-                },
-                Stage::Here(between) => match between.step(source, old, new, false)? {
-                    Some(Some(change)) => return Ok(Some(change)),
-                    Some(None) => {}
-                    None => return Ok(None),
-                },
+                Stage::Gone(diff) => {
+                    let found = diff.next(&mut Bee(source)).map_err(|failed| flat(failed, new))?;
+                    match found {
+                        Some(Difference { before: Some(gone), after: None }) => {
+                            // What is no file was never told of.
+                            if let Some(Entry { seq, name, .. }) = Entry::of_bee(gone) {
+                                return Ok(Some(Change::Delete { name, old: seq }));
+                            }
+                        }
+                        Some(_) => {}
+                        None => *stage = Stage::Here(Box::new(hyper::Diff::new(old, new))),
+                    }
+                }
+                Stage::Here(diff) => {
+                    let found = diff.next(&mut Bee(source)).map_err(|failed| flat(failed, new))?;
+                    let Some(Difference { before, after }) = found else { return Ok(None) };
+                    let Some(after) = after else { continue };
+                    let seq = after.seq;
+                    let is_file = !matches!(entry::name(&after.key), Err(BadEntry::Key));
+                    if let Some(entry) = Entry::of_bee(after) {
+                        let old = before.map(|before| before.seq);
+                        return Ok(Some(Change::Put { entry, old }));
+                    }
+                    if is_file {
+                        return Ok(Some(Change::Malformed { seq }));
+                    }
+                }
             }
         }
-    }
-}
-
-impl Between {
-    /// One block; `None` behind the last. Only what is gone, or only what is here.
-    fn step<S: NodeSource>(
-        &mut self,
-        source: &mut S,
-        old: u64,
-        new: u64,
-        gone: bool,
-    ) -> Result<Option<Option<Change>>, TreeError<S::Error>> {
-        let seq = self.next;
-        if seq >= old.max(new) {
-            return Ok(None);
-        }
-        let change = self.look(source, old, new, gone)?;
-        self.next = seq + 1;
-        Ok(Some(change))
-    }
-
-    fn look<S: NodeSource>(
-        &mut self,
-        source: &mut S,
-        old: u64,
-        new: u64,
-        gone: bool,
-    ) -> Result<Option<Change>, TreeError<S::Error>> {
-        let seq = self.next;
-        let block = match Bee(source).block(seq) {
-            Ok(block) => block,
-            // If it stands in the tree, that cannot be read either.
-            Err(TreeError::Malformed(_)) => {
-                return Ok((!gone).then_some(Change::Malformed { seq }));
-            }
-            Err(error) => return Err(error),
-        };
-        let name = match entry::name(&block.key) {
-            Ok(name) => name.to_owned(),
-            Err(BadEntry::Key) => return Ok(None),
-            Err(_) => return Ok((!gone).then_some(Change::Malformed { seq })),
-        };
-        // On the way forward only a block that deletes can be the last word on what is gone.
-        if gone && new > old && block.value.is_some() || self.told.contains(&block.key) {
-            return Ok(None);
-        }
-        let mut get = |version| {
-            let found = hyper::get(&mut Bee(source), version, &block.key);
-            found.map_err(|failed| flat(failed, version))
-        };
-        let after = get(new)?;
-        if gone {
-            let (None, Some(before)) = (&after, get(old)?) else { return Ok(None) };
-            self.told.insert(block.key);
-            return Ok(Some(Change::Delete { name, old: before.seq }));
-        }
-        let Some(after) = after else { return Ok(None) };
-        if new > old && after.seq != seq {
-            // It was put again later.
-            return Ok(None);
-        }
-        let before = get(old)?.map(|before| before.seq);
-        if before == Some(after.seq) {
-            return Ok(None);
-        }
-        if new < old {
-            self.told.insert(block.key);
-        }
-        let entry = Entry::of_bee(after);
-        Ok(entry.map(|entry| Change::Put { entry, old: before }))
     }
 }

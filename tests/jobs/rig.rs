@@ -252,6 +252,22 @@ impl Share {
     }
 }
 
+/// Where a clone gets its blocks from.
+pub trait Origin {
+    fn parts(&mut self) -> (&mut SimDisk, &mut FeedStore, &mut FeedStore);
+    fn serve(&mut self, block: u64) -> Option<Vec<u8>>;
+}
+
+impl Origin for Share {
+    fn parts(&mut self) -> (&mut SimDisk, &mut FeedStore, &mut FeedStore) {
+        (&mut self.disk, &mut self.metadata, &mut self.content)
+    }
+
+    fn serve(&mut self, block: u64) -> Option<Vec<u8>> {
+        Share::serve(self, block)
+    }
+}
+
 /// A folder that follows.
 pub struct Copy {
     pub device: Device,
@@ -343,17 +359,18 @@ impl Copy {
     }
 
     /// Fetches all metadata.
-    pub fn pull(&mut self, share: &mut Share) {
-        for index in 0..share.metadata.feed().length() {
+    pub fn pull(&mut self, share: &mut impl Origin) {
+        let (share, metadata, _) = share.parts();
+        for index in 0..metadata.feed().length() {
             if self.metadata.feed().has(index) {
                 continue;
             }
             let mut value = Vec::new();
             retry(|| {
                 value.clear();
-                share.metadata.read(&mut share.disk, index, &mut value)
+                metadata.read(share, index, &mut value)
             });
-            let sender = (&mut share.disk, &mut share.metadata);
+            let sender = (&mut *share, &mut *metadata);
             let receiver = (&mut self.disk, &mut self.metadata);
             let proven = prove(sender, receiver, index, &value).unwrap();
             retry(|| proven.accept(&mut self.disk, &mut self.metadata, &value));
@@ -401,7 +418,7 @@ impl Copy {
                 Step::More | Step::Waiting => {}
             }
         }
-        panic!("no end");
+        panic!("no end: {:?}", self.outputs.iter().rev().take(5).collect::<Vec<_>>());
     }
 
     /// The wanted blocks that are not here.
@@ -412,10 +429,11 @@ impl Copy {
     }
 
     /// Fetches one content block. `false`: the share does not have it, or it is not needed.
-    pub fn fetch(&mut self, share: &mut Share, block: u64) -> Result<bool, StoreError> {
+    pub fn fetch(&mut self, share: &mut impl Origin, block: u64) -> Result<bool, StoreError> {
         let Some(value) = share.serve(block) else { return Ok(false) };
         let receiver = (&mut self.disk, self.content.as_mut().unwrap());
-        let proven = prove((&mut share.disk, &mut share.content), receiver, block, &value)?;
+        let (share, _, content) = share.parts();
+        let proven = prove((share, content), receiver, block, &value)?;
         loop {
             let (mut cx, mirror) = self.cx();
             match mirror.place(&mut cx, block, proven.offset(), &value) {
@@ -442,7 +460,12 @@ impl Copy {
     }
 
     /// Everything that there is, in an order drawn from `rng`; at most `max` blocks.
-    pub fn sync(&mut self, share: &mut Share, rng: &mut Rng, max: usize) -> Result<(), StoreError> {
+    pub fn sync(
+        &mut self,
+        share: &mut impl Origin,
+        rng: &mut Rng,
+        max: usize,
+    ) -> Result<(), StoreError> {
         self.pull(share);
         let mut left = max;
         loop {
@@ -467,7 +490,7 @@ impl Copy {
         }
     }
 
-    pub fn all(&mut self, share: &mut Share) -> Vec<Output> {
+    pub fn all(&mut self, share: &mut impl Origin) -> Vec<Output> {
         self.sync(share, &mut Rng::from_seed(1), usize::MAX).unwrap();
         std::mem::take(&mut self.outputs)
     }

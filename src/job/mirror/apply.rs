@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Mirror;
-use super::present::Present;
+use super::present::{Ours, Present};
 use crate::drive::path;
 use crate::drive::stat::{Form, Stat};
 use crate::job::files::{entry, link_of, temp_path, waits};
@@ -99,6 +99,7 @@ impl Mirror {
         } else {
             cx.disk.sync_fs(cx.dir)?;
         }
+        self.journal.synced();
         self.uncommitted = 0;
         self.unflushed = false;
         Ok(())
@@ -200,7 +201,7 @@ impl Mirror {
             self.drop_pending(cx, seq, &stat);
             return Ok(true);
         }
-        let Some(present) = self.present(cx, budget, &path, Some(seq), standing)? else {
+        let Some(present) = self.present(cx, budget, &path, Ours::Any(standing, Some(seq)))? else {
             return Ok(false);
         };
         let in_the_way = match present {

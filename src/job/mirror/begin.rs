@@ -7,12 +7,14 @@ use std::path::Path;
 
 use super::journal::Journal;
 use super::{Item, Mirror, Phase};
-use crate::drive::diff::Diff;
+use crate::drive::diff::{Change, Diff};
 use crate::drive::format::Format;
+use crate::drive::path::{self, DAT_DIR};
 use crate::job::files::{read_all, temp_dir, temp_path};
-use crate::job::{Budget, Cx, Nodes, Step};
+use crate::job::import::clear_unless_claimed;
+use crate::job::{Budget, Cx, Nodes, Output, Step};
 use crate::limits::{MAX_SAFE_INTEGER, SCAN_NAMES};
-use crate::store::disk::Open;
+use crate::store::disk::{Kind, Open};
 use crate::store::{Progress, StoreError, write_all};
 
 /// The version whose changes the folder has (dat/SPEC §10).
@@ -49,7 +51,8 @@ impl Mirror {
         self.temps = list_temps(cx)?;
         if fork == self.fork {
             self.applied = applied;
-            self.journal = Journal::open(cx.disk, cx.dir, applied)?;
+            let beyond = cx.format().blocks(applied);
+            self.journal = Journal::open(cx.disk, cx.dir, beyond)?;
         } else {
             // Of another history: the same numbers stand for other entries.
             for seq in std::mem::take(&mut self.temps) {
@@ -91,6 +94,47 @@ impl Mirror {
         }
         done.map(|_| Step::More)
     }
+
+    /// One entry of the version that the folder is known to be: is the file still there?
+    fn plan_base(
+        &mut self,
+        cx: &mut Cx<'_>,
+        budget: &mut Budget,
+        item: &Item,
+    ) -> Result<bool, StoreError> {
+        let Change::Put { entry: found, .. } = &item.change else { return Ok(true) };
+        let Ok(path) = path::check(&found.name) else { return Ok(true) };
+        let Some(stat) = found.stat.filter(|stat| !stat.is_dir()) else { return Ok(true) };
+        let seq = u32::try_from(found.seq).unwrap_or(u32::MAX);
+        if !self.is_chosen(&path) || self.refusal(cx, &found.name, seq, &stat)?.is_some() {
+            return Ok(true);
+        }
+        if self.journal.get(&found.name).is_some() {
+            // A newer entry's file stands there; the plan will come to it.
+            self.count_planned(&stat, None);
+            return Ok(true);
+        }
+        budget.calls(1);
+        match cx.disk.stat(cx.dir, &path, false) {
+            Ok(meta) if meta.kind == Kind::Symlink && stat.is_link() => {
+                self.count_planned(&stat, None);
+                Ok(true)
+            }
+            Ok(meta) if meta.kind == Kind::File && meta.size == stat.size && stat.is_file() => {
+                self.count_planned(&stat, None);
+                self.files.insert(seq, &stat, false);
+                Ok(true)
+            }
+            Ok(_) => {
+                let path = path.to_string_lossy().into_owned();
+                self.outputs.push_back(Output::Kept { kept_as: path.clone(), path });
+                clear_unless_claimed(cx, &self.files, stat.offset, stat.blocks, &mut self.outputs)?;
+                Ok(true)
+            }
+            // What is missing comes again.
+            Err(_) => self.plan_put(cx, budget, found, &path, None),
+        }
+    }
 }
 
 /// The version, and of which history it is one: a core may have several (16 bytes), a Dat feed has one
@@ -117,10 +161,15 @@ pub(super) fn write_latest(cx: &mut Cx<'_>, version: u64, fork: u64) -> Result<(
         bytes.extend(fork.to_be_bytes());
     }
     let file = cx.disk.open(cx.dir, Path::new(LATEST), Open::Create)?;
+    let new = cx.disk.meta(file).map(|meta| meta.size == 0);
     let written = write_all(cx.disk, file, 0, &bytes);
     let synced = written.and_then(|()| Ok(cx.disk.sync_data(file)?));
     cx.disk.close(file);
-    synced
+    synced?;
+    if new? {
+        cx.disk.sync_dir(cx.dir, Path::new(DAT_DIR))?;
+    }
+    Ok(())
 }
 
 pub(super) fn list_temps(cx: &mut Cx<'_>) -> Result<BTreeSet<u32>, StoreError> {

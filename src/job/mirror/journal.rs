@@ -2,14 +2,15 @@
 //! kill the folder is between two versions; this says which files are ours all the same.
 //!
 //! `.dat/gannet.files`: records of 16 bytes, the hash of a name and the number of the entry that
-//! may stand under it (0: none). The last record of a name counts. Written, and made durable,
-//! before a file is renamed.
+//! may stand under it (0: none). The last record of a name counts, but written, and made durable,
+//! before a file is renamed, it may be ahead of the folder: then what the records before say stands
+//! there still.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::job::files::read_all;
-use crate::limits::JOURNAL_BYTES;
+use crate::limits::{JOURNAL_BEFORE, JOURNAL_BYTES};
 use crate::store::StoreError;
 use crate::store::disk::{Dir, Disk, File, Open};
 
@@ -22,18 +23,23 @@ pub(super) struct Journal {
     len: u64,
     names: BTreeMap<u64, Box<Entry>>,
     unwritten: Vec<u8>,
+    /// Names whose files were removed. To say so before that is durable would make a file that comes
+    /// back with the power nobody's.
+    gone: BTreeSet<u64>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     seq: u32,
+    /// Those before, the newest last.
+    before: Vec<u32>,
     /// From an earlier run, and not met by the plan of this one.
     stale: bool,
 }
 
 impl Journal {
-    /// Reads what an earlier run left, beyond version `applied`.
-    pub fn open(disk: &mut dyn Disk, dir: Dir, applied: u64) -> Result<Journal, StoreError> {
+    /// Reads what an earlier run left, of entries from number `beyond` on.
+    pub fn open(disk: &mut dyn Disk, dir: Dir, beyond: u64) -> Result<Journal, StoreError> {
         let file = disk.open(dir, Path::new(PATH), Open::Create)?;
         let mut bytes = Vec::new();
         let read = disk.meta(file).map_err(StoreError::from).and_then(|meta| {
@@ -51,16 +57,33 @@ impl Journal {
             let (hash, seq) = (number(&record[..8]), number(&record[8..]));
             match u32::try_from(seq) {
                 Ok(0) | Err(_) => drop(journal.names.remove(&hash)),
-                Ok(seq) => drop(journal.names.insert(hash, Box::new(Entry { seq, stale: true }))),
+                Ok(seq) => journal.insert(hash, seq, true),
             }
         }
-        journal.names.retain(|_, entry| u64::from(entry.seq) > applied);
+        journal.names.retain(|_, entry| u64::from(entry.seq) >= beyond);
         Ok(journal)
     }
 
     /// The entry that may stand under a name.
     pub fn get(&self, name: &str) -> Option<u32> {
         self.names.get(&hash(name)).map(|entry| entry.seq)
+    }
+
+    /// The entries that may stand there in its place.
+    pub fn before(&self, name: &str) -> Vec<u32> {
+        self.names.get(&hash(name)).map_or_else(Vec::new, |entry| entry.before.clone())
+    }
+
+    fn insert(&mut self, hash: u64, seq: u32, stale: bool) {
+        let mut before = Vec::new();
+        if let Some(entry) = self.names.remove(&hash) {
+            before = entry.before;
+            if before.len() == JOURNAL_BEFORE {
+                before.remove(0);
+            }
+            before.push(entry.seq);
+        }
+        self.names.insert(hash, Box::new(Entry { seq, before, stale }));
     }
 
     /// The plan has met the name.
@@ -85,11 +108,21 @@ impl Journal {
         }
         if seq == 0 {
             self.names.remove(&hash);
-        } else {
-            self.names.insert(hash, Box::new(Entry { seq, stale: false }));
+            self.gone.insert(hash);
+            return;
         }
+        self.insert(hash, seq, false);
+        self.gone.remove(&hash);
         self.unwritten.extend_from_slice(&hash.to_be_bytes());
         self.unwritten.extend_from_slice(&u64::from(seq).to_be_bytes());
+    }
+
+    /// Everything done so far is durable.
+    pub fn synced(&mut self) {
+        for hash in std::mem::take(&mut self.gone) {
+            self.unwritten.extend_from_slice(&hash.to_be_bytes());
+            self.unwritten.extend_from_slice(&[0; 8]);
+        }
     }
 
     /// Writes what was noted; durable after the next sync of the file system.
@@ -111,8 +144,10 @@ impl Journal {
         self.len = 0;
         self.unwritten.clear();
         for (hash, entry) in &self.names {
-            self.unwritten.extend_from_slice(&hash.to_be_bytes());
-            self.unwritten.extend_from_slice(&u64::from(entry.seq).to_be_bytes());
+            for &seq in entry.before.iter().chain([&entry.seq]) {
+                self.unwritten.extend_from_slice(&hash.to_be_bytes());
+                self.unwritten.extend_from_slice(&u64::from(seq).to_be_bytes());
+            }
         }
     }
 
@@ -123,6 +158,7 @@ impl Journal {
         }
         self.len = 0;
         self.unwritten.clear();
+        self.gone.clear();
         self.names.clear();
         Ok(())
     }

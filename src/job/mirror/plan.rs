@@ -3,12 +3,12 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::present::Present;
+use super::present::{Ours, Present};
 use super::{Item, Mirror};
 use crate::drive::diff::Change;
 use crate::drive::format::Entry;
 use crate::drive::path::{self, Refusal};
-use crate::drive::stat::Stat;
+use crate::drive::stat::{Form, Stat};
 use crate::job::files::{entry, link_of, temp_path};
 use crate::job::import::clear_unless_claimed;
 use crate::job::{Budget, Cx, Nodes, Output};
@@ -20,7 +20,7 @@ const OWNER_ALL: u32 = 0o700;
 
 impl Mirror {
     /// Whether the entry is one of those asked for.
-    fn is_chosen(&self, path: &Path) -> bool {
+    pub(super) fn is_chosen(&self, path: &Path) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| path.starts_with(only))
     }
 
@@ -54,7 +54,7 @@ impl Mirror {
         }
     }
 
-    fn plan_put(
+    pub(super) fn plan_put(
         &mut self,
         cx: &mut Cx<'_>,
         budget: &mut Budget,
@@ -106,13 +106,28 @@ impl Mirror {
             self.retire(cx, old, superseded.is_some())?;
             return Ok(true);
         }
+        if standing == seq && stat.blocks == 0 && stat.form == Form::Blob {
+            // A link or empty file that an earlier run may have put there.
+            let is_there = match stat.is_link() {
+                true => self.is_link_of(cx, path, &[seq])?,
+                false => same_size,
+            };
+            if is_there {
+                if !stat.is_link() {
+                    self.set_meta(cx, path, &stat)?;
+                }
+                self.count_planned(&stat, old.map(|(_, stat)| stat));
+                self.retire(cx, old, superseded.is_some())?;
+                return Ok(true);
+            }
+        }
         let same_blocks = old.filter(|(_, old)| {
             let range = |stat: &Stat| (stat.offset, stat.blocks, stat.byte_offset, stat.size);
             range(old) == range(&stat) && stat.blocks > 0
         });
         if let (Some((old_seq, old_stat)), None) = (same_blocks, superseded) {
             // Only time or mode changed: the file that stands there gets them.
-            let Some(present) = self.present(cx, budget, path, None, standing)? else {
+            let Some(present) = self.present(cx, budget, path, Ours::Written(standing))? else {
                 return Ok(false);
             };
             if present == Present::Ours && self.is_stored(cx, &stat) {
@@ -153,7 +168,7 @@ impl Mirror {
     }
 
     /// Why an entry that is no directory cannot stand in the folder.
-    fn refusal(
+    pub(super) fn refusal(
         &mut self,
         cx: &mut Cx<'_>,
         name: &str,
@@ -168,6 +183,11 @@ impl Mirror {
                 Refusal::DatDirectory => "it is a link into the folder's own .dat".to_owned(),
                 why => format!("it is a link, and where it leads, {why}"),
             }));
+        }
+        if stat.form == Form::Map {
+            return Ok(Some(
+                "its content is a map of shared chunks, which is not read yet".to_owned(),
+            ));
         }
         let why = match stat.is_file() {
             true if stat.is_consistent() && seq != u32::MAX => return Ok(None),
@@ -195,7 +215,7 @@ impl Mirror {
         let superseded = self.pending.get(&old).copied();
         let standing = self.journal.get(name).or(superseded).unwrap_or(old);
         if standing != 0 {
-            let Some(present) = self.present(cx, budget, path, None, standing)? else {
+            let Some(present) = self.present(cx, budget, path, Ours::Any(standing, None))? else {
                 return Ok(false);
             };
             match present {
@@ -269,6 +289,9 @@ impl Mirror {
             adopting.close(cx);
         }
         self.ready.retain(|&ready| ready != seq);
+        if self.ready.is_empty() {
+            self.ready_since = None;
+        }
         self.files.remove(seq, stat);
         self.files.close(cx.disk, seq);
         let _ = cx.disk.remove(cx.dir, &temp_path(seq));
@@ -276,54 +299,13 @@ impl Mirror {
         self.rebuild = true;
     }
 
-    fn count_planned(&mut self, stat: &Stat, old: Option<Stat>) {
+    pub(super) fn count_planned(&mut self, stat: &Stat, old: Option<Stat>) {
         if let Some(old) = old {
             self.figures.files = self.figures.files.saturating_sub(1);
             self.figures.bytes = self.figures.bytes.saturating_sub(old.size);
         }
         self.figures.files += 1;
         self.figures.bytes += stat.size;
-    }
-
-    /// One entry of the version that the folder is known to be: is the file still there?
-    pub(super) fn plan_base(
-        &mut self,
-        cx: &mut Cx<'_>,
-        budget: &mut Budget,
-        item: &Item,
-    ) -> Result<bool, StoreError> {
-        let Change::Put { entry: found, .. } = &item.change else { return Ok(true) };
-        let Ok(path) = path::check(&found.name) else { return Ok(true) };
-        let Some(stat) = found.stat.filter(|stat| !stat.is_dir()) else { return Ok(true) };
-        let seq = u32::try_from(found.seq).unwrap_or(u32::MAX);
-        if !self.is_chosen(&path) || self.refusal(cx, &found.name, seq, &stat)?.is_some() {
-            return Ok(true);
-        }
-        if self.journal.get(&found.name).is_some() {
-            // A newer entry's file stands there; the plan will come to it.
-            self.count_planned(&stat, None);
-            return Ok(true);
-        }
-        budget.calls(1);
-        match cx.disk.stat(cx.dir, &path, false) {
-            Ok(meta) if meta.kind == Kind::Symlink && stat.is_link() => {
-                self.count_planned(&stat, None);
-                Ok(true)
-            }
-            Ok(meta) if meta.kind == Kind::File && meta.size == stat.size && stat.is_file() => {
-                self.count_planned(&stat, None);
-                self.files.insert(seq, &stat, false);
-                Ok(true)
-            }
-            Ok(_) => {
-                let path = path.to_string_lossy().into_owned();
-                self.outputs.push_back(Output::Kept { kept_as: path.clone(), path });
-                clear_unless_claimed(cx, &self.files, stat.offset, stat.blocks, &mut self.outputs)?;
-                Ok(true)
-            }
-            // What is missing comes again.
-            Err(_) => self.plan_put(cx, budget, found, &path, None),
-        }
     }
 
     /// A file that an earlier run put in place and that the plan has not met: the version planned

@@ -23,6 +23,15 @@ pub(super) enum Present {
     Unreachable,
 }
 
+/// Whose file counts as ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ours {
+    /// The entry that was put there last (0: none), and no other.
+    Written(u32),
+    /// That one, a second one, and those that a killed run may have left.
+    Any(u32, Option<u32>),
+}
+
 /// A file whose content is being compared with entries.
 #[derive(Debug)]
 pub(super) struct Compare {
@@ -34,8 +43,8 @@ pub(super) struct Compare {
 }
 
 impl Mirror {
-    /// What stands at a path: `Ours` if its size and time are those of the entry `written` there by
-    /// us (0: none), or its content is that of this or the `other` entry. Size and time alone say
+    /// What stands at a path: `Ours` if its size and time are those of the entry written there by
+    /// us, or its content is that of one of the entries of `ours`. Size and time alone say
     /// nothing of an entry that we have not written: a user may save a file of the same size in the
     /// same millisecond. `None`: the budget is spent before that is known.
     pub(super) fn present(
@@ -43,8 +52,7 @@ impl Mirror {
         cx: &mut Cx<'_>,
         budget: &mut Budget,
         path: &Path,
-        other: Option<u32>,
-        written: u32,
+        ours: Ours,
     ) -> Result<Option<Present>, StoreError> {
         if self.comparing.as_ref().is_none_or(|comparing| comparing.path != path) {
             if let Some(other) = self.comparing.take() {
@@ -63,21 +71,22 @@ impl Mirror {
             match meta.kind {
                 Kind::File => {}
                 Kind::Dir => return Ok(Some(Present::Dir)),
-                Kind::Symlink => return self.present_link(cx, path, other, written).map(Some),
+                Kind::Symlink => {
+                    let entries = self.entries_of(cx, path, ours)?;
+                    let is_ours = self.is_link_of(cx, path, &entries)?;
+                    return Ok(Some(if is_ours { Present::Ours } else { Present::Foreign }));
+                }
                 Kind::Other => return Ok(Some(Present::Foreign)),
             }
             let mut candidates = Vec::new();
-            let entries = other.into_iter().chain([written]);
-            for seq in entries.filter(|&seq| seq != 0) {
+            let (Ours::Written(written) | Ours::Any(written, _)) = ours;
+            for seq in self.entries_of(cx, path, ours)? {
                 let Some((_, stat)) = entry(&mut self.nodes(cx), seq)? else { continue };
-                if stat.is_link() {
-                    continue;
-                }
                 let same = stat.size == meta.size && stat.same_mtime(meta.mtime_ns);
                 if same && seq == written {
                     return Ok(Some(Present::Ours));
                 }
-                if stat.size == meta.size {
+                if stat.size == meta.size && !stat.is_link() {
                     candidates.push((seq, stat));
                 }
             }
@@ -111,26 +120,52 @@ impl Mirror {
 }
 
 impl Mirror {
-    /// A link is ours if it leads where an entry says.
-    fn present_link(
+    /// The entries whose files count as ours. A run that was killed has said what it would put there,
+    /// and may not have done it: then what was there before stands there still.
+    fn entries_of(
         &mut self,
         cx: &mut Cx<'_>,
         path: &Path,
-        other: Option<u32>,
-        written: u32,
-    ) -> Result<Present, StoreError> {
+        ours: Ours,
+    ) -> Result<Vec<u32>, StoreError> {
+        let (written, other) = match ours {
+            Ours::Written(written) => {
+                return Ok(Some(written).filter(|&seq| seq != 0).into_iter().collect());
+            }
+            Ours::Any(written, other) => (written, other),
+        };
+        let mut entries: Vec<u32> = other.into_iter().chain([written]).collect();
+        if let Some(path) = path.to_str() {
+            let name = format!("/{path}");
+            entries.extend(self.journal.before(&name));
+            if self.applied > 0 && self.journal.get(&name).is_some() {
+                let applied = cx.format().get(&mut self.nodes(cx), self.applied, &name)?;
+                entries.extend(applied.and_then(|entry| u32::try_from(entry.seq).ok()));
+            }
+        }
+        entries.retain(|&seq| seq != 0);
+        Ok(entries)
+    }
+
+    /// Whether a link leads where one of the entries says.
+    pub(super) fn is_link_of(
+        &mut self,
+        cx: &mut Cx<'_>,
+        path: &Path,
+        entries: &[u32],
+    ) -> Result<bool, StoreError> {
         let target = match cx.disk.read_link(cx.dir, path) {
             Ok(target) => target,
             Err(error) if waits(&error) => return Err(error.into()),
-            Err(_) => return Ok(Present::Foreign),
+            Err(_) => return Ok(false),
         };
-        for seq in other.into_iter().chain([written]).filter(|&seq| seq != 0) {
+        for &seq in entries {
             let link = link_of(&mut self.nodes(cx), seq)?;
             if link.is_some_and(|link| Path::new(&link) == target) {
-                return Ok(Present::Ours);
+                return Ok(true);
             }
         }
-        Ok(Present::Foreign)
+        Ok(false)
     }
 }
 
