@@ -37,6 +37,10 @@ impl Arguments {
                 let what = format!("{path}: this is a directory");
                 return Err(Failure::new(Kind::NotFound, what).hint("gannet ls lists it"));
             }
+            if let Some(target) = drive.target(&entry)? {
+                let what = format!("{path}: this is a link to {target}");
+                return Err(Failure::new(Kind::NotFound, what).hint("name what it leads to"));
+            }
             drive.bytes(&entry, |bytes| put(bytes).map(drop))?;
         }
         Ok(0)

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use super::offline::{At, Offline, Opened, failure, open_beside};
 use super::place::{self, Holds};
 use crate::codec;
-use crate::drive::stat::{Index, Stat};
+use crate::drive::format::{self, Format};
+use crate::drive::hyper::{Block, Layout, keys};
+use crate::drive::stat::{Form, Index, Stat};
+use crate::drive::tree::NodeSource as _;
 use crate::failure::{Failure, Kind};
-use crate::job::Nodes;
+use crate::feed::hyper::Authority;
 use crate::job::history::{self, Listing};
+use crate::job::{self, Nodes};
 use crate::store::disk::{Disk, File, Open};
 use crate::store::{Content, Damage, FeedStore, StoreError};
 
@@ -51,43 +55,82 @@ impl Drive {
         let metadata = Opened::open(off, at, None, None)?;
         let folder = (content == Content::External).then(|| dir.to_owned());
         let mut drive = Drive { metadata, content: None, folder, path: dir.to_owned() };
-        if let Some(index) = drive.index()?
+        if let Some(key) = drive.content_key()?
             && inside.join(format!("{}key", prefix[1])).exists()
         {
             let at = At { path: &inside, prefix: prefix[1], content };
-            drive.content = Some(open_beside(&mut drive.metadata, at, index.content)?);
+            drive.content = Some(open_beside(&mut drive.metadata, at, key)?);
         }
         Ok(drive)
     }
 
-    fn index(&mut self) -> Result<Option<Index>, Failure> {
+    /// As the first block of the metadata says it. `None`: that is not here yet.
+    fn content_key(&mut self) -> Result<Option<[u8; 32]>, Failure> {
         if !self.metadata.feed().has(0) {
             return Ok(None);
         }
         let mut block = Vec::new();
         self.metadata.read(0, &mut block)?;
-        Index::decode(&block).map(Some).map_err(|e| {
-            Failure::new(Kind::NotFound, format!("{}: {e}", self.path.display()))
+        let feed = self.metadata.feed();
+        let key = match feed.as_core() {
+            None => {
+                Index::decode(&block).map(|index| Some(index.content)).map_err(|e| e.to_string())
+            }
+            Some(core) => {
+                let manifest = core.authority.as_ref().and_then(Authority::manifest);
+                keys::content_key(feed.key(), manifest, Some(&block)).map_err(|e| e.to_string())
+            }
+        };
+        key.map_err(|why| {
+            Failure::new(Kind::NotFound, format!("{}: no drive: {why}", self.path.display()))
                 .hint("bare feeds are read with gannet core get")
         })
     }
 
+    /// How the drive keeps its entries.
+    pub fn format(&self) -> Format {
+        job::format_of(&self.metadata.store)
+    }
+
     /// The newest version.
     pub fn newest(&self) -> u64 {
-        self.metadata.feed().length().saturating_sub(1)
+        job::version_of(&self.metadata.store)
     }
 
     /// `asked`, if it exists; else the newest.
-    pub fn version(&self, asked: Option<u64>) -> Result<u64, Failure> {
+    pub fn version(&mut self, asked: Option<u64>) -> Result<u64, Failure> {
         let newest = self.newest();
-        match asked {
-            Some(version) if version > newest => Err(Failure::new(
-                Kind::NotFound,
-                format!("{}: there is no version {version}", self.path.display()),
-            )
-            .hint(format!("the newest is {newest}"))),
-            asked => Ok(asked.unwrap_or(newest)),
+        let Some(version) = asked else { return Ok(newest) };
+        let name = self.path.display().to_string();
+        if version > newest {
+            let what = format!("{name}: there is no version {version}");
+            return Err(Failure::new(Kind::NotFound, what).hint(format!("the newest is {newest}")));
         }
+        let mut whole = version;
+        while whole < newest && !self.is_whole(whole)? {
+            whole += 1;
+        }
+        if whole > version {
+            let what = format!("{name}: version {version} was written together with others");
+            let hint = format!("the next that can be looked at is {whole}");
+            return Err(Failure::new(Kind::NotFound, what).hint(hint));
+        }
+        Ok(version)
+    }
+
+    /// Whether a version can be looked at: within a batch of a hyperdrive's entries none can
+    /// (hyper/SPEC d.2).
+    fn is_whole(&mut self, version: u64) -> Result<bool, Failure> {
+        let seq = version.saturating_sub(1);
+        if self.format() == Format::Dat || seq == 0 {
+            return Ok(true);
+        }
+        let mut block = Vec::new();
+        self.nodes(|nodes| {
+            block.clear();
+            nodes.block(seq, &mut block)
+        })?;
+        Ok(Block::decode(seq, &block).is_ok_and(|block| block.levels() > 0))
     }
 
     /// Tells `see` of every entry below `path` (`""`: of all) in a version, in the tree's order.
@@ -116,6 +159,16 @@ impl Drive {
             )
             .hint("gannet ls lists what is there")),
         }
+    }
+
+    /// Where the link of an entry leads. `None`: it is none.
+    pub fn target(&mut self, entry: &Entry) -> Result<Option<String>, Failure> {
+        if !entry.stat.is_link() {
+            return Ok(None);
+        }
+        let record =
+            self.nodes(|nodes| format::record(nodes, entry.seq).map_err(StoreError::from))?;
+        Ok(record.and_then(|record| record.link))
     }
 
     /// Entry `seq` of the history; `None` if it is malformed.
@@ -242,7 +295,13 @@ impl Drive {
             None => None,
         };
         let mut block = Vec::new();
-        for index in entry.stat.offset..entry.stat.offset + entry.stat.blocks {
+        let run = entry.stat.offset..entry.stat.offset + entry.stat.blocks;
+        let mut blocks: Vec<u64> = Vec::new();
+        if entry.stat.form == Form::Map && file.is_none() {
+            blocks = mapped(off, content, path, entry, not_here)?;
+        }
+        let plain = if blocks.is_empty() { run } else { 0..0 };
+        for index in plain.chain(blocks) {
             block.clear();
             let read = off.wait(|disk| match file {
                 None => content.read(disk, index, &mut block).map(|()| true),
@@ -260,6 +319,31 @@ impl Drive {
         }
         Ok(())
     }
+}
+
+/// The blocks of a file whose equal chunks are stored once (hyper/SPEC d.3).
+fn mapped(
+    off: &mut Offline,
+    content: &mut FeedStore,
+    path: &Path,
+    entry: &Entry,
+    not_here: impl Fn(&Path) -> Failure,
+) -> Result<Vec<u64>, Failure> {
+    let id = entry.stat.to_entry().blob.unwrap_or_default();
+    let mut map = Vec::new();
+    for index in id.map_blocks() {
+        let mut block = Vec::new();
+        match off.wait(|disk| content.read(disk, index, &mut block)) {
+            Err(StoreError::Absent) => return Err(not_here(path)),
+            other => other.map_err(|e| failure(path, e))?,
+        }
+        map.push(block);
+    }
+    let layout = Layout::new(&id, map.iter().map(Vec::as_slice)).map_err(|e| {
+        let what = format!("{}: {}: {e}", path.display(), entry.path);
+        Failure::new(Kind::Damaged, what).hint("its writer has to put the file again")
+    })?;
+    Ok((0..layout.len()).filter_map(|n| layout.chunk(n)).map(|chunk| chunk.block).collect())
 }
 
 fn changed(path: &Path, name: &str) -> Failure {

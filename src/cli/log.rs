@@ -22,14 +22,16 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
         let mut drive = Drive::open(Offline::looking(), &self.dir)?;
-        for version in 1..=drive.newest() {
-            if !drive.metadata.feed().has(version) {
+        let format = drive.format();
+        for seq in 1..format.blocks(drive.newest()) {
+            let version = format.version_of(seq);
+            if !drive.metadata.feed().has(seq) {
                 missing(&self.dir, version, global)?;
                 continue;
             }
-            let line = match (drive.logged(version)?, global.json) {
-                (Some(entry), true) => figures(&entry),
-                (Some(entry), false) => text(&entry),
+            let line = match (drive.logged(seq)?, global.json) {
+                (Some(entry), true) => figures(version, &entry),
+                (Some(entry), false) => text(version, &entry),
                 (None, true) => format!("{}\n", json!({"version": version, "what": "malformed"})),
                 (None, false) => format!("{version}\t(malformed)\n"),
             };
@@ -49,27 +51,40 @@ fn missing(dir: &Path, version: u64, global: &Global) -> Outcome {
     .as_bytes())
 }
 
-fn text(entry: &Entry) -> String {
-    let (seq, name) = (entry.seq, Plain(entry.name.trim_start_matches('/')));
+fn text(version: u64, entry: &Entry) -> String {
+    let name = Plain(entry.name.trim_start_matches('/'));
     match &entry.stat {
-        None => format!("{seq}\tdelete\t{name}\n"),
-        Some(stat) if stat.is_dir() => format!("{seq}\tmkdir\t{name}\n"),
+        None => format!("{version}\tdelete\t{name}\n"),
+        Some(stat) if stat.is_dir() => format!("{version}\tmkdir\t{name}\n"),
+        Some(stat) if stat.is_link() => format!("{version}\tlink\t{name}\n"),
         Some(stat) => {
-            let (size, time) = (Size(stat.size), calendar::utc(stat.mtime_ms));
-            format!("{seq}\tput\t{name}\t{size}\t{time}\n")
+            let size = Size(stat.size);
+            match stat.mtime_ns() {
+                Some(_) => {
+                    let time = calendar::utc(stat.mtime_ms);
+                    format!("{version}\tput\t{name}\t{size}\t{time}\n")
+                }
+                // Entries of hyperdrives have no times.
+                None => format!("{version}\tput\t{name}\t{size}\n"),
+            }
         }
     }
 }
 
-fn figures(entry: &Entry) -> String {
-    let (seq, name) = (entry.seq, entry.name.trim_start_matches('/'));
-    let value = match &entry.stat {
-        None => json!({"version": seq, "what": "delete", "path": name}),
-        Some(stat) => json!({
-            "version": seq, "what": if stat.is_dir() { "mkdir" } else { "put" }, "path": name,
-            "size": stat.size, "mode": stat.mode & 0o7777, "mtime_ms": stat.mtime_ms,
-            "blocks": stat.blocks, "offset": stat.offset,
-        }),
+fn figures(version: u64, entry: &Entry) -> String {
+    let name = entry.name.trim_start_matches('/');
+    let Some(stat) = &entry.stat else {
+        return format!("{}\n", json!({"version": version, "what": "delete", "path": name}));
     };
+    let what = match stat {
+        stat if stat.is_dir() => "mkdir",
+        stat if stat.is_link() => "link",
+        _ => "put",
+    };
+    let value = json!({
+        "version": version, "what": what, "path": name, "size": stat.size,
+        "mode": stat.mode & 0o7777, "mtime_ms": stat.mtime_ns().map(|_| stat.mtime_ms),
+        "blocks": stat.blocks, "offset": stat.offset,
+    });
     format!("{value}\n")
 }

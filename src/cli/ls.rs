@@ -8,6 +8,7 @@ use serde_json::json;
 use super::drive::{Drive, Entry};
 use super::offline::Offline;
 use super::{Global, Outcome, calendar, put};
+use crate::drive::format::Format;
 use crate::failure::{Failure, Kind};
 use crate::text::Plain;
 
@@ -45,11 +46,13 @@ impl Arguments {
             return Err(Failure::new(Kind::NotFound, what));
         }
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let (format, told) = (drive.format(), global.json || self.long);
         let mut out = String::new();
         for entry in &entries {
+            let target = if told { drive.target(entry)? } else { None };
             out.push_str(&match (global.json, self.long) {
-                (true, _) => json(entry).to_string(),
-                (false, true) => long(entry),
+                (true, _) => json(entry, format, target).to_string(),
+                (false, true) => long(entry, target),
                 (false, false) => Plain(&entry.path).to_string(),
             });
             out.push('\n');
@@ -58,20 +61,32 @@ impl Arguments {
     }
 }
 
-fn json(entry: &Entry) -> serde_json::Value {
+/// What the entry does not say is null.
+fn json(entry: &Entry, format: Format, target: Option<String>) -> serde_json::Value {
     let Entry { path, seq, stat } = entry;
     json!({
         "path": path, "size": stat.size, "mode": stat.mode & 0o7777, "directory": stat.is_dir(),
-        "mtime_ms": stat.mtime_ms, "version": seq,
+        "mtime_ms": stat.mtime_ns().map(|_| stat.mtime_ms), "version": format.version_of(*seq),
+        "link": target,
     })
 }
 
-fn long(entry: &Entry) -> String {
+fn long(entry: &Entry, target: Option<String>) -> String {
     let Entry { path, stat, .. } = entry;
-    let mut mode = String::from(if stat.is_dir() { "d" } else { "-" });
+    let kind = match stat {
+        stat if stat.is_dir() => "d",
+        stat if stat.is_link() => "l",
+        _ => "-",
+    };
+    let mut mode = String::from(kind);
     for bit in (0..9).rev() {
         let letter = ['x', 'w', 'r'][bit % 3];
         mode.push(if stat.mode >> bit & 1 == 1 { letter } else { '-' });
     }
-    format!("{mode} {:>12} {} {}", stat.size, calendar::utc(stat.mtime_ms), Plain(path))
+    let time = match stat.mtime_ns() {
+        Some(_) => calendar::utc(stat.mtime_ms),
+        None => "-".to_owned(),
+    };
+    let target = target.map(|to| format!(" -> {}", Plain(&to))).unwrap_or_default();
+    format!("{mode} {:>12} {time} {}{target}", stat.size, Plain(path))
 }

@@ -81,12 +81,12 @@ fn drive(dir: &Path, status: &mut Status) -> Result<(), Failure> {
     let (mut files, mut bytes) = (0, 0);
     // A copy that has only begun lacks entries; what is known of it is told all the same.
     let whole = drive.entries(version, "", |entry| {
-        files += u64::from(entry.stat.is_file());
+        files += u64::from(!entry.stat.is_dir());
         bytes += entry.stat.size;
     });
     let state = if whole.is_ok() { String::new() } else { "not everything is here yet".into() };
     status.drives.push(DriveStatus {
-        link: format!("dat://{key}"),
+        link: drive.metadata.feed().link().to_string(),
         key,
         folder: dir.display().to_string(),
         writable,

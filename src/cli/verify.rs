@@ -16,6 +16,7 @@ use crate::daemon::{
     self,
     config::{Blocks, Run},
 };
+use crate::drive::stat::Form;
 use crate::failure::{Failure, Kind};
 use crate::store::disk::{Dir, Disk, File, Open};
 use crate::store::{Damage, StoreError};
@@ -240,7 +241,8 @@ struct Files {
 
 impl Files {
     fn add(&mut self, entry: Entry) {
-        if entry.stat.blocks > 0 {
+        // A map's content is in the blocks of other files, too, and in none here.
+        if entry.stat.blocks > 0 && entry.stat.form != Form::Map {
             self.entries.insert(entry.stat.offset, Box::new(entry));
         }
     }

@@ -8,8 +8,53 @@ use rustix::process::Signal;
 
 use crate::support::{Home, Running};
 
+/// What the drive is one of.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Dat,
+    Hyper,
+}
+
+impl Kind {
+    /// The number that people know a version by, after so many entries.
+    fn version(self, entries: u64) -> u64 {
+        entries + u64::from(self == Kind::Hyper)
+    }
+}
+
+/// Each of these once for every kind of drive.
+macro_rules! of_both_kinds {
+    ($($name:ident)*) => {
+        mod dat {
+            $(#[test] fn $name() { super::$name(super::Kind::Dat) })*
+        }
+        mod hyper {
+            $(#[test] fn $name() { super::$name(super::Kind::Hyper) })*
+        }
+    };
+}
+
+of_both_kinds! {
+    a_running_share_answers_and_can_be_looked_into
+    a_clone_is_equal_and_ends_with_complete
+    a_clone_follows_and_both_sides_know_their_peer
+    f05_the_content_feed_opens_for_peers_from_before_and_after_block_zero
+    d10_a_signal_ends_it_in_order_and_soon
+    sigusr1_prints_the_status
+    interrupted_before_it_was_done_is_code_130
+    a_damaged_seed_is_repaired_from_its_peers
+    what_an_edit_supersedes_is_no_damage_and_nobody_waits_for_it_unsaid
+    a_seed_keeps_and_serves
+}
+
+/// Where a seed is kept.
+fn kept(link: &str) -> String {
+    let link: gannet::link::Link = link.parse().unwrap();
+    format!("seeds/{}", link.key)
+}
+
 /// A home with a folder of three files, shared; the share, its link and its address.
-fn shared() -> (Home, Running, String, String) {
+fn shared(kind: Kind) -> (Home, Running, String, String) {
     let home = Home::new();
     std::fs::create_dir_all(home.path("folder/sub")).unwrap();
     std::fs::write(home.path("folder/a.txt"), "hello\n").unwrap();
@@ -17,8 +62,12 @@ fn shared() -> (Home, Running, String, String) {
     let noise: Vec<u8> = (0..200_000u32).map(|n| (n * 31 + n / 251) as u8).collect();
     std::fs::write(home.path("folder/sub/b.bin"), noise).unwrap();
     std::fs::set_permissions(home.path("folder/a.txt"), PermissionsExt::from_mode(0o640)).unwrap();
-    let share = home.start(&["share", "folder", "--dat"]);
+    let share = match kind {
+        Kind::Dat => home.start(&["share", "folder", "--dat"]),
+        Kind::Hyper => home.start(&["share", "folder"]),
+    };
     let (link, address) = ready(&share);
+    assert!(link.starts_with(if kind == Kind::Dat { "dat://" } else { "hyper://" }), "{link}");
     let published = share.event("published");
     assert_eq!((&published["files"], &published["bytes"]), (&3.into(), &200_006.into()));
     (home, share, link, address)
@@ -48,9 +97,8 @@ fn becomes(path: &Path, content: &str) {
     }
 }
 
-#[test]
-fn a_running_share_answers_and_can_be_looked_into() {
-    let (home, share, link, address) = shared();
+fn a_running_share_answers_and_can_be_looked_into(kind: Kind) {
+    let (home, share, link, address) = shared(kind);
     let socket = std::fs::metadata(home.path("folder/.dat/gannet.sock")).unwrap();
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
 
@@ -64,28 +112,40 @@ fn a_running_share_answers_and_can_be_looked_into() {
     let status = figures(home.run(&["status", "folder", "--json"]).ok());
     assert_eq!(status["pid"], share.child.id());
     assert_eq!(status["listen"][0], address);
-    assert_eq!(status["drives"][0]["version"], 3);
+    assert_eq!(status["drives"][0]["version"], kind.version(3));
     assert_eq!(home.run(&["peers", "folder"]).ok(), "0 peers\n");
 
     assert_eq!(home.run(&["ls", "folder"]).ok(), "a.txt\nempty\nsub/b.bin\n");
     assert_eq!(home.run(&["ls", "folder", "sub"]).ok(), "sub/b.bin\n");
-    assert_eq!(home.run(&["ls", "folder", "--version", "1"]).ok(), "a.txt\n");
-    home.run(&["ls", "folder", "--version", "4"]).failed(3, "no version 4; the newest is 3");
-    home.run(&["ls", "folder", "nothing"]).failed(3, "there is no nothing in version 3");
+    let (first, newest, none) = (kind.version(1), kind.version(3), kind.version(4));
+    let early = home.run(&["ls", "folder", "--version", &first.to_string()]);
+    match kind {
+        Kind::Dat => assert_eq!(early.ok(), "a.txt\n"),
+        Kind::Hyper => early.failed(3, "together with others; the next that can be looked at is 4"),
+    }
+    home.run(&["ls", "folder", "--version", &none.to_string()])
+        .failed(3, &format!("no version {none}; the newest is {newest}"));
+    home.run(&["ls", "folder", "nothing"])
+        .failed(3, &format!("there is no nothing in version {newest}"));
     let long = home.run(&["ls", "folder", "a.txt", "-l"]);
-    assert!(long.ok().starts_with("-rw-r-----            6 2"), "{}", long.ok());
+    // Of the mode a hyperdrive has one bit, and no time.
+    let start = match kind {
+        Kind::Dat => "-rw-r-----            6 2",
+        Kind::Hyper => "-rw-r--r--            6 - a.txt",
+    };
+    assert!(long.ok().starts_with(start), "{}", long.ok());
     let entry = figures(home.run(&["ls", "folder", "sub/b.bin", "--json"]).ok());
-    assert_eq!((&entry["size"], &entry["version"]), (&200_000.into(), &3.into()));
+    assert_eq!((&entry["size"], &entry["version"]), (&200_000.into(), &newest.into()));
 
     let log = home.run(&["log", "folder"]);
-    let first = log.ok().lines().next().unwrap();
-    assert!(first.starts_with("1\tput\ta.txt\t6 B\t"), "{first}");
+    let line = log.ok().lines().next().unwrap();
+    assert!(line.starts_with(&format!("{first}\tput\ta.txt\t6 B")), "{line}");
     assert_eq!(log.ok().lines().count(), 3);
 
     assert_eq!(home.run(&["cat", "folder", "a.txt", "empty"]).ok(), "hello\n");
     let bytes = home.run(&["cat", "folder", "sub/b.bin"]).out;
     assert_eq!(bytes, std::fs::read(home.path("folder/sub/b.bin")).unwrap());
-    home.run(&["cat", "folder", "c.txt"]).failed(3, "there is no c.txt in version 3");
+    home.run(&["cat", "folder", "c.txt"]).failed(3, &format!("no c.txt in version {newest}"));
     assert_eq!(home.run(&["verify", "folder"]).ok(), "9 blocks checked, all well\n");
 
     home.run(&["share", "folder"]).failed(4, "another process");
@@ -96,21 +156,22 @@ fn a_running_share_answers_and_can_be_looked_into() {
     assert!(status.ok().starts_with("not running\n") && status.ok().contains("3 files, 200 kB"));
 }
 
-#[test]
-fn a_clone_is_equal_and_ends_with_complete() {
-    let (home, share, link, address) = shared();
+fn a_clone_is_equal_and_ends_with_complete(kind: Kind) {
+    let (home, share, link, address) = shared(kind);
     let words = ["clone", &link, "copy", "--once", "--peer", &address];
     let clone = home.start(&words);
     assert_eq!(ready(&clone).0, link);
     let complete = clone.event("complete");
-    assert_eq!((&complete["version"], &complete["files"]), (&3.into(), &3.into()));
+    assert_eq!((&complete["version"], &complete["files"]), (&kind.version(3).into(), &3.into()));
     let mut clone = clone;
     assert_eq!(crate::support::end(&mut clone.child), 0);
     for name in ["a.txt", "empty", "sub/b.bin"] {
         let (ours, theirs) = (home.path("folder").join(name), home.path("copy").join(name));
         assert_eq!(std::fs::read(&ours).unwrap(), std::fs::read(&theirs).unwrap(), "{name}");
         let (ours, theirs) = (ours.metadata().unwrap(), theirs.metadata().unwrap());
-        assert_eq!(ours.permissions(), theirs.permissions(), "{name}");
+        if kind == Kind::Dat {
+            assert_eq!(ours.permissions(), theirs.permissions(), "{name}");
+        }
     }
     assert!(home.run(&["key", "show", "copy"]).ok().contains(&link));
     assert_eq!(home.run(&["verify", "copy"]).ok(), "9 blocks checked, all well\n");
@@ -143,14 +204,14 @@ fn a_clone_is_equal_and_ends_with_complete() {
     assert_eq!(home.run(&["verify", "folder", "--repair"]).code, 5);
 }
 
-#[test]
-fn a_clone_follows_and_both_sides_know_their_peer() {
-    let (home, share, link, address) = shared();
+fn a_clone_follows_and_both_sides_know_their_peer(kind: Kind) {
+    let (home, share, link, address) = shared(kind);
     let clone = home.start(&["clone", &link, "copy", "--peer", &address]);
     clone.event("complete");
     let peers = figures(home.run(&["peers", "copy", "--json"]).ok());
     assert_eq!(peers[0]["addr"], address);
-    assert_eq!(peers[0]["dialect"], "dat");
+    let dialect = if kind == Kind::Dat { "dat" } else { "hypercore" };
+    assert_eq!(peers[0]["dialect"], dialect);
     assert!(home.run(&["peers", "folder"]).ok().starts_with("1 peer\n  from 127.0.0.1:"));
     std::fs::write(home.path("folder/new.txt"), "news").unwrap();
     becomes(&home.path("copy/new.txt"), "news");
@@ -164,9 +225,8 @@ fn a_clone_follows_and_both_sides_know_their_peer() {
 }
 
 /// Two copies meet before either has block 0; the writer comes later, and a third copy last.
-#[test]
-fn f05_the_content_feed_opens_for_peers_from_before_and_after_block_zero() {
-    let (home, share, link, _) = shared();
+fn f05_the_content_feed_opens_for_peers_from_before_and_after_block_zero(kind: Kind) {
+    let (home, share, link, _) = shared(kind);
     assert_eq!(share.stop(), 0);
     let far = home.start(&["clone", &link, "far"]);
     let (_, at_far) = ready(&far);
@@ -187,9 +247,8 @@ fn f05_the_content_feed_opens_for_peers_from_before_and_after_block_zero() {
     assert_eq!((late.stop(), far.stop(), near.stop(), share.stop()), (0, 0, 0, 0));
 }
 
-#[test]
-fn d10_a_signal_ends_it_in_order_and_soon() {
-    let (home, share, link, address) = shared();
+fn d10_a_signal_ends_it_in_order_and_soon(kind: Kind) {
+    let (home, share, link, address) = shared(kind);
     let copy = home.start(&["clone", &link, "copy", "--peer", &address]);
     copy.event("complete");
     std::fs::write(home.path("folder/new.txt"), "news").unwrap();
@@ -205,19 +264,18 @@ fn d10_a_signal_ends_it_in_order_and_soon() {
     assert_eq!(copy.stop(), 0);
 }
 
-#[test]
-fn sigusr1_prints_the_status() {
-    let (_home, share, link, _) = shared();
+fn sigusr1_prints_the_status(kind: Kind) {
+    let (_home, share, link, _) = shared(kind);
     share.signal(Signal::USR1);
     let status = share.event("status");
     assert_eq!(status["status"]["drives"][0]["link"], link);
     assert_eq!(share.stop(), 0);
 }
 
-#[test]
-fn interrupted_before_it_was_done_is_code_130() {
+fn interrupted_before_it_was_done_is_code_130(kind: Kind) {
     let home = Home::new();
-    let link = format!("dat://{}", "ab".repeat(32));
+    let scheme = if kind == Kind::Dat { "dat" } else { "hyper" };
+    let link = format!("{scheme}://{}", "ab".repeat(32));
     let clone = home.start(&["clone", &link, "copy", "--once"]);
     ready(&clone);
     assert_eq!(clone.stop(), 130);
@@ -225,7 +283,7 @@ fn interrupted_before_it_was_done_is_code_130() {
 
 #[test]
 fn an_address_that_is_taken_is_code_9() {
-    let (home, share, _, address) = shared();
+    let (home, share, _, address) = shared(Kind::Dat);
     std::fs::create_dir(home.path("other")).unwrap();
     let words = ["share", "other", "--listen", &address, "--no-discovery"];
     home.run(&words).failed(9, "the address is taken by another program");
@@ -328,11 +386,10 @@ fn damage(path: &std::path::Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
-#[test]
-fn a_damaged_seed_is_repaired_from_its_peers() {
-    let (home, share, link, address) = shared();
+fn a_damaged_seed_is_repaired_from_its_peers(kind: Kind) {
+    let (home, share, link, address) = shared(kind);
     let seed = home.start(&["seed", &link, "--dir", "seeds", "--peer", &address]);
-    let kept = format!("seeds/{}", &link["dat://".len()..]);
+    let kept = kept(&link);
     let began = Instant::now();
     while home.run(&["verify", &kept]).text() != "9 blocks checked, all well\n" {
         assert!(began.elapsed() < Duration::from_secs(20));
@@ -354,9 +411,8 @@ fn a_damaged_seed_is_repaired_from_its_peers() {
     assert_eq!(share.stop(), 0);
 }
 
-#[test]
-fn what_an_edit_supersedes_is_no_damage_and_nobody_waits_for_it_unsaid() {
-    let (home, share, link, address) = shared();
+fn what_an_edit_supersedes_is_no_damage_and_nobody_waits_for_it_unsaid(kind: Kind) {
+    let (home, share, link, address) = shared(kind);
     std::fs::write(home.path("folder/a.txt"), "another text\n").unwrap();
     std::fs::remove_file(home.path("folder/sub/b.bin")).unwrap();
     while share.event("published")["files"] != 2 {}
@@ -377,13 +433,12 @@ fn what_an_edit_supersedes_is_no_damage_and_nobody_waits_for_it_unsaid() {
     assert_eq!((share.stop(), seed.stop()), (0, 0));
 }
 
-#[test]
-fn a_seed_keeps_and_serves() {
-    let (home, share, link, address) = shared();
+fn a_seed_keeps_and_serves(kind: Kind) {
+    let (home, share, link, address) = shared(kind);
     let seed = home.start(&["seed", &link, "--dir", "seeds", "--peer", &address]);
     let (seeded, seed_address) = ready(&seed);
     assert_eq!(seeded, link);
-    let kept = format!("seeds/{}", &link["dat://".len()..]);
+    let kept = kept(&link);
     let began = Instant::now();
     while home.run(&["verify", &kept]).text() != "9 blocks checked, all well\n" {
         assert!(began.elapsed() < Duration::from_secs(20));
@@ -400,4 +455,56 @@ fn a_seed_keeps_and_serves() {
     assert_eq!(home.run(&["cat", &kept, "a.txt"]).ok(), "hello\n");
     assert_eq!(home.run(&["ls", &kept]).ok(), "a.txt\nempty\nsub/b.bin\n");
     assert!(home.run(&["status", "seeds"]).ok().contains("metadata feed"));
+}
+
+/// A folder that is shared already stays what it is, whatever is asked for.
+#[test]
+fn a_shared_folder_keeps_its_kind() {
+    for (first, then) in [("--dat", ""), ("", "--dat")] {
+        let home = Home::new();
+        std::fs::create_dir(home.path("folder")).unwrap();
+        let mut links = Vec::new();
+        for flag in [first, then] {
+            let flag: Vec<&str> = [flag].into_iter().filter(|flag| !flag.is_empty()).collect();
+            let share = home.start(&[&["share", "folder"], &flag[..]].concat());
+            links.push(ready(&share).0);
+            assert_eq!(share.stop(), 0);
+        }
+        assert_eq!(links[0], links[1]);
+        assert!(links[0].starts_with(if first == "--dat" { "dat://" } else { "hyper://" }));
+    }
+}
+
+/// Links and who may execute a file go along in a hyperdrive; its secret key can be moved.
+#[test]
+fn links_and_keys_of_a_hyperdrive() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("folder")).unwrap();
+    std::fs::write(home.path("folder/run"), "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(home.path("folder/run"), PermissionsExt::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink("run", home.path("folder/link")).unwrap();
+    let share = home.start(&["share", "folder"]);
+    let (link, address) = ready(&share);
+    share.event("published");
+    let clone = home.start(&["clone", &link, "copy", "--once", "--peer", &address]);
+    clone.event("complete");
+    let mode = std::fs::metadata(home.path("copy/run")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o111, 0o111);
+    assert_eq!(std::fs::read_link(home.path("copy/link")).unwrap(), Path::new("run"));
+    let long = home.run(&["ls", "copy", "-l"]);
+    assert_eq!(long.ok(), "lrwxrwxrwx            0 - link -> run\n-rwxr-xr-x           10 - run\n");
+    assert!(home.run(&["log", "copy"]).ok().contains("\tlink\tlink\n"));
+    home.run(&["cat", "copy", "link"]).failed(3, "link: this is a link to run");
+    assert_eq!(share.stop(), 0);
+
+    let secret = home.run(&["key", "export", "folder"]).out;
+    let shown = home.run(&["key", "show", "folder"]);
+    assert!(shown.ok().contains(&link) && shown.ok().ends_with("secret key     here\n"));
+    std::fs::remove_dir_all(home.path(".dat")).unwrap();
+    home.run(&["share", "folder"]).failed(3, "this drive's secret key is not here");
+    home.run(&["key", "export", "folder"]).failed(3, "the secret key is not here");
+    home.feed(&["key", "import", "folder"], &secret).ok();
+    let share = home.start(&["share", "folder"]);
+    assert_eq!(ready(&share).0, link);
+    assert_eq!(share.stop(), 0);
 }
