@@ -378,8 +378,11 @@ impl Node {
                 self.work_due |= open.dirty_since.is_some();
                 continue;
             }
-            if let Some(open) = self.feeds.get_mut(id) {
-                open.paused = None;
+            let Some(open) = self.feeds.get_mut(id) else { continue };
+            open.paused = None;
+            if open.role == Role::Metadata && open.store.feed().has(0) && topic.content.is_none() {
+                // Opening the content is what the disk failed at, perhaps.
+                self.index_due.push(open.topic);
             }
             self.feeds.paused.remove(&id);
             let wanted = self.wanted_of(id);

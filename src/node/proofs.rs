@@ -221,9 +221,13 @@ impl Node {
             return Err(StoreError::Refused(Refusal::OtherFork));
         }
         if fork == feed_now.fork_id() || feed_now.length() == 0 {
+            let (topic, role) = (open.topic, open.role);
             let accepted = open.store.check_core(disk, fork, proof, manifest, value)?;
             let stored = open.store.accept_core(disk, &accepted, value)?;
-            self.feeds.touch(feed, now);
+            // (What lies in a folder's files is committed by the job that syncs these first.)
+            if role != Role::Content || !self.keeps_files(topic) {
+                self.feeds.touch(feed, now);
+            }
             self.work_due = true;
             match stored.grew {
                 Some((from, to)) => self.core_grew(now, feed, from, to),
@@ -245,6 +249,11 @@ impl Node {
             self.ask_on(now, conn, peer, feed, Line::Narrow { fork, ask });
             return Ok(());
         }
+        if open.role == Role::Content
+            && let Some(topic) = self.topics.get(&open.topic)
+        {
+            open.store.sync_around(disk, topic.dir)?;
+        }
         let moved = open.store.reorganise(disk, reorg)?;
         peer.reorgs.remove(&feed);
         self.reorganised(now, feed, moved);
@@ -264,7 +273,6 @@ impl Node {
     /// The core has another history, which its peers hear of.
     pub(super) fn reorganised(&mut self, now: Instant, feed: FeedId, moved: Moved) {
         let Moved { common: kept, old: from, new: to } = moved;
-        self.feeds.touch(feed, now);
         self.work_due = true;
         self.sync.handle(now, Input::Reorganised { feed, from, kept }, &self.feeds);
         let Some(open) = self.feeds.get(feed) else { return };

@@ -38,6 +38,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "feeds", run: feeds::run, every: 1 },
     Scenario { name: "cores", run: feeds::run_cores, every: 1 },
     Scenario { name: "drives", run: drives::run, every: 1 },
+    Scenario { name: "hyperdrives", run: drives::run_hyper, every: 1 },
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
     Scenario { name: "twins", run: twins::run, every: 2 },
