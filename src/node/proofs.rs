@@ -177,6 +177,7 @@ impl Node {
         given: &Given<'_>,
         disk: &mut dyn Disk,
     ) -> Result<Stored, StoreError> {
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         if let Some(why) = &open.paused {
             log::debug!("{feed:?} is paused: {why}");
@@ -215,6 +216,7 @@ impl Node {
         disk: &mut dyn Disk,
     ) -> Result<(), StoreError> {
         let Given { fork, proof, manifest, value, .. } = *given;
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let feed_now = open.store.feed();
         if fork < feed_now.fork_id() {
@@ -375,6 +377,7 @@ impl Node {
         numbered: &hyper::Request,
         disk: &mut dyn Disk,
     ) -> Result<Answer, StoreError> {
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let manifest = if numbered.manifest { open.store.manifest() } else { None };
         let stale = numbered.fork != open.store.feed().fork_id();
