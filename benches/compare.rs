@@ -158,7 +158,7 @@ fn served(ready: &Value) -> Served {
 
 /// A feed on disk, written by either program.
 fn feed(options: &Options, blocks: usize, size: usize) {
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let stores = [scratch.name("gannet's"), scratch.name("node's")];
     home.core_create(&stores[0]);
     home.core_append(&stores[0], &noise(1, blocks * size), Some(size));
@@ -219,7 +219,7 @@ fn finished(side: Side, began: Instant, done: &Value, peer: &mut Peer) -> Run {
 
 /// Import and clone of a folder of many small files.
 fn drive(options: &Options) {
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let (files, fresh) = (10_000, scratch.dir("fresh"));
     let mut bytes = 0;
     for n in 0..files {
@@ -296,7 +296,7 @@ fn clone_folder(home: &Home, side: Side, from: &Served, to: &Path) -> Run {
 
 /// Import of one big file, beside the mere hashing of as many bytes.
 fn import(options: &Options) {
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let part = noise(1, 1 << 20);
     let mut seconds = [Vec::new(), Vec::new()];
     let mut peaks = Vec::new();
@@ -330,7 +330,7 @@ fn import(options: &Options) {
 /// Wake-ups a second and resident memory of a share that has nothing to do.
 fn idle(_: &Options) {
     const WATCHED: Duration = Duration::from_secs(20);
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let folder = scratch.dir("folder");
     put(&folder, "file", &noise(1, 100_000));
     let (share, at, _) = share_folder(&home, Gannet, &folder);

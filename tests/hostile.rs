@@ -37,7 +37,7 @@ struct Victim {
 
 impl Victim {
     fn new() -> Victim {
-        let (scratch, home) = (Scratch::new(), Home::new());
+        let (scratch, home) = (Scratch::new(), Home::dat());
         let folder = scratch.dir("folder");
         put(&folder, "big.bin", &noise(1, 20_000_000));
         for n in 0..50 {

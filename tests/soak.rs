@@ -143,7 +143,7 @@ fn nothing_grows() {
     let minutes = std::env::var("GANNET_SOAK_MINUTES").map_or(3, |text| {
         text.parse().unwrap_or_else(|_| panic!("GANNET_SOAK_MINUTES is no number: {text}"))
     });
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let from = scratch.dir("from");
     for n in 0..NAMES {
         put(&from, &name(n), &noise(n, 1000 + 2000 * n as usize));

@@ -441,6 +441,11 @@ pub fn core_message(discovery_key: [u8; 32], message: Core<'_>) -> What<'_> {
             let length = 32 * words.len() as u64;
             Message::Have(Have { start, length, bits: Some(Bits::Words(words)), ack: false })
         }
+        // "Nothing", which answers a want.
+        Core::Range { length: 0, .. } => {
+            let bits = Some(Bits::Words(&[]));
+            Message::Have(Have { start: 0, length: 0, bits, ack: false })
+        }
         Core::Range { drop: true, start, length } => Message::Unhave { start, length },
         Core::Range { drop: false, start, length } => {
             Message::Have(Have { start, length, bits: None, ack: false })
@@ -449,4 +454,20 @@ pub fn core_message(discovery_key: [u8; 32], message: Core<'_>) -> What<'_> {
         Core::Extension { .. } => return What::Nothing,
     };
     What::Message { discovery_key, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c06_a_range_of_no_blocks_offers_none() {
+        let what = |message| core_message([0; 32], message);
+        let nothing = Have { start: 0, length: 0, bits: Some(Bits::Words(&[])), ack: false };
+        for drop in [false, true] {
+            let message = Core::Range { drop, start: 5, length: 0 };
+            let said = What::Message { discovery_key: [0; 32], message: Message::Have(nothing) };
+            assert_eq!(what(message), said);
+        }
+    }
 }

@@ -93,11 +93,18 @@ impl Sync {
     }
 
     /// A stored block is announced soon, together with its neighbours.
-    pub(super) fn queue_announcement(&mut self, now: Instant, of: FeedId, index: u64) {
+    pub(super) fn queue_announcement(
+        &mut self,
+        now: Instant,
+        of: FeedId,
+        index: u64,
+        feeds: &dyn Feeds,
+    ) {
         let Some(state) = self.feeds.get_mut(&of).filter(|state| state.upload) else { return };
+        let Some(feed) = feeds.feed(of) else { return };
         let listens = |id| {
             let remote = self.peers.get(id).and_then(|peer| peer.feeds.get(&of));
-            remote.is_some_and(|r| r.windows.subscribed && !r.holdings.contains(index))
+            remote.is_some_and(|r| r.windows.subscribed && !r.has_the_same(index, feed))
         };
         if !state.peers.iter().any(listens) {
             return;
@@ -110,13 +117,13 @@ impl Sync {
         }
     }
 
-    pub(super) fn announce_stored(&mut self) {
+    pub(super) fn announce_stored(&mut self, feeds: &dyn Feeds) {
         self.announce_at = None;
         while let Some(of) = self.unannounced.pop_first() {
             let Some(state) = self.feeds.get_mut(&of) else { continue };
             let fresh = std::mem::take(&mut state.fresh);
             for (start, length) in fresh.iter() {
-                self.announce(of, start, start + length);
+                self.announce(of, start, start + length, feeds);
             }
         }
     }
@@ -129,7 +136,7 @@ impl Sync {
         let Some(feed) = feeds.feed(of) else { return };
         // Those that come by Stored are not here yet.
         for (start, length) in feed.have().ranges(from, to).filter(|_| upload) {
-            self.announce(of, start, start + length);
+            self.announce(of, start, start + length, feeds);
         }
         self.tell_head(of, feeds);
         if feed.askable() <= to {
@@ -149,14 +156,14 @@ impl Sync {
     }
 
     /// Tells all that asked for it that `start..end` is here.
-    fn announce(&mut self, of: FeedId, start: u64, end: u64) {
-        let Some(state) = self.feeds.get(&of) else { return };
+    fn announce(&mut self, of: FeedId, start: u64, end: u64, feeds: &dyn Feeds) {
+        let (Some(state), Some(feed)) = (self.feeds.get(&of), feeds.feed(of)) else { return };
         let mut messages = Vec::new();
         for id in &state.peers {
             let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.leaving) else { continue };
             let Some(remote) = peer.feeds.get_mut(&of) else { continue };
             let before = messages.len();
-            remote.announcements(start, end, |message| messages.push((*id, message)));
+            remote.announcements(start, end, feed, |message| messages.push((*id, message)));
             remote.wants.have_sent |= messages.len() > before;
         }
         messages.into_iter().for_each(|(id, message)| self.send(id, of, message));
@@ -167,7 +174,7 @@ impl Sync {
         let Some(feed) = feeds.feed(of) else { return };
         let held = feed.have().ranges(0, feed.shown_length());
         for (start, length) in held.take(limits::ANNOUNCE_RANGES) {
-            self.announce(of, start, start + length);
+            self.announce(of, start, start + length, feeds);
         }
     }
 
@@ -209,7 +216,13 @@ impl super::remote::Windows {
 impl Remote {
     /// What to tell the peer of blocks `start..end`: its windows, without what it holds itself. A
     /// feed that grows out of all windows is hinted at once a range, so that the peer asks on.
-    fn announcements(&mut self, start: u64, end: u64, mut tell: impl FnMut(OwnedMessage)) {
+    fn announcements(
+        &mut self,
+        start: u64,
+        end: u64,
+        feed: &Feed,
+        mut tell: impl FnMut(OwnedMessage),
+    ) {
         if !self.windows.subscribed {
             return;
         }
@@ -220,7 +233,7 @@ impl Remote {
             }
             let mut from = start;
             for block in start..=start + length {
-                if block == start + length || self.holdings.contains(block) {
+                if block == start + length || self.has_the_same(block, feed) {
                     if from < block {
                         tell(OwnedMessage::have(from, block - from));
                     }

@@ -120,7 +120,7 @@ impl Sync {
             Input::Message { peer, feed, message } => {
                 self.received(now, peer, feed, message, feeds);
             }
-            Input::Stored { feed, index } => self.stored(now, feed, index),
+            Input::Stored { feed, index } => self.stored(now, feed, index, feeds),
             Input::Rejected { feed, peer, index } => self.rejected(now, feed, peer, index),
             Input::Doubtful { feed, peer, index } => self.doubtful(now, feed, peer, index, feeds),
             Input::Unusable { feed, peer, index } => self.unusable(now, feed, peer, index),
@@ -174,7 +174,7 @@ impl Sync {
         self.end_sessions(now);
         self.call_for_peers(now);
         if self.announce_at.is_some_and(|at| at <= now) {
-            self.announce_stored();
+            self.announce_stored(feeds);
         }
         self.wake_for(self.announce_at);
         for (id, peer) in &mut self.peers {

@@ -142,6 +142,11 @@ impl Remote {
         self.head.is_none_or(|head| head.fork == feed.fork_id())
     }
 
+    /// Whether it announced the block that we hold: what it has of another history it is going to drop.
+    pub(super) fn has_the_same(&self, block: u64, feed: &Feed) -> bool {
+        self.shares_history(feed) && self.holdings.contains(block)
+    }
+
     /// Whether it announced the block, and nothing speaks against asking it now.
     pub(super) fn offers(&self, block: u64, now: Instant) -> bool {
         self.uploading && self.holdings.contains(block) && !self.declines(block, now)

@@ -152,7 +152,7 @@ impl Sync {
         }
     }
 
-    pub(super) fn stored(&mut self, now: Instant, id: FeedId, index: u64) {
+    pub(super) fn stored(&mut self, now: Instant, id: FeedId, index: u64, feeds: &dyn Feeds) {
         let Some(state) = self.feeds.get_mut(&id) else { return };
         let flight = state.land(index);
         self.touched.insert(id);
@@ -176,7 +176,7 @@ impl Sync {
             self.hungry.insert(from);
             self.acknowledge(from, id, index);
         }
-        self.queue_announcement(now, id, index);
+        self.queue_announcement(now, id, index, feeds);
     }
 
     pub(super) fn lost(&mut self, now: Instant, feed: FeedId, index: u64) {

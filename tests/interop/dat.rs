@@ -75,7 +75,7 @@ fn gannet_clones_what_dat_shares_through_multicast() {
         return;
     }
     for version in ["13", "14"] {
-        let (scratch, network, home) = (Scratch::new(), Network::new(), Home::new());
+        let (scratch, network, home) = (Scratch::new(), Network::new(), Home::dat());
         let (from, to) = (scratch.dir("from"), scratch.name("to"));
         sample(&from);
         let mut share = dat(&network, version, &scratch.dir("its home"), &from, &["share"]);
@@ -96,10 +96,10 @@ fn dat_clones_what_gannet_shares_through_multicast() {
         return;
     }
     for version in ["13", "14"] {
-        let (scratch, network, home) = (Scratch::new(), Network::new(), Home::new());
+        let (scratch, network, home) = (Scratch::new(), Network::new(), Home::dat());
         let from = scratch.dir("from");
         sample(&from);
-        let mut share = home.gannet_in(&network, &["share", str(&from)]);
+        let mut share = home.gannet_in(&network, &["share", "--dat", str(&from)]);
         let key = ready_key(&share.expect("ready"));
         share.expect("published");
         let to = dat_clone(&network, version, &scratch, &format!("dat://{key}"));

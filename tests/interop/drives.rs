@@ -71,7 +71,7 @@ fn gannet_shares_a_folder_and_its_changes_with_hyperdrive() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let (from, to) = (scratch.dir("from"), scratch.name("to"));
     sample(&from);
     age(&from);
@@ -94,7 +94,7 @@ fn gannet_clones_a_hyperdrive_and_its_changes() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let (from, to, secrets) = (scratch.dir("from"), scratch.name("to"), scratch.dir("secrets"));
     sample(&from);
     age(&from);
@@ -129,7 +129,7 @@ fn a_clone_of_gannet_serves_hyperdrive_and_the_other_way_round() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let from = scratch.dir("from");
     sample(&from);
     let secrets = scratch.dir("secrets");
@@ -163,7 +163,7 @@ fn hyperdrive_continues_a_folder_that_gannet_shared() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let from = scratch.dir("from");
     sample(&from);
     let mut share = home.share(&from, &[]);
@@ -199,7 +199,7 @@ fn gannet_continues_a_folder_that_hyperdrive_shared() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let from = scratch.dir("from");
     sample(&from);
     let secrets = home.secret_keys();
@@ -227,7 +227,7 @@ fn each_continues_a_clone_that_the_other_began() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let from = scratch.dir("from");
     sample(&from);
     let mut share = home.share(&from, &[]);
@@ -260,7 +260,7 @@ fn a_drive_session_that_is_not_live_ends() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let from = scratch.dir("from");
     sample(&from);
     let mut share = home.share(&from, &[]);

@@ -46,7 +46,7 @@ fn feeds_of_all_lengths_come_from_hypercore() {
     }
     for (n, length) in LENGTHS.into_iter().enumerate() {
         let core = ["6", "7"][n % 2];
-        let (scratch, home) = (Scratch::new(), Home::new());
+        let (scratch, home) = (Scratch::new(), Home::dat());
         let length = length.to_string();
         // Blocks of 10 bytes are asked for many at a time.
         let sizes = ["10,0,333,1,7000", "10"][n / 2 % 2];
@@ -66,7 +66,7 @@ fn feeds_of_all_lengths_go_to_hypercore() {
     }
     for (n, length) in LENGTHS.into_iter().enumerate() {
         let core = ["7", "6"][n % 2];
-        let (scratch, home) = (Scratch::new(), Home::new());
+        let (scratch, home) = (Scratch::new(), Home::dat());
         let (from, bytes) = (scratch.name("from"), noise(n as u64, length * 100 - 99));
         home.core_create(&from);
         home.core_append(&from, &bytes, Some(100));
@@ -92,7 +92,7 @@ fn what_hypercore_appends_arrives() {
         return;
     }
     for core in ["6", "7"] {
-        let (scratch, home) = (Scratch::new(), Home::new());
+        let (scratch, home) = (Scratch::new(), Home::dat());
         let options = ["--core", core, "--live", "--blocks", "3", "--sizes", "10,70000,0"];
         let mut writer = js("feed.js", &options);
         let ready = writer.expect("ready");
@@ -115,7 +115,7 @@ fn what_hypercore_appends_is_printed_in_order() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let mut writer = js("feed.js", &["--live", "--blocks", "3", "--sizes", "0"]);
     let ready = writer.expect("ready");
     let (key, to) = (text(&ready, "key"), scratch.name("to"));
@@ -136,7 +136,7 @@ fn what_gannet_appends_arrives() {
         return;
     }
     for core in ["6", "7"] {
-        let (scratch, home) = (Scratch::new(), Home::new());
+        let (scratch, home) = (Scratch::new(), Home::dat());
         let from = scratch.name("from");
         home.core_create(&from);
         home.core_append(&from, b"one\ntwo\n", None);
@@ -159,7 +159,7 @@ fn the_largest_and_the_empty_block_go_both_ways() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let sizes = ["--live", "--blocks", "4", "--sizes", "8000000,0"];
     let mut writer = js("feed.js", &sizes);
     let ready = writer.expect("ready");
@@ -180,7 +180,7 @@ fn either_side_may_dial() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let from = scratch.name("from");
     home.core_create(&from);
     home.core_append(&from, &noise(3, 100_000), Some(1000));
@@ -197,7 +197,7 @@ fn sessions_that_are_not_live_end_on_both_sides() {
         return;
     }
     for core in ["6", "7"] {
-        let (scratch, home) = (Scratch::new(), Home::new());
+        let (scratch, home) = (Scratch::new(), Home::dat());
         let from = scratch.name("from");
         home.core_create(&from);
         home.core_append(&from, &noise(4, 5000), Some(100));
@@ -225,7 +225,7 @@ fn hypercore_continues_a_feed_of_gannet_and_back_again() {
         return;
     }
     for core in ["6", "7"] {
-        let (scratch, home) = (Scratch::new(), Home::new());
+        let (scratch, home) = (Scratch::new(), Home::dat());
         let from = scratch.name("from");
         home.core_create(&from);
         home.core_append(&from, &noise(6, 1300), Some(100));
@@ -261,7 +261,7 @@ fn gannet_continues_a_feed_of_hypercore() {
         return;
     }
     for core in ["6", "7"] {
-        let (scratch, home) = (Scratch::new(), Home::new());
+        let (scratch, home) = (Scratch::new(), Home::dat());
         let from = scratch.dir("from");
         let options = ["--core", core, "--storage", str(&from), "--blocks", "11", "--live"];
         let mut writer = js("feed.js", &options);
@@ -283,7 +283,7 @@ fn a_fetch_that_hypercore_began_is_finished_and_the_other_way_round() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let mut writer = js("feed.js", &["--live", "--blocks", "500", "--sizes", "3000"]);
     let ready = writer.expect("ready");
     let (key, to) = (text(&ready, "key"), scratch.name("to"));
@@ -313,7 +313,7 @@ fn a_hole_in_the_feed_of_hypercore_is_no_end() {
     if left_out() {
         return;
     }
-    let (scratch, home) = (Scratch::new(), Home::new());
+    let (scratch, home) = (Scratch::new(), Home::dat());
     let mut writer = js("feed.js", &["--live", "--blocks", "40"]);
     let ready = writer.expect("ready");
     writer.say("clear 5");

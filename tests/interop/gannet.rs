@@ -12,21 +12,39 @@ use super::tools::{str, text};
 const LOOPBACK: [&str; 3] = ["--no-discovery", "--listen", "127.0.0.1:0"];
 
 /// A home directory of its own for each test: secret keys live there.
-pub struct Home(tempfile::TempDir);
+pub struct Home {
+    dir: tempfile::TempDir,
+    /// What is made here is Dat's, and so are keys without more.
+    dat: bool,
+}
 
 impl Home {
-    pub fn new() -> Home {
-        Home(tempfile::tempdir().expect("a temporary folder"))
+    /// For feeds and drives of Dat.
+    pub fn dat() -> Home {
+        Home { dir: tempfile::tempdir().expect("a temporary folder"), dat: true }
+    }
+
+    /// For cores and hyperdrives.
+    pub fn hyper() -> Home {
+        Home { dat: false, ..Home::dat() }
+    }
+
+    fn kind(&self) -> &[&str] {
+        if self.dat { &["--dat"] } else { &[] }
+    }
+
+    fn link(&self, key: &str) -> String {
+        if self.dat && !key.contains("://") { format!("dat://{key}") } else { key.to_owned() }
     }
 
     /// Where dat keeps secret keys.
     pub fn secret_keys(&self) -> PathBuf {
-        self.0.path().join(".dat/secret_keys")
+        self.dir.path().join(".dat/secret_keys")
     }
 
     /// Gives a command this home and takes other traces of the real one away.
     pub fn settle(&self, command: &mut Command) {
-        command.env("HOME", self.0.path()).env("NO_COLOR", "1");
+        command.env("HOME", self.dir.path()).env("NO_COLOR", "1");
         command.env_remove("RUST_LOG").env_remove("XDG_DATA_HOME").env_remove("XDG_RUNTIME_DIR");
     }
 
@@ -48,17 +66,22 @@ impl Home {
 
     /// `gannet share`, on loopback alone.
     pub fn share(&self, folder: &Path, more: &[&str]) -> Peer {
-        self.gannet(&[&["share", str(folder)], &LOOPBACK[..], more].concat())
+        self.gannet(&[&["share", str(folder)], &LOOPBACK[..], self.kind(), more].concat())
     }
 
     /// `gannet clone`, on loopback alone.
     pub fn clone(&self, key: &str, folder: &Path, more: &[&str]) -> Peer {
-        self.gannet(&[&["clone", key, str(folder)], &LOOPBACK[..], more].concat())
+        self.gannet(&[&["clone", &self.link(key), str(folder)], &LOOPBACK[..], more].concat())
     }
 
     /// Makes an empty feed.
     pub fn core_create(&self, folder: &Path) {
-        self.gannet(&["core", "create", str(folder)]).succeed();
+        self.core_create_as(folder, self.kind());
+    }
+
+    /// Makes an empty feed of a kind.
+    pub fn core_create_as(&self, folder: &Path, kind: &[&str]) {
+        self.gannet(&[&["core", "create", str(folder)], kind].concat()).succeed();
     }
 
     /// Appends lines, or blocks of one size.
@@ -81,18 +104,20 @@ impl Home {
 
     /// Fetches some blocks.
     pub fn core_get_range(&self, key: &str, folder: &Path, range: &str, more: &[&str]) -> Peer {
-        let words = ["core", "get", key, range, "--dir", str(folder)];
+        let words = ["core", "get", &self.link(key), range, "--dir", str(folder)];
         self.gannet(&[&words[..], &LOOPBACK[..], more].concat())
     }
 
     /// Keeps a feed or drive below `folder`, and serves it.
     pub fn seed(&self, key: &str, folder: &Path, more: &[&str]) -> Peer {
-        self.gannet(&[&["seed", key, "--dir", str(folder)], &LOOPBACK[..], more].concat())
+        self.gannet(
+            &[&["seed", &self.link(key), "--dir", str(folder)], &LOOPBACK[..], more].concat(),
+        )
     }
 
     /// Fetches everything and what follows, and prints it.
     pub fn core_follow(&self, key: &str, folder: &Path, more: &[&str]) -> Peer {
-        let words = ["core", "tail", key, "-f", "--dir", str(folder)];
+        let words = ["core", "tail", &self.link(key), "-f", "--dir", str(folder)];
         self.gannet(&[&words[..], &LOOPBACK[..], more].concat())
     }
 

@@ -171,6 +171,22 @@ fn b05_neighbours_are_announced_together_and_not_to_those_who_have_them() {
 }
 
 #[test]
+fn b05_blocks_are_announced_to_those_who_hold_others_of_another_history() {
+    for (fork, heard) in [(0, false), (1, true)] {
+        let mut rig = Rig::new(feed(4, &[(0, 3)]), Wanted::All);
+        let joined = Input::Joined { peer: peer(1), feed: F, live: true, ack: false, told: true };
+        rig.put(joined);
+        rig.message(peer(1), Message::Head(Head { fork, length: 4, ..Head::default() }));
+        rig.have(peer(1), 0, 4);
+        rig.source(peer(2), 3, 1);
+        rig.sent(peer(1));
+        assert_eq!(rig.deliver(peer(2), 3), Arrival::Expected);
+        rig.pass(limits::ANNOUNCE_AFTER);
+        assert_eq!(rig.sent(peer(1)).contains(&OwnedMessage::have(3, 1)), heard, "fork {fork}");
+    }
+}
+
+#[test]
 fn b05_growth_is_announced_at_once_and_out_of_all_windows_by_one_hint() {
     const RANGE: u64 = limits::WANT_BLOCKS;
     let mut rig = Rig::new(feed(RANGE - 1, &[(0, RANGE - 1)]), Wanted::Nothing);

@@ -18,7 +18,7 @@ use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::wire::{Bits, Have, Message, Request};
+use crate::wire::{Bits, Have, Head, Message, Request};
 
 pub(super) const F: FeedId = FeedId(1);
 /// No blocks.

@@ -1,0 +1,282 @@
+//! Cores between the program and hypercore 10.38.2 and 11.37.1.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::gannet::{Home, listening, ready_key};
+use crate::hub::Hub;
+use crate::install::left_out;
+use crate::tools::{Scratch, sha256, str, text};
+
+/// A writer, gannet, and a reader that knows nobody but gannet.
+fn passed_on(writer: &str, reader: &str, compat: bool) {
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let (mut writer, mut reader) = (Hub::new(writer), Hub::new(reader));
+    let made = writer.create("a", compat, 3, 100);
+    let key = text(&made, "key");
+    let mut seed = home.seed(key, &scratch.name("seeds"), &["--peer", &writer.address()]);
+    let ready = seed.expect("ready");
+    reader.open("a", key);
+    reader.connect(&listening(&ready));
+    let mut now = made.clone();
+    let steps = [(0, 0), (1, 10), (1, 0), (5, 70_000), (300, 7), (1, 3)];
+    for (count, size) in steps {
+        if count > 0 {
+            now = writer.append("a", count, size);
+        }
+        let (length, fork) = (now["length"].as_u64().unwrap(), now["fork"].as_u64().unwrap());
+        let read = reader.whole("a", length, fork);
+        assert_eq!(read["sha256"], writer.digest("a")["sha256"], "{count} of {size}: {read}");
+    }
+    for (length, more) in [(290, 0), (100, 2), (0, 1), (0, 200)] {
+        now = writer.tell("truncate", json!({"name": "a", "length": length}));
+        // (What has no signature cannot be shown to anybody.)
+        if length == 0 || more > 0 {
+            now = writer.append("a", more.max(1), 50);
+        }
+        let (length, fork) = (now["length"].as_u64().unwrap(), now["fork"].as_u64().unwrap());
+        let read = reader.whole("a", length, fork);
+        assert_eq!(read["sha256"], writer.digest("a")["sha256"], "fork {fork}: {read}");
+    }
+    seed.stop();
+}
+
+#[test]
+fn cores_of_hypercore_11_are_passed_on() {
+    if !left_out() {
+        passed_on("11", "10", false);
+        passed_on("11", "11", true);
+    }
+}
+
+#[test]
+fn cores_of_hypercore_10_are_passed_on() {
+    if !left_out() {
+        passed_on("10", "11", false);
+        passed_on("10", "10", true);
+    }
+}
+
+/// gannet writes, JavaScript reads what there is and what follows.
+fn written(reader: &str, compat: bool, they_dial: bool) {
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let (from, mut reader) = (scratch.name("from"), Hub::new(reader));
+    let kind: &[&str] = if compat { &["--compat"] } else { &[] };
+    home.core_create_as(&from, kind);
+    home.core_append(&from, b"one\ntwo\n", None);
+    let mut all = b"onetwo".to_vec();
+    let at = reader.address();
+    let more: &[&str] = if they_dial { &[] } else { &["--peer", &at] };
+    reader.open("a", &home.core_key(&from));
+    let mut serve = home.core_serve(&from, more);
+    let ready = serve.expect("ready");
+    assert_eq!(ready_key(&ready), home.core_key(&from));
+    if they_dial {
+        reader.connect(&listening(&ready));
+    }
+    let mut length = 2;
+    for count in [0, 1, 1, 1, 40, 500] {
+        if count > 0 {
+            home.core_append(&from, &b"another line\n".repeat(count), None);
+        }
+        all.extend(b"another line".repeat(count));
+        length += count as u64;
+        let read = reader.whole("a", length, 0);
+        assert_eq!(text(&read, "sha256"), sha256(&all), "{count}: {read}");
+        assert_eq!(read["compat"], compat);
+    }
+    serve.stop();
+}
+
+#[test]
+fn cores_of_gannet_are_read_by_hypercore_11() {
+    if !left_out() {
+        written("11", false, true);
+        written("11", true, false);
+    }
+}
+
+#[test]
+fn cores_of_gannet_are_read_by_hypercore_10() {
+    if !left_out() {
+        written("10", false, false);
+        written("10", true, true);
+    }
+}
+
+/// The JavaScript side has these blocks as `from` has them.
+fn same(reader: &mut Hub, from: &mut Hub, name: &str, ranges: &[(u64, u64)]) {
+    for (start, end) in ranges {
+        let what = json!({"name": name, "start": start, "end": end});
+        let (read, written) = (reader.tell("digest", what.clone()), from.tell("digest", what));
+        assert_eq!(read["sha256"], written["sha256"], "{name} {start}..{end}");
+    }
+}
+
+/// Fetches some blocks with the program.
+fn get(home: &Home, key: &str, folder: &Path, (start, end): (u64, u64), from: &Hub) {
+    let range = format!("{start}..{end}");
+    home.core_get_range(key, folder, &range, &["--peer", &from.address()]).succeed();
+}
+
+#[test]
+fn some_blocks_of_a_core_are_kept_and_passed_on() {
+    if left_out() {
+        return;
+    }
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let (mut writer, some) = (Hub::new("11"), [(5, 6), (100, 200), (990, 1000)]);
+    let made = writer.create("a", false, 1000, 100);
+    let (key, here) = (text(&made, "key"), scratch.name("here"));
+    some.iter().for_each(|range| get(&home, key, &here, *range, &writer));
+    let mut serve = home.core_serve(&here, &[]);
+    let at = listening(&serve.expect("ready"));
+    for core in ["10", "11"] {
+        let mut reader = Hub::new(core);
+        reader.open("a", key);
+        reader.connect(&at);
+        reader.tell("until", json!({"name": "a", "length": 1000}));
+        same(&mut reader, &mut writer, "a", &some);
+        // Hashes say where a byte lies.
+        for byte in [0, 550, 10_050, 19_999, 99_950] {
+            let found = reader.tell("seek", json!({"name": "a", "bytes": byte}));
+            assert_eq!(
+                (&found["index"], &found["offset"]),
+                (&json!(byte / 100), &json!(byte % 100))
+            );
+        }
+        // What gannet has not is waited for, and comes from who has it.
+        let rest = reader.begin("digest", json!({"name": "a"}));
+        writer.connect(&reader.port);
+        assert_eq!(reader.end(rest)["sha256"], writer.digest("a")["sha256"]);
+    }
+}
+
+#[test]
+fn some_blocks_of_a_core_are_found_at_javascript() {
+    if left_out() {
+        return;
+    }
+    let home = Home::hyper();
+    let (mut writer, some) = (Hub::new("11"), [(3, 4), (40_000, 40_100), (69_990, 70_000)]);
+    let made = writer.create("a", false, 70_000, 10);
+    let key = text(&made, "key");
+    for core in ["10", "11"] {
+        let (scratch, mut middle) = (Scratch::new(), Hub::new(core));
+        middle.open("a", key);
+        writer.connect(&middle.port);
+        middle.tell("until", json!({"name": "a", "length": 70_000}));
+        for (start, end) in some {
+            middle.tell("download", json!({"name": "a", "start": start, "end": end}));
+        }
+        middle.tell("disconnect", json!({}));
+        some.iter().for_each(|range| get(&home, key, &scratch.name("here"), *range, &middle));
+    }
+}
+
+/// Reads through gannet what a writer has of all its cores.
+fn all_same(reader: &mut Hub, writer: &mut Hub, count: u64) {
+    for name in (0..count).map(|n| format!("core {n}")) {
+        let there = writer.digest(&name);
+        let read = reader.whole(&name, there["length"].as_u64().unwrap(), 0);
+        assert_eq!(read["sha256"], there["sha256"], "{name}");
+    }
+}
+
+#[test]
+fn one_stream_carries_many_cores_which_come_and_go() {
+    if left_out() {
+        return;
+    }
+    const COUNT: u64 = 12;
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let (mut writer, mut reader) = (Hub::new("11"), Hub::new("10"));
+    let name = |n: u64| format!("core {n}");
+    let keys: Vec<String> = (0..COUNT)
+        .map(|n| text(&writer.create(&name(n), n % 2 == 0, 7 * n + 1, 100), "key").to_owned())
+        .collect();
+    let folder = scratch.name("seeds");
+    let mut words =
+        vec!["seed", "--dir", str(&folder), "--no-discovery", "--listen", "127.0.0.1:0"];
+    let from = writer.address();
+    words.extend(["--peer", &from]);
+    words.extend(keys.iter().map(String::as_str));
+    let mut seed = home.gannet(&words);
+    let at = listening(&seed.expect("ready"));
+    (0..COUNT).for_each(|n| drop(reader.open(&name(n), &keys[n as usize])));
+    reader.connect(&at);
+    all_same(&mut reader, &mut writer, COUNT);
+    (0..COUNT).for_each(|n| drop(writer.append(&name(n), 3, 1000)));
+    all_same(&mut reader, &mut writer, COUNT);
+    // A channel that is closed and opened again, with news and without.
+    for news in [0, 2, 0] {
+        reader.tell("close", json!({"name": name(3)}));
+        writer.append(&name(3), news, 10);
+        reader.open(&name(3), &keys[3]);
+        all_same(&mut reader, &mut writer, COUNT);
+    }
+    // Both sides lose the connection; gannet finds the writer again, the reader gannet.
+    reader.tell("disconnect", json!({}));
+    reader.connect(&at);
+    writer.append(&name(5), 2, 10);
+    writer.tell("disconnect", json!({}));
+    writer.append(&name(6), 2, 10);
+    all_same(&mut reader, &mut writer, COUNT);
+    seed.kill();
+    let joined = seed.kill_and_hear("peer_joined");
+    assert!(joined.len() <= 5, "{joined:?}");
+}
+
+#[test]
+fn large_and_empty_blocks_are_passed_on() {
+    if left_out() {
+        return;
+    }
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let (mut writer, mut reader) = (Hub::new("11"), Hub::new("11"));
+    let made = writer.create("a", false, 2, 1 << 20);
+    for (count, size) in [(1, 7_900_000), (1, 8 << 20), (1, 0), (10, 1 << 20)] {
+        writer.append("a", count, size);
+    }
+    let key = text(&made, "key");
+    let mut seed = home.seed(key, &scratch.name("seeds"), &["--peer", &writer.address()]);
+    reader.open("a", key);
+    reader.connect(&listening(&seed.expect("ready")));
+    assert_eq!(reader.whole("a", 15, 0)["sha256"], writer.digest("a")["sha256"]);
+}
+
+/// Who knows only a discovery key opens a core with a capability that is made up.
+#[test]
+fn who_does_not_know_the_key_gets_nothing() {
+    if left_out() {
+        return;
+    }
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let (from, mut stranger) = (scratch.name("from"), Hub::new("11"));
+    home.core_create(&from);
+    home.core_append(&from, b"one\ntwo\n", None);
+    let mut serve = home.core_serve(&from, &[]);
+    let at = listening(&serve.expect("ready"));
+    let key = home.core_key(&from);
+    let id =
+        crate::tools::hex(&::gannet::crypto::hash::discovery_key(&crate::tools::key_bytes(&key)));
+    stranger.connect(&at);
+    let seen = stranger.tell("guess", json!({"discoveryKey": id}));
+    // The connection is ended.
+    assert_eq!(seen["heard"], json!([]));
+    // Others are served on.
+    let mut reader = Hub::new("10");
+    reader.open("a", &key);
+    reader.connect(&at);
+    assert_eq!(text(&reader.whole("a", 2, 0), "sha256"), sha256(b"onetwo"));
+    // A key that nobody has is no key of a core here.
+    let other: Value = reader.create("b", false, 1, 1);
+    let mut nobody = home.core_get(
+        text(&other, "key"),
+        &scratch.name("other"),
+        &["--peer", &format!("127.0.0.1:{at}")],
+    );
+    nobody.expect("ready");
+    assert!(!nobody.has_ended());
+}

@@ -1,0 +1,86 @@
+//! A JavaScript process with hypercores that is told what to do, one order after the other.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::install::rig;
+use crate::peer::Peer;
+use crate::tools::{Scratch, port, str};
+
+pub struct Hub {
+    pub peer: Peer,
+    /// Where it listens.
+    pub port: String,
+    orders: u64,
+    _dir: Scratch,
+}
+
+impl Hub {
+    /// With hypercore "10" or "11".
+    pub fn new(core: &str) -> Hub {
+        let dir = Scratch::new();
+        let mut node = Command::new("node");
+        node.arg("cores.js").args(["--core", core, "--dir", str(&dir.dir("store"))]);
+        node.current_dir(rig("hyper"));
+        let mut peer = Peer::start(&format!("cores.js with hypercore {core}"), node);
+        let port = port(&peer.expect("ready"));
+        Hub { peer, port, orders: 0, _dir: dir }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Begins something that others do not wait for; its number.
+    pub fn begin(&mut self, what: &str, mut with: Value) -> u64 {
+        with["meanwhile"] = true.into();
+        self.order(what, with)
+    }
+
+    fn order(&mut self, what: &str, mut with: Value) -> u64 {
+        self.orders += 1;
+        with["id"] = self.orders.into();
+        with["do"] = what.into();
+        self.peer.say(&with.to_string());
+        self.orders
+    }
+
+    /// What became of what was begun.
+    pub fn end(&mut self, id: u64) -> Value {
+        self.peer.expect_where("done", |done| done["id"] == id)
+    }
+
+    pub fn tell(&mut self, what: &str, with: Value) -> Value {
+        let id = self.order(what, with);
+        self.end(id)
+    }
+
+    /// A core of its own with so many blocks of one size; what is known of it.
+    pub fn create(&mut self, name: &str, compat: bool, count: u64, size: u64) -> Value {
+        self.tell("create", json!({"name": name, "compat": compat}));
+        self.append(name, count, size)
+    }
+
+    pub fn append(&mut self, name: &str, count: u64, size: u64) -> Value {
+        self.tell("append", json!({"name": name, "count": count, "size": size}))
+    }
+
+    pub fn open(&mut self, name: &str, key: &str) -> Value {
+        self.tell("open", json!({"name": name, "key": key}))
+    }
+
+    pub fn connect(&mut self, port: &str) {
+        self.tell("connect", json!({"port": port}));
+    }
+
+    /// Waits until a core is so long, and fetches all of it.
+    pub fn whole(&mut self, name: &str, length: u64, fork: u64) -> Value {
+        self.tell("until", json!({"name": name, "length": length, "fork": fork}));
+        self.digest(name)
+    }
+
+    pub fn digest(&mut self, name: &str) -> Value {
+        self.tell("digest", json!({"name": name}))
+    }
+}
