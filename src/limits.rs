@@ -445,6 +445,8 @@ pub const HYPER_ENTRY_BYTES: usize = 64 * 1024;
 pub const HYPER_MAP_BLOCKS: u64 = 64;
 /// Chunks that one of them names.
 pub const HYPER_MAP_CHUNKS: usize = 8192;
+/// Bytes of one of them: version, count, and two integers a chunk.
+pub const HYPER_MAP_BLOCK_BYTES: u64 = 16 + 18 * HYPER_MAP_CHUNKS as u64;
 /// Chunks of a blob that are remembered so that equal ones are stored once: about 3 MB. Those of 64 KiB
 /// are 4 GB.
 pub const HYPER_DEDUP_CHUNKS: usize = 1 << 16;

@@ -4,15 +4,19 @@
 //! Knows nothing about hashes: files belong to the user and may change, so whoever sends a block
 //! checks it first.
 
+mod mapped;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::Nodes;
+use super::map::Map;
 use crate::codec;
 use crate::drive::format::{self, Format};
 use crate::drive::path;
-use crate::drive::stat::Stat;
+use crate::drive::stat::{Form, Stat};
 use crate::drive::tree::TreeError;
 use crate::limits::{DRIVE_OPEN_FILES, DRIVE_OVERLAPS};
 use crate::store::disk::{Dir, Disk, File, Open};
@@ -20,12 +24,21 @@ use crate::store::{FeedStore, StoreError};
 
 /// Set in a place's block count while its bytes are in a temporary file.
 const TEMP: u32 = 1 << 31;
+/// Set if the blocks are those of a map, which has a file of its own; of that file `TEMP` says that
+/// it is not whole.
+const MAP: u32 = 1 << 30;
 
 /// Content blocks and their files.
 #[derive(Debug, Default)]
 pub struct Files {
     /// (first block, entry) → blocks, with `TEMP`.
     places: BTreeMap<(u64, u32), u32>,
+    /// (block, entry) of contents that have a map → whether the bytes are in a temporary file.
+    chunks: BTreeMap<(u64, u32), bool>,
+    /// Entries whose maps are known, and what their contents have beyond the bytes of the map.
+    mapped: BTreeMap<u32, i64>,
+    /// The map used last.
+    map: Option<(u32, Rc<Map>)>,
     /// Last used at the end.
     open: Vec<Opened>,
 }
@@ -39,6 +52,18 @@ pub struct Place {
     pub seq: u32,
     /// The bytes are in `.dat/tmp/<seq>`, not all of them there.
     pub temp: bool,
+    pub(super) part: Part,
+}
+
+/// What of a file a place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it.
+    Run,
+    /// The map of its chunks.
+    Map,
+    /// A chunk.
+    Chunk,
 }
 
 #[derive(Debug)]
@@ -65,13 +90,20 @@ impl Files {
     /// A file with content. Files of 2^31 blocks or more are refused before.
     pub fn insert(&mut self, seq: u32, stat: &Stat, temp: bool) {
         if stat.blocks > 0 {
-            let blocks = (stat.blocks as u32) & !TEMP | if temp { TEMP } else { 0 };
+            let map = if stat.form == Form::Map { MAP } else { 0 };
+            let blocks = (stat.blocks as u32) & !(TEMP | MAP) | map | if temp { TEMP } else { 0 };
             self.places.insert((stat.offset, seq), blocks);
         }
     }
 
     pub fn remove(&mut self, seq: u32, stat: &Stat) {
         self.places.remove(&(stat.offset, seq));
+        if self.mapped.remove(&seq).is_some() {
+            self.chunks.retain(|(_, of), _| *of != seq);
+        }
+        if self.map.as_ref().is_some_and(|(of, _)| *of == seq) {
+            self.map = None;
+        }
         self.forget(seq);
     }
 
@@ -82,7 +114,9 @@ impl Files {
 
     /// The files that claim a block, the likeliest first.
     pub fn at(&self, block: u64) -> impl Iterator<Item = Place> + '_ {
-        self.before(block).filter(move |p| block - p.first < p.blocks)
+        let chunks = self.chunks.range((block, 0)..=(block, u32::MAX)).take(DRIVE_OVERLAPS);
+        let runs = self.before(block).filter(move |p| block - p.first < p.blocks);
+        runs.chain(chunks.map(chunk))
     }
 
     /// Whether any file claims one of these blocks.
@@ -97,7 +131,7 @@ impl Files {
 
     /// All files, by their first block.
     pub fn iter(&self) -> impl Iterator<Item = Place> + '_ {
-        self.places.iter().map(place)
+        self.places.iter().map(place).chain(self.chunks.iter().map(chunk))
     }
 
     /// Live files with content.
@@ -125,15 +159,41 @@ impl Files {
         let places: Vec<Place> = self.at(block).collect();
         for place in places {
             let mut nodes = Nodes { disk, metadata };
-            let opened = self.open(&mut nodes, dir, place.seq, place.temp)?;
-            let Some((file, stat)) = opened else { continue };
-            if let Some(at) = within(&stat, offset, size)
-                && read_all(disk, file, at, size, out)?
-            {
+            if self.read_place(&mut nodes, dir, place, (block, offset, size), out)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// The same at one place.
+    pub(super) fn read_place(
+        &mut self,
+        nodes: &mut Nodes<'_>,
+        dir: Dir,
+        place: Place,
+        (block, offset, size): (u64, u64, u64),
+        out: &mut Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let (file, stat) = match place.part {
+            Part::Map => return mapped::read_map_block(nodes, dir, place.seq, offset, size, out),
+            Part::Run | Part::Chunk => match self.open(nodes, dir, place.seq, place.temp)? {
+                Some(opened) => opened,
+                None => return Ok(false),
+            },
+        };
+        let at = match place.part {
+            Part::Chunk => {
+                let map = self.map(nodes.disk, dir, place.seq, &stat)?;
+                let chunk = map.and_then(|map| map.places(block).find(|c| c.bytes == size));
+                chunk.map(|chunk| chunk.at)
+            }
+            _ => within(&stat, offset, size),
+        };
+        match at {
+            Some(at) => read_all(nodes.disk, file, at, size, out),
+            None => Ok(false),
+        }
     }
 
     /// The file of an entry and what the entry says; `None` if there is no such file to be read.
@@ -215,7 +275,13 @@ impl Files {
 }
 
 fn place((&(first, seq), &blocks): (&(u64, u32), &u32)) -> Place {
-    Place { first, blocks: u64::from(blocks & !TEMP), seq, temp: blocks & TEMP != 0 }
+    let part = if blocks & MAP != 0 { Part::Map } else { Part::Run };
+    let temp = blocks & TEMP != 0;
+    Place { first, blocks: u64::from(blocks & !(TEMP | MAP)), seq, temp, part }
+}
+
+fn chunk((&(first, seq), &temp): (&(u64, u32), &bool)) -> Place {
+    Place { first, blocks: 1, seq, temp, part: Part::Chunk }
 }
 
 /// Where bytes of the content feed lie in the file, if they lie in it at all.

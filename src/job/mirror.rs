@@ -11,6 +11,7 @@ mod begin;
 mod blocks;
 mod goal;
 mod journal;
+mod mapped;
 mod plan;
 mod present;
 
@@ -68,6 +69,9 @@ pub struct Mirror {
     /// Pending entries whose blocks may be on disk already; not wanted before that is known.
     adopt: BTreeSet<u32>,
     adopting: Option<Adopt>,
+    /// Pending contents with a map that is known → how many of their blocks are not here; 0: all
+    /// were found where they belong.
+    missing: BTreeMap<u32, u64>,
     /// Pending entries that may be complete.
     touched: Vec<u32>,
     ready: VecDeque<u32>,
@@ -125,6 +129,7 @@ impl Mirror {
             temps: BTreeSet::new(),
             adopt: BTreeSet::new(),
             adopting: None,
+            missing: BTreeMap::new(),
             touched: Vec::new(),
             ready: VecDeque::new(),
             ready_since: None,
@@ -309,6 +314,7 @@ impl Mirror {
 
     pub fn figures(&self) -> Figures {
         let Figures { files, bytes, .. } = self.figures;
+        let bytes = bytes.saturating_add_signed(self.files.beyond());
         let files_done = files.saturating_sub(self.pending.len() as u64);
         let partial = self.partial.min(self.pending_bytes);
         let bytes_done = bytes.saturating_sub(self.pending_bytes) + partial;

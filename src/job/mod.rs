@@ -8,6 +8,7 @@
 pub mod files;
 pub mod history;
 pub mod import;
+mod map;
 pub mod mirror;
 
 use std::path::PathBuf;

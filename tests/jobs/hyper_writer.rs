@@ -27,8 +27,6 @@ pub struct Writer {
     pub model: BTreeMap<PathBuf, Item>,
 }
 
-const MAPS: bool = false;
-
 /// What of a chunk was stored before: its block and its bytes.
 type Known = Vec<(u64, Vec<u8>)>;
 
@@ -173,7 +171,7 @@ impl Writer {
             match rng.between(0, 6) {
                 0 => self.delete(&name),
                 1 => self.link(&name, &format!("../{}/x", rng.between(0, 2))),
-                2 if MAPS => {
+                2 => {
                     let mut content = Vec::new();
                     for _ in 0..rng.between(0, 9) {
                         content

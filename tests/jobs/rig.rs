@@ -459,6 +459,20 @@ impl Copy {
         Ok(true)
     }
 
+    /// A content block as it is served: from its file, checked.
+    pub fn read(&mut self, block: u64) -> Option<Vec<u8>> {
+        let content = self.content.as_mut().unwrap();
+        let (offset, size) = retry(|| content.extent(&mut self.disk, block));
+        let mut out = Vec::new();
+        let (disk, dir, files) = (&mut self.disk, self.dir, self.mirror.files());
+        let found = retry(|| {
+            out.clear();
+            files.read(disk, dir, &mut self.metadata, block, offset, size, &mut out)
+        });
+        let right = found && retry(|| content.check_leaf(&mut self.disk, block, &out));
+        right.then_some(out)
+    }
+
     /// Everything that there is, in an order drawn from `rng`; at most `max` blocks.
     pub fn sync(
         &mut self,

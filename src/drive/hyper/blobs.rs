@@ -117,6 +117,23 @@ impl Layout {
         Ok(Layout::Map(chunks))
     }
 
+    /// Of a map whose blocks are given one behind the other, which then have nothing behind their
+    /// chunks.
+    pub fn joined(id: &BlobId, map: &[u8]) -> Result<Layout, BadBlob> {
+        let mut blocks = Vec::new();
+        let mut rest = map;
+        for _ in 0..id.block_length.min(HYPER_MAP_BLOCKS) {
+            let left = read_map(rest, &mut Vec::new())?;
+            let (block, behind) = rest.split_at(rest.len() - left);
+            blocks.push(block);
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            return Err(BadBlob::Bounds("map"));
+        }
+        Layout::new(id, blocks)
+    }
+
     /// Bytes of the content.
     pub fn bytes(&self) -> u64 {
         match self {
@@ -151,7 +168,8 @@ impl Layout {
     }
 }
 
-fn read_map(block: &[u8], chunks: &mut Vec<(u64, u64)>) -> Result<(), BadBlob> {
+/// How many bytes are left behind the chunks.
+fn read_map(block: &[u8], chunks: &mut Vec<(u64, u64)>) -> Result<usize, BadBlob> {
     let mut r = Reader::new(block);
     match r.uint()? {
         MAP_VERSION => {}
@@ -165,7 +183,7 @@ fn read_map(block: &[u8], chunks: &mut Vec<(u64, u64)>) -> Result<(), BadBlob> {
     for _ in 0..count {
         chunks.push((r.uint()?, r.uint()?));
     }
-    Ok(())
+    Ok(r.rest().len())
 }
 
 /// The map blocks of these chunks (block, bytes), to be appended behind the content.

@@ -291,7 +291,10 @@ pub(in crate::job) fn clear_unless_claimed(
     outputs: &mut VecDeque<Output>,
 ) -> Result<(), StoreError> {
     let (disk, content) = cx.content()?;
-    if len > 0 && content.feed().have().count_range(start, len) > 0 && !files.claims(start, len) {
+    if len == 0 || content.feed().have().count_range(start, len) == 0 {
+        return Ok(());
+    }
+    for (start, len) in files.unclaimed(start, len) {
         content.clear(disk, start, len)?;
         outputs.push_back(Output::Cleared { start, len });
     }

@@ -5,8 +5,9 @@
 use std::path::PathBuf;
 
 use super::Mirror;
+use super::mapped::Search;
 use crate::drive::path;
-use crate::drive::stat::Stat;
+use crate::drive::stat::{Form, Stat};
 use crate::job::files::{entry, read_all, within};
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::store::StoreError;
@@ -24,6 +25,8 @@ pub(super) struct Adopt {
     whole: bool,
     /// Next block to look at.
     block: u64,
+    /// For a content that has a map.
+    search: Option<Search>,
 }
 
 impl Adopt {
@@ -38,14 +41,20 @@ impl Mirror {
     pub(super) fn begin_adopt(&mut self, cx: &mut Cx<'_>, seq: u32) -> Result<(), StoreError> {
         let Some((name, stat)) = entry(&mut self.nodes(cx), seq)? else { return Ok(()) };
         let Ok(path) = path::check(&name) else { return Ok(()) };
+        let map = match stat.form {
+            Form::Map => self.files.map(cx.disk, cx.dir, seq, &stat)?,
+            _ => None,
+        };
+        let size = map.as_ref().map_or(stat.size, |map| map.bytes);
+        let search = map.map(Search::new);
         let standing = match cx.disk.stat(cx.dir, &path, false) {
-            Ok(meta) if meta.kind == Kind::File && meta.size == stat.size => {
+            Ok(meta) if meta.kind == Kind::File && meta.size == size => {
                 cx.disk.open(cx.dir, &path, Open::Read).ok()
             }
             _ => None,
         };
         let (whole, block) = (standing.is_some(), stat.offset);
-        self.adopting = Some(Adopt { seq, name, path, stat, standing, whole, block });
+        self.adopting = Some(Adopt { seq, name, path, stat, standing, whole, block, search });
         Ok(())
     }
 
@@ -56,7 +65,13 @@ impl Mirror {
         budget: &mut Budget,
     ) -> Result<(), StoreError> {
         let Some(mut adopt) = self.adopting.take() else { return Ok(()) };
-        let result = self.adopt_blocks(cx, budget, &mut adopt);
+        let result = match adopt.search.as_mut() {
+            Some(search) => {
+                let standing = (adopt.standing, &mut adopt.whole);
+                self.search(cx, budget, adopt.seq, search, standing)
+            }
+            None => self.adopt_blocks(cx, budget, &mut adopt),
+        };
         let whole = adopt.whole;
         let result = match result {
             Ok(true) if whole => self.adopt_whole(cx, &adopt).map(|()| true),
@@ -67,7 +82,9 @@ impl Mirror {
             return result.map(drop);
         }
         self.adopt.remove(&adopt.seq);
-        if !whole {
+        if let (Some(search), false) = (&adopt.search, whole) {
+            self.searched(cx, adopt.seq, search)?;
+        } else if !whole {
             self.want(&adopt.stat);
             self.touched.push(adopt.seq);
         }
@@ -85,9 +102,9 @@ impl Mirror {
         };
         self.set_meta(cx, &adopt.path, &stat)?;
         self.drop_pending(cx, seq, &stat);
-        self.files.insert(seq, &stat, false);
+        let size = self.settle(cx, seq, &stat)?;
         self.journal.note(&adopt.name, seq);
-        self.tell_put(&adopt.path, seq, stat.size);
+        self.tell_put(&adopt.path, seq, size);
         self.retire(cx, old, false)
     }
 
@@ -130,7 +147,7 @@ impl Mirror {
             bytes.clear();
             if adopt.whole {
                 if self.read_standing(cx, adopt, offset, size, &mut bytes)? {
-                    set_bit(cx, adopt.block, &bytes)?;
+                    self.found(cx, adopt.block, &bytes)?;
                     adopt.block += 1;
                 } else {
                     adopt.whole = false;
@@ -163,7 +180,7 @@ impl Mirror {
                 && read_all(cx.disk, file, at, size, bytes)?
                 && is_block(cx, adopt.block, bytes)?
             {
-                return set_bit(cx, adopt.block, bytes);
+                return self.found(cx, adopt.block, bytes).map(drop);
             }
         }
         bytes.clear();
@@ -171,7 +188,7 @@ impl Mirror {
             || self.read_others(cx, adopt, offset, size, bytes)?;
         if found {
             self.write_temp(cx, adopt.seq, offset, bytes)?;
-            return set_bit(cx, adopt.block, bytes);
+            return self.found(cx, adopt.block, bytes).map(drop);
         }
         let (disk, content) = cx.content()?;
         if content.feed().has(adopt.block) {
@@ -227,8 +244,21 @@ fn is_block(cx: &mut Cx<'_>, block: u64, bytes: &[u8]) -> Result<bool, StoreErro
     content.check_leaf(disk, block, bytes)
 }
 
-/// The bytes are here: says so in the feed, if it does not know.
-fn set_bit(cx: &mut Cx<'_>, block: u64, bytes: &[u8]) -> Result<(), StoreError> {
-    let (disk, content) = cx.content()?;
-    content.found(disk, block, bytes).map(drop)
+impl Mirror {
+    /// Whether these bytes, which were found, are the block. Then it is here, and whoever waits for it
+    /// hears of it.
+    pub(super) fn found(
+        &mut self,
+        cx: &mut Cx<'_>,
+        block: u64,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        let (disk, content) = cx.content()?;
+        let known = content.feed().has(block);
+        let found = content.found(disk, block, bytes)?;
+        if found && !known {
+            self.stored(cx.now, block);
+        }
+        Ok(found)
+    }
 }

@@ -111,7 +111,7 @@ impl Mirror {
         if stat.is_link() {
             return self.prepare_link(cx, seq, &name);
         }
-        if !fits(cx, &stat)? {
+        if stat.form != Form::Map && !fits(cx, &stat)? {
             self.refuse_pending(cx, seq, &name, &stat)?;
             return Ok(false);
         }
@@ -253,8 +253,8 @@ impl Mirror {
         self.temps.remove(&seq);
         self.pending_bytes = self.pending_bytes.saturating_sub(stat.size);
         self.partial = self.partial.saturating_sub(stat.size);
-        self.files.insert(seq, &stat, false);
-        self.tell_put(&path, seq, stat.size);
+        let size = self.settle(cx, seq, &stat)?;
+        self.tell_put(&path, seq, size);
         self.retire(cx, old, false)?;
         Ok(true)
     }

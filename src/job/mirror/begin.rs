@@ -10,8 +10,10 @@ use super::{Item, Mirror, Phase};
 use crate::drive::diff::{Change, Diff};
 use crate::drive::format::Format;
 use crate::drive::path::{self, DAT_DIR};
+use crate::drive::stat::Form;
 use crate::job::files::{read_all, temp_dir, temp_path};
 use crate::job::import::clear_unless_claimed;
+use crate::job::map::MAPS;
 use crate::job::{Budget, Cx, Nodes, Output, Step};
 use crate::limits::{MAX_SAFE_INTEGER, SCAN_NAMES};
 use crate::store::disk::{Kind, Open};
@@ -45,6 +47,10 @@ impl Mirror {
         let (applied, fork) = read_latest(cx)?;
         self.fork = cx.metadata.feed().fork_id();
         match cx.disk.make_dir(cx.dir, Path::new(temp_dir())) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
+        match cx.disk.make_dir(cx.dir, Path::new(MAPS)) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
@@ -119,6 +125,13 @@ impl Mirror {
             Ok(meta) if meta.kind == Kind::Symlink && stat.is_link() => {
                 self.count_planned(&stat, None);
                 Ok(true)
+            }
+            Ok(meta) if meta.kind == Kind::File && stat.form == Form::Map => {
+                if self.base_mapped(cx, seq, &stat, meta.size)? {
+                    return Ok(true);
+                }
+                // Whose it is shows when the map is here again.
+                self.plan_put(cx, budget, found, &path, Some(found.seq))
             }
             Ok(meta) if meta.kind == Kind::File && meta.size == stat.size && stat.is_file() => {
                 self.count_planned(&stat, None);

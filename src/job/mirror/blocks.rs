@@ -3,7 +3,7 @@
 use super::{Mirror, Phase};
 use crate::bits::RangeSet;
 use crate::drive::stat::Stat;
-use crate::job::files::{self, within};
+use crate::job::files::{self, Part, Place, within};
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::limits::{MIRROR_BATCH_FILES, MIRROR_BATCH_WAIT};
 use crate::store::{StoreError, write_all};
@@ -19,6 +19,10 @@ impl Mirror {
         let Some(&seq) = self.touched.last() else { return Ok(false) };
         budget.calls(1);
         if self.pending.contains_key(&seq) && !self.adopt.contains(&seq) {
+            if !self.look_at_map(cx, seq)? {
+                self.touched.retain(|&touched| touched != seq);
+                return Ok(true);
+            }
             let found = files::entry(&mut self.nodes(cx), seq)?;
             if let Some((_, stat)) = found
                 && self.is_stored(cx, &stat)
@@ -81,7 +85,12 @@ impl Mirror {
         let mut placed = false;
         let places: Vec<_> = self.files.at(block).filter(|place| place.temp).collect();
         for place in places {
-            if self.write_temp(cx, place.seq, offset, bytes)? {
+            let written = match place.part {
+                Part::Run => self.write_temp(cx, place.seq, offset, bytes)?,
+                Part::Map => self.write_map(cx, place.seq, offset, bytes)?,
+                Part::Chunk => self.write_chunks(cx, place.seq, block, bytes)?,
+            };
+            if written {
                 placed = true;
             } else if let Some((name, stat)) = files::entry(&mut self.nodes(cx), place.seq)? {
                 self.refuse_pending(cx, place.seq, &name, &stat)?;
@@ -115,7 +124,18 @@ impl Mirror {
 
     /// The block was accepted by the content feed.
     pub fn stored(&mut self, _now: Instant, block: u64) {
-        for place in self.files.at(block).filter(|place| place.temp) {
+        for seq in self.files.waiting(block).collect::<Vec<_>>() {
+            let Some(missing) = self.missing.get_mut(&seq) else { continue };
+            *missing = missing.saturating_sub(1);
+            if *missing == 0 {
+                // Each is looked at once more where it lies: of those that wait for a block, not all
+                // need to have got it.
+                self.missing.remove(&seq);
+                self.touched.push(seq);
+            }
+        }
+        let whole = |place: &Place| place.temp && place.part != Part::Chunk;
+        for place in self.files.at(block).filter(whole) {
             if self.touched.last() != Some(&place.seq) {
                 self.touched.push(place.seq);
             }

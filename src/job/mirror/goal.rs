@@ -78,11 +78,13 @@ impl Mirror {
             if self.only.is_empty() {
                 write_latest(cx, self.planned, self.fork)?;
                 self.journal.clear(cx.disk)?;
+                self.tidy_maps(cx)?;
             }
             self.applied = self.planned;
         }
         self.told = Some(self.planned);
         let Figures { files, bytes, .. } = self.figures;
+        let bytes = bytes.saturating_add_signed(self.files.beyond());
         // What was wanted for this version is here: nothing is wanted now.
         self.rebuild = true;
         self.outputs.push_back(Output::Complete { version: self.planned, files, bytes });

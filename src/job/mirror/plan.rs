@@ -12,6 +12,7 @@ use crate::drive::stat::{Form, Stat};
 use crate::job::files::{entry, link_of, temp_path};
 use crate::job::import::clear_unless_claimed;
 use crate::job::{Budget, Cx, Nodes, Output};
+use crate::limits::HYPER_MAP_BLOCK_BYTES;
 use crate::store::StoreError;
 use crate::store::disk::{Kind, Open};
 
@@ -123,7 +124,7 @@ impl Mirror {
         }
         let same_blocks = old.filter(|(_, old)| {
             let range = |stat: &Stat| (stat.offset, stat.blocks, stat.byte_offset, stat.size);
-            range(old) == range(&stat) && stat.blocks > 0
+            range(old) == range(&stat) && stat.blocks > 0 && stat.form != Form::Map
         });
         if let (Some((old_seq, old_stat)), None) = (same_blocks, superseded) {
             // Only time or mode changed: the file that stands there gets them.
@@ -157,7 +158,7 @@ impl Mirror {
         {
             self.retire(cx, old, superseded.is_some())?;
         }
-        let known = known_blocks(cx, &stat);
+        let known = stat.form != Form::Map && known_blocks(cx, &stat);
         if known && (self.has_any(cx, &stat) || same_size || self.temps.contains(&seq)) {
             self.adopt.insert(seq);
         } else {
@@ -184,10 +185,8 @@ impl Mirror {
                 why => format!("it is a link, and where it leads, {why}"),
             }));
         }
-        if stat.form == Form::Map {
-            return Ok(Some(
-                "its content is a map of shared chunks, which is not read yet".to_owned(),
-            ));
+        if stat.form == Form::Map && stat.size > stat.blocks.saturating_mul(HYPER_MAP_BLOCK_BYTES) {
+            return Ok(Some("the map of its content is too long".to_owned()));
         }
         let why = match stat.is_file() {
             true if stat.is_consistent() && seq != u32::MAX => return Ok(None),
@@ -269,10 +268,12 @@ impl Mirror {
         pending: bool,
     ) -> Result<(), StoreError> {
         let Some((seq, stat)) = old else { return Ok(()) };
+        let chunks = self.files.chunks_of(seq);
         self.files.remove(seq, &stat);
         if pending {
             self.drop_pending(cx, seq, &stat);
         }
+        self.retire_chunks(cx, &chunks)?;
         clear_unless_claimed(cx, &self.files, stat.offset, stat.blocks, &mut self.outputs)
     }
 
@@ -283,6 +284,7 @@ impl Mirror {
         }
         self.pending_bytes = self.pending_bytes.saturating_sub(stat.size);
         self.adopt.remove(&seq);
+        self.missing.remove(&seq);
         if self.adopting.as_ref().is_some_and(|adopting| adopting.seq == seq)
             && let Some(adopting) = self.adopting.take()
         {

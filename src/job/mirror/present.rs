@@ -2,10 +2,12 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::Mirror;
-use crate::drive::stat::Stat;
+use crate::drive::stat::{Form, Stat};
 use crate::job::files::{entry, link_of, read_all, waits, within};
+use crate::job::map::Map;
 use crate::job::{Budget, Cx};
 use crate::store::StoreError;
 use crate::store::disk::{File, Kind, Open};
@@ -38,7 +40,7 @@ pub(super) struct Compare {
     path: PathBuf,
     file: File,
     /// Entries of the file's size still to try, the next one last.
-    candidates: Vec<(u32, Stat)>,
+    candidates: Vec<(Stat, Option<Rc<Map>>)>,
     block: u64,
 }
 
@@ -86,8 +88,16 @@ impl Mirror {
                 if same && seq == written {
                     return Ok(Some(Present::Ours));
                 }
-                if stat.size == meta.size && !stat.is_link() {
-                    candidates.push((seq, stat));
+                let map = match stat.form {
+                    Form::Map => self.files.map(cx.disk, cx.dir, seq, &stat)?,
+                    _ => None,
+                };
+                let size = match stat.form {
+                    Form::Map => map.as_ref().map(|map| map.bytes),
+                    _ => Some(stat.size).filter(|_| !stat.is_link()),
+                };
+                if size == Some(meta.size) {
+                    candidates.push((stat, map));
                 }
             }
             if candidates.is_empty() {
@@ -175,18 +185,25 @@ fn compare_step(
     compare: &mut Compare,
 ) -> Result<Option<bool>, StoreError> {
     let mut bytes = Vec::new();
-    while let Some((_, stat)) = compare.candidates.last() {
-        if compare.block == stat.blocks {
-            return Ok(Some(true));
-        }
-        let block = stat.offset + compare.block;
+    while let Some((stat, map)) = compare.candidates.last() {
+        let chunk = map.as_ref().map(|map| map.chunks.get(compare.block as usize));
+        let block = match chunk {
+            Some(None) => return Ok(Some(true)),
+            None if compare.block == stat.blocks => return Ok(Some(true)),
+            Some(Some(chunk)) => chunk.block,
+            None => stat.offset + compare.block,
+        };
         let (disk, content) = cx.content()?;
         let same = match content.extent(disk, block) {
             Ok((offset, size)) => {
                 budget.calls(2);
                 budget.bytes(size as usize);
                 bytes.clear();
-                match within(stat, offset, size) {
+                let at = match chunk.flatten() {
+                    Some(chunk) => Some(chunk.at).filter(|_| chunk.bytes == size),
+                    None => within(stat, offset, size),
+                };
+                match at {
                     Some(at) => {
                         read_all(disk, compare.file, at, size, &mut bytes)?
                             && content.check_leaf(disk, block, &bytes)?
