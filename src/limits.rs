@@ -481,6 +481,9 @@ pub const FINE_WAIT: Duration = Duration::from_millis(2);
 pub const UNIX_PATH_BYTES: usize = 108;
 // ── Node ────────────────────────────────────────────────────────────────────────────────────────
 
+/// Feeds whose files may be open at once, five of them each; the others are opened when they are needed.
+pub const FEEDS_AWAKE: usize = 64;
+
 /// The port of Dat peers.
 pub const DAT_PORT: u16 = 3282;
 /// What was stored is made durable this long after the first byte that is not.

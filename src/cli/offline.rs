@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::peek::Peek;
 use super::place;
 use crate::crypto::sign::{KeyPair, PublicKey};
+use crate::daemon::open::SEEDS_LOCK;
 use crate::failure::{Failure, Kind};
 use crate::feed::Feed;
 use crate::limits;
-use crate::store::disk::{Dir, Disk};
+use crate::store::disk::{Dir, Disk, Open};
 use crate::store::{
     Content, Cursor, Damage, FeedStore, Keys, Opening, Progress, Reader, StoreError,
 };
@@ -21,22 +22,24 @@ use crate::time::Instant;
 /// A disk and the time, for one command.
 pub struct Offline {
     pub disk: Box<dyn Disk>,
+    /// What is opened is changed.
+    writes: bool,
     began: std::time::Instant,
 }
 
 impl Offline {
     /// For commands that only look: works beside a running process.
     pub fn looking() -> Offline {
-        Offline::on(Box::new(Peek::new(LinuxDisk::new())))
+        Offline::on(Box::new(Peek::new(LinuxDisk::new())), false)
     }
 
     /// For commands that write: one process at a time.
     pub fn writing() -> Offline {
-        Offline::on(Box::new(LinuxDisk::new()))
+        Offline::on(Box::new(LinuxDisk::new()), true)
     }
 
-    fn on(disk: Box<dyn Disk>) -> Offline {
-        Offline { disk, began: std::time::Instant::now() }
+    fn on(disk: Box<dyn Disk>, writes: bool) -> Offline {
+        Offline { disk, writes, began: std::time::Instant::now() }
     }
 
     pub fn now(&self) -> Instant {
@@ -45,6 +48,22 @@ impl Offline {
 
     pub fn root(&mut self, path: &Path, create: bool) -> Result<Dir, Failure> {
         self.disk.open_root(path, create).map_err(|e| Failure::io(path.display(), &e))
+    }
+
+    /// Of many seeds under one lock none is changed while a process has that lock.
+    fn lock_above(&mut self, path: &Path) -> Result<(), Failure> {
+        let above = path.join("..");
+        if !self.writes || !above.join(SEEDS_LOCK).exists() {
+            return Ok(());
+        }
+        let dir = self.root(&above, false)?;
+        let file = self.disk.open(dir, Path::new(SEEDS_LOCK), Open::Write);
+        let locked = file.and_then(|file| self.disk.lock(file));
+        self.disk.close_dir(dir);
+        locked.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => failure(path, StoreError::Locked),
+            _ => Failure::io(above.join(SEEDS_LOCK).display(), &error),
+        })
     }
 
     /// Repeats what the disk is not ready for.
@@ -115,6 +134,7 @@ impl Opened {
         secret: Option<KeyPair>,
     ) -> Result<Opened, Failure> {
         let dir = off.root(at.path, false)?;
+        off.lock_above(at.path)?;
         let store = open(&mut off, dir, at, key, secret)?;
         Ok(Opened { off, dir, store, path: at.path.to_owned() })
     }

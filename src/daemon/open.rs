@@ -22,6 +22,9 @@ use crate::sys::Sys;
 /// The directory of a drive's stores, in its folder.
 const STORES: &str = ".dat";
 
+/// Its lock is that of all seeds in the directory.
+pub const SEEDS_LOCK: &str = "gannet.lock";
+
 /// The host's key, beside the stores of a run.
 const HOST_KEY: &str = "host_key";
 
@@ -44,7 +47,11 @@ pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), F
             let options = CloneOptions { version: link.version, only: only.clone(), once: *once };
             clone(node, sys, link, dir, options)
         }
-        Run::Seed { links, dir } => links.iter().try_for_each(|link| seed(node, sys, link, dir)),
+        Run::Seed { links, dir } => {
+            let place = Place::open(sys, dir, true)?;
+            place.lock(sys)?;
+            links.iter().try_for_each(|link| seed(node, sys, link, &place))
+        }
         Run::Refill { link, dir, content } => refill(node, sys, link, dir, content),
         Run::CoreServe { dir } => core_serve(node, sys, dir),
         Run::CoreFetch { link, dir, blocks, show } => {
@@ -69,6 +76,18 @@ impl<'a> Place<'a> {
 
     fn name(&self) -> String {
         self.path.display().to_string()
+    }
+
+    /// Takes the one lock of a directory with many seeds, for as long as the process runs.
+    fn lock(&self, sys: &mut impl Sys) -> Result<(), Failure> {
+        let disk = sys.disk();
+        let locked = disk
+            .open(self.dir, Path::new(SEEDS_LOCK), Open::Create)
+            .and_then(|file| disk.lock(file));
+        locked.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => self.failed(StoreError::Locked),
+            _ => self.failed(error.into()),
+        })
     }
 
     fn failed(&self, error: StoreError) -> Failure {
@@ -167,8 +186,18 @@ fn open_or_create(
     prefix: &str,
     link: &Link,
 ) -> Result<FeedStore, StoreError> {
+    let opening = Opening::new(dir, prefix, Some(link.key.0), None, Content::File);
+    opened_or_created(sys, opening, (dir, prefix), link)
+}
+
+fn opened_or_created(
+    sys: &mut impl Sys,
+    mut opening: Opening,
+    (dir, prefix): (Dir, &str),
+    link: &Link,
+) -> Result<FeedStore, StoreError> {
     let (key, content) = (link.key.0, Content::File);
-    match open_store(sys, dir, prefix, Some(key), None, content) {
+    match patiently(sys, |disk| opening.step(disk)) {
         Err(StoreError::Missing) => {
             let keys = Keys::reader(link.dialect.unwrap_or(Dialect::Hyper), key);
             create_store(sys, dir, prefix, keys, content)
@@ -356,15 +385,39 @@ fn clone(
     Ok(())
 }
 
-fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, dir: &Path) -> Result<(), Failure> {
-    let path = dir.join(link.key.to_string());
-    let place = Place::open(sys, &path, true)?;
-    let mut store =
-        open_or_create(sys, place.dir, "metadata.", link).map_err(|e| place.failed(e))?;
-    recover(sys, &mut store).map_err(|e| place.failed(e))?;
+/// `root` is locked: thousands of seeds need no lock and no descriptor each.
+fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, root: &Place<'_>) -> Result<(), Failure> {
+    let name = link.key.to_string();
+    let place = Place { path: &root.path.join(&name), dir: root.dir };
+    let failed = |e| place.failed(e);
+    match sys.disk().make_dir(root.dir, Path::new(&name)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(failed(error.into()));
+        }
+        Err(_) => {}
+        Ok(()) => {
+            let synced = sys.disk().sync_dir(root.dir, Path::new(""));
+            synced.map_err(|error| failed(error.into()))?;
+        }
+    }
+    let below = format!("{name}/");
+    let prefix = format!("{below}metadata.");
+    let (key, content) = (Some(link.key.0), Content::File);
+    let opening = Opening::new(root.dir, &prefix, key, None, content).locked_above();
+    let store = opened_or_created(sys, opening, (root.dir, &prefix), link);
+    let mut store = store.map_err(failed)?;
+    store.lock_above();
+    recover(sys, &mut store).map_err(failed)?;
+    patiently(sys, |disk| store.rest(disk)).map_err(failed)?;
     let now = sys.now();
-    node.add_keep(now, place.dir, place.name(), store);
+    node.add_keep(now, (root.dir, &below), place.name(), store);
     Ok(())
+}
+
+/// The directory that a directory is in.
+fn open_above(sys: &mut impl Sys, dir: &Path) -> Result<Dir, Failure> {
+    let above = dir.join("..");
+    sys.disk().open_root(&above, false).map_err(|e| Failure::io(above.display(), &e))
 }
 
 fn refill(
@@ -375,6 +428,12 @@ fn refill(
     content: &[(u64, u64)],
 ) -> Result<(), Failure> {
     let place = Place::open(sys, dir, false)?;
+    let above = Place { path: dir, dir: open_above(sys, dir)? };
+    if patiently(sys, |disk| Ok(disk.stat(above.dir, Path::new(SEEDS_LOCK), false).is_ok()))
+        .map_err(|e| place.failed(e))?
+    {
+        above.lock(sys)?;
+    }
     let (key, file) = (Some(link.key.0), Content::File);
     let mut store =
         open_store(sys, place.dir, "metadata.", key, None, file).map_err(|e| place.failed(e))?;

@@ -93,14 +93,16 @@ impl Node {
     }
 
     /// A drive (or bare feed: its first block tells) kept whole, without a folder.
+    /// `below`: what the names of all its files begin with, a directory of `dir` and a slash. The caller
+    /// holds the lock of `dir`.
     pub fn add_keep(
         &mut self,
         now: Instant,
-        dir: Dir,
+        (dir, below): (Dir, &str),
         folder: String,
         store: FeedStore,
     ) -> TopicId {
-        self.add_kept(now, dir, folder, store, None)
+        self.add_kept(now, (dir, below), folder, store, None)
     }
 
     /// Fetches what a kept drive lacks of its metadata, and these blocks of its content, then ends
@@ -115,13 +117,13 @@ impl Node {
     ) -> TopicId {
         let content_whole = content.is_empty();
         let refill = Refill { content, metadata_whole: false, content_whole };
-        self.add_kept(now, dir, folder, store, Some(refill))
+        self.add_kept(now, (dir, ""), folder, store, Some(refill))
     }
 
     fn add_kept(
         &mut self,
         now: Instant,
-        dir: Dir,
+        (dir, below): (Dir, &str),
         folder: String,
         store: FeedStore,
         refill: Option<Refill>,
@@ -130,7 +132,7 @@ impl Node {
         let follow = refill.is_none();
         let id = self.add_topic(now, dir, folder, store, Role::Metadata, What::Keep(refill));
         if let Some(topic) = self.topics.get_mut(&id) {
-            topic.stores = dir;
+            below.clone_into(&mut topic.below);
         }
         self.add_to_sync(now, id, Wanted::All, follow);
         if known {
@@ -267,12 +269,16 @@ impl Node {
         let kept = matches!(topic.what, What::Keep(_));
         let place = if kept { Content::File } else { Content::External };
         let stores = topic.stores;
+        let (prefix, lock_above) = (format!("{}content.", topic.below), !topic.below.is_empty());
         let is_core = self.is_core(content.topic);
         loop {
             match &mut content.stage {
                 Stage::Begin => {
                     let key = Some(content.key);
-                    let opening = Opening::new(stores, "content.", key, None, place);
+                    let mut opening = Opening::new(stores, &prefix, key, None, place);
+                    if lock_above {
+                        opening = opening.locked_above();
+                    }
                     content.stage = Stage::Opening(Box::new(opening));
                 }
                 Stage::Opening(opening) => {
@@ -283,7 +289,11 @@ impl Node {
                                 true => Keys::core(public),
                                 false => Keys::dat(public, None, false),
                             };
-                            FeedStore::create(disk, stores, "content.", keys, place)?
+                            let mut store = FeedStore::create(disk, stores, &prefix, keys, place)?;
+                            if lock_above {
+                                store.lock_above();
+                            }
+                            store
                         }
                         other => other?,
                     };
@@ -308,6 +318,7 @@ impl Node {
     fn content_opened(&mut self, now: Instant, id: TopicId, store: FeedStore, disk: &mut dyn Disk) {
         let key = Key(*store.feed().key());
         let feed = self.feeds.add(store, id, Role::Content);
+        self.feeds.wake(feed);
         self.mirror_content_opened(id, key);
         let Some(topic) = self.topics.get_mut(&id) else { return };
         topic.content = Some(feed);
@@ -455,6 +466,7 @@ impl Node {
         let opening = self.find_content(now, budget, disk);
         settled &= opening != Work::Waiting;
         settled &= self.write_back(now, disk);
+        self.put_to_rest(now, disk);
         self.say_complete(now);
         let jobs = self.step_jobs(now, budget, disk);
         let work = if [jobs, opening, restoring].contains(&Work::More) {

@@ -1,6 +1,6 @@
 //! The table of open feeds, and what happens to their blocks: answered, stored, committed, paused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::failure::{Failure, Kind};
@@ -28,6 +28,8 @@ pub struct Feeds {
     /// regular looks at the others (CHECKLIST P01).
     dirty: BTreeSet<FeedId>,
     paused: BTreeSet<FeedId>,
+    /// Those whose files may be open, the longest at the front.
+    awake: VecDeque<FeedId>,
     /// The paused feed that is looked at next.
     next_paused: u32,
     /// The block that is being answered; kept to spare an allocation for each.
@@ -55,6 +57,7 @@ impl Feeds {
             paused_at: Instant::default(),
             resume_at: Instant::default(),
             fork_told: false,
+            awake: false,
         }));
         id
     }
@@ -114,6 +117,15 @@ impl Feeds {
         }
     }
 
+    /// A feed's files are going to be opened.
+    pub fn wake(&mut self, id: FeedId) {
+        if let Some(open) = self.get_mut(id)
+            && !std::mem::replace(&mut open.awake, true)
+        {
+            self.awake.push_back(id);
+        }
+    }
+
     /// Everything of a feed is durable.
     fn clean(&mut self, id: FeedId) {
         if let Some(open) = self.get_mut(id) {
@@ -147,6 +159,7 @@ impl Node {
         request: Request,
         disk: &mut dyn Disk,
     ) -> Result<Answer, StoreError> {
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let (index, digest) = match request.bytes {
             0 => (request.index, request.digest),
@@ -192,6 +205,21 @@ impl Node {
         read
     }
 
+    /// Closes the files of feeds that were in use longest ago, so that any number of feeds needs a
+    /// bounded number of descriptors.
+    pub(super) fn put_to_rest(&mut self, now: Instant, disk: &mut dyn Disk) {
+        for _ in 0..self.feeds.awake.len().saturating_sub(limits::FEEDS_AWAKE) {
+            let Some(id) = self.feeds.awake.pop_front() else { return };
+            let Some(open) = self.feeds.get_mut(id) else { continue };
+            open.awake = false;
+            match open.store.rest(disk) {
+                Ok(()) => {}
+                Err(StoreError::NotYet) => self.feeds.wake(id),
+                Err(error) => self.pause(now, id, &error),
+            }
+        }
+    }
+
     /// Verifies a block of a peer and stores it.
     pub(super) fn store_block(
         &mut self,
@@ -200,6 +228,7 @@ impl Node {
         data: &Data<'_>,
         disk: &mut dyn Disk,
     ) -> Result<Stored, StoreError> {
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         if let Some(why) = &open.paused {
             log::debug!("{feed:?} is paused: {why}");
@@ -378,8 +407,11 @@ impl Node {
                 self.work_due |= open.dirty_since.is_some();
                 continue;
             }
-            if let Some(open) = self.feeds.get_mut(id) {
-                open.paused = None;
+            let Some(open) = self.feeds.get_mut(id) else { continue };
+            open.paused = None;
+            if open.role == Role::Metadata && open.store.feed().has(0) && topic.content.is_none() {
+                // Opening the content is what the disk failed at, perhaps.
+                self.index_due.push(open.topic);
             }
             self.feeds.paused.remove(&id);
             let wanted = self.wanted_of(id);

@@ -1,16 +1,14 @@
 //! Tried addresses and bans over a restart: a small file beside the stores, replaced as a whole
 //! (CHECKLIST P05). Losing it costs nothing but a few dials.
 
-use std::path::Path;
-
 use crate::limits;
-use crate::store::disk::{Dir, Disk};
+use crate::store::disk::Disk;
 use crate::store::{StoreError, read_small, write_small};
 use crate::time::Instant;
 
 use super::Node;
 use super::io::Work;
-use super::topic::TopicId;
+use super::topic::{Topic, TopicId};
 
 const FILE: &str = "gannet.peers";
 const BESIDE: &str = "gannet.peers.new";
@@ -24,7 +22,7 @@ impl Node {
                 self.unrestored.pop();
                 continue;
             };
-            match read_small(disk, topic.stores, Path::new(FILE), limits::KEPT_PEERS_BYTES) {
+            match read_small(disk, topic.stores, &topic.beside(FILE), limits::KEPT_PEERS_BYTES) {
                 Err(StoreError::NotYet) => return Work::Waiting,
                 Err(error) => log::warn!("{FILE}: {error}"),
                 Ok(None) => {}
@@ -61,7 +59,7 @@ impl Node {
             if topic.peers_restored && swarm.take_changed() {
                 room -= 1;
                 let bytes = swarm.encode(now, self.wall);
-                if let Err(error) = write(disk, topic.stores, &bytes) {
+                if let Err(error) = write(disk, topic, &bytes) {
                     log::warn!("{FILE}: {error}");
                 }
             }
@@ -70,7 +68,8 @@ impl Node {
 }
 
 /// Replaces the file. It is not synced: one that a power cut spoils does not fit its checksum.
-fn write(disk: &mut dyn Disk, dir: Dir, bytes: &[u8]) -> Result<(), StoreError> {
-    write_small(disk, (dir, Path::new(BESIDE)), None, bytes, false)?;
-    Ok(disk.rename(dir, Path::new(BESIDE), Path::new(FILE), false)?)
+fn write(disk: &mut dyn Disk, topic: &Topic, bytes: &[u8]) -> Result<(), StoreError> {
+    let (beside, place) = (topic.beside(BESIDE), topic.beside(FILE));
+    write_small(disk, (topic.stores, &beside), None, bytes, false)?;
+    Ok(disk.rename(topic.stores, &beside, &place, false)?)
 }

@@ -177,6 +177,7 @@ impl Node {
         given: &Given<'_>,
         disk: &mut dyn Disk,
     ) -> Result<Stored, StoreError> {
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         if let Some(why) = &open.paused {
             log::debug!("{feed:?} is paused: {why}");
@@ -215,15 +216,20 @@ impl Node {
         disk: &mut dyn Disk,
     ) -> Result<(), StoreError> {
         let Given { fork, proof, manifest, value, .. } = *given;
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let feed_now = open.store.feed();
         if fork < feed_now.fork_id() {
             return Err(StoreError::Refused(Refusal::OtherFork));
         }
         if fork == feed_now.fork_id() || feed_now.length() == 0 {
+            let (topic, role) = (open.topic, open.role);
             let accepted = open.store.check_core(disk, fork, proof, manifest, value)?;
             let stored = open.store.accept_core(disk, &accepted, value)?;
-            self.feeds.touch(feed, now);
+            // (What lies in a folder's files is committed by the job that syncs these first.)
+            if role != Role::Content || !self.keeps_files(topic) {
+                self.feeds.touch(feed, now);
+            }
             self.work_due = true;
             match stored.grew {
                 Some((from, to)) => self.core_grew(now, feed, from, to),
@@ -245,6 +251,11 @@ impl Node {
             self.ask_on(now, conn, peer, feed, Line::Narrow { fork, ask });
             return Ok(());
         }
+        if open.role == Role::Content
+            && let Some(topic) = self.topics.get(&open.topic)
+        {
+            open.store.sync_around(disk, topic.dir)?;
+        }
         let moved = open.store.reorganise(disk, reorg)?;
         peer.reorgs.remove(&feed);
         self.reorganised(now, feed, moved);
@@ -264,7 +275,6 @@ impl Node {
     /// The core has another history, which its peers hear of.
     pub(super) fn reorganised(&mut self, now: Instant, feed: FeedId, moved: Moved) {
         let Moved { common: kept, old: from, new: to } = moved;
-        self.feeds.touch(feed, now);
         self.work_due = true;
         self.sync.handle(now, Input::Reorganised { feed, from, kept }, &self.feeds);
         let Some(open) = self.feeds.get(feed) else { return };
@@ -367,6 +377,7 @@ impl Node {
         numbered: &hyper::Request,
         disk: &mut dyn Disk,
     ) -> Result<Answer, StoreError> {
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let manifest = if numbered.manifest { open.store.manifest() } else { None };
         let stale = numbered.fork != open.store.feed().fork_id();

@@ -466,7 +466,8 @@ mod tests {
         let nothing = Have { start: 0, length: 0, bits: Some(Bits::Words(&[])), ack: false };
         for drop in [false, true] {
             let message = Core::Range { drop, start: 5, length: 0 };
-            let said = What::Message { discovery_key: [0; 32], message: Message::Have(nothing) };
+            let said =
+                What::Message { discovery_key: [0; 32], message: Message::Have(nothing.clone()) };
             assert_eq!(what(message), said);
         }
     }

@@ -2,6 +2,8 @@
 //! only its own feeds are ever opened on its connections, because a connection proves the
 //! knowledge of the first feed's key and of no other.
 
+use std::path::PathBuf;
+
 use crate::bits::RangeSet;
 use crate::ids::FeedId;
 use crate::store::FeedStore;
@@ -33,6 +35,8 @@ pub struct OpenFeed {
     pub resume_at: Instant,
     /// The user was told that its writer signed two histories.
     pub fork_told: bool,
+    /// Among those whose files may be open.
+    pub awake: bool,
 }
 
 /// A drive or a bare feed.
@@ -47,8 +51,10 @@ pub struct Topic {
     pub started: Instant,
     /// The length at which it was last said to be complete.
     pub complete_at: Option<u64>,
-    /// Where the feeds' files are.
+    /// Where the feeds' files are, and what their names begin with: a directory and a slash, where
+    /// many are kept under one lock, or nothing.
     pub stores: Dir,
+    pub below: String,
     /// Addresses kept by an earlier run were read.
     pub peers_restored: bool,
     /// The user was told that it is served.
@@ -79,12 +85,20 @@ impl Topic {
             started: Instant::default(),
             complete_at: None,
             stores: dir,
+            below: String::new(),
             peers_restored: false,
             ready: false,
             shown: None,
             full_until: None,
             broken: false,
         }
+    }
+}
+
+impl Topic {
+    /// The path below `stores` of a file that is kept beside the feeds.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("{}{name}", self.below))
     }
 }
 

@@ -508,3 +508,61 @@ fn links_and_keys_of_a_hyperdrive() {
     assert_eq!(ready(&share).0, link);
     assert_eq!(share.stop(), 0);
 }
+
+/// One process keeps drives and bare feeds of both networks, under one lock, and hundreds of links that
+/// nobody answers to cost no descriptor.
+#[test]
+fn many_seeds_of_all_kinds_in_one_process() {
+    let (home, share, drive, at_share) = shared(Kind::Hyper);
+    let mut links = vec![drive.clone()];
+    let mut peers = vec![at_share];
+    let mut serving = Vec::new();
+    for (name, flag) in [("a", "--dat"), ("b", "--compat"), ("c", "--json")] {
+        home.run(&["core", "create", name, flag]).ok();
+        home.feed(&["core", "append", name], format!("one of {name}\ntwo\n").as_bytes()).ok();
+        let serve = home.start(&["core", "serve", name]);
+        let (link, address) = ready(&serve);
+        links.push(link);
+        peers.push(address);
+        serving.push(serve);
+    }
+    let strangers = (0..200u8).map(|n| format!("hyper://{}", hex::encode([n; 32])));
+    let mut words = vec!["seed".to_owned(), "--dir".into(), "seeds".into()];
+    words.extend(links.iter().cloned().chain(strangers));
+    peers.iter().for_each(|peer| words.extend(["--peer".to_owned(), peer.clone()]));
+    let seed = home.start(&words);
+    let mut served = std::collections::BTreeSet::new();
+    let mut address = String::new();
+    while !links.iter().all(|link| served.contains(link)) {
+        let event = seed.event("ready");
+        served.insert(event["link"].as_str().unwrap().to_owned());
+        address = event["listen"][0].as_str().unwrap().to_owned();
+    }
+    let wait = |dir: &str, said: &str| {
+        let began = Instant::now();
+        while home.run(&["verify", dir]).text() != said {
+            assert!(began.elapsed() < Duration::from_secs(20), "{dir}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    wait(&kept(&drive), "9 blocks checked, all well\n");
+    links[1..].iter().for_each(|link| wait(&kept(link), "2 blocks checked, all well\n"));
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", seed.child.id())).unwrap().count();
+    assert!(fds < 100, "{fds} descriptors for 204 seeds");
+    home.run(&["seed", &drive, "--dir", "seeds"]).failed(4, "another process works on this");
+    home.run(&["verify", &kept(&drive), "--repair"]).failed(4, "another process");
+
+    // Those who wrote them go, and the seed serves on.
+    assert_eq!(share.stop(), 0);
+    serving.into_iter().for_each(|serve| assert_eq!(serve.stop(), 0));
+    let network = ["--peer", &address, "--listen", "127.0.0.1", "--no-discovery", "-q"];
+    for (link, name) in links[1..].iter().zip(["a", "b", "c"]) {
+        let done = home.run(&[&["core", "get", link, "0"][..], &network].concat());
+        assert_eq!(done.ok(), format!("one of {name}\n"));
+    }
+    let done = home.run(&[&["clone", &drive, "copy", "--once"][..], &network].concat());
+    assert_eq!(done.code, 0, "{}{}", done.text(), done.err);
+    assert_eq!(std::fs::read_to_string(home.path("copy/a.txt")).unwrap(), "hello\n");
+    assert_eq!(seed.stop(), 0);
+    assert!(home.run(&["status", "seeds"]).ok().contains(&drive));
+}

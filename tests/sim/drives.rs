@@ -31,6 +31,7 @@ struct User {
 }
 
 struct Drive {
+    dialect: Dialect,
     swarm: Swarm,
     /// The shared folder as its user left it.
     shared: Tree,
@@ -42,7 +43,17 @@ struct Drive {
 }
 
 pub fn run(seed: u64) -> u64 {
+    share(seed, Dialect::Dat)
+}
+
+/// The same with a drive of the Hypercore network.
+pub fn run_hyper(seed: u64) -> u64 {
+    share(seed, Dialect::Hyper)
+}
+
+fn share(seed: u64, dialect: Dialect) -> u64 {
     let mut drive = Drive {
+        dialect,
         swarm: Swarm::new(seed),
         shared: Tree::new(),
         users: BTreeMap::new(),
@@ -85,7 +96,7 @@ impl Drive {
     fn publish(&mut self) -> Key {
         let stores = format!("{SHARED}/.dat");
         let feeds = vec![(stores.clone(), "metadata.", true), (stores.clone(), "content.", false)];
-        self.swarm.add(Run::Share { dir: SHARED.into(), dat: true }, feeds);
+        self.swarm.add(Run::Share { dir: SHARED.into(), dat: self.dialect == Dialect::Dat }, feeds);
         self.device(0).make_dirs(SHARED).expect("the disk is empty");
         for _ in 0..self.swarm.rng.below(8) {
             self.edit_shared();
@@ -100,7 +111,7 @@ impl Drive {
     }
 
     fn add_follower(&mut self, key: Key) {
-        let link = Link::new(Dialect::Dat, key);
+        let link = Link::new(self.dialect, key);
         if self.swarm.rng.one_in(4) {
             let dir = format!("/seed/{key}");
             let feeds = vec![(dir.clone(), "metadata.", true), (dir, "content.", true)];
@@ -254,6 +265,20 @@ impl Drive {
         (0..post).find(|other| names.contains(&Swarm::address(self.swarm.posts[*other].machine)))
     }
 
+    /// What a drive's records can say of a file.
+    fn as_drive(&self, item: Item) -> Item {
+        match item {
+            Item::File { bytes, mode, mtime_ns } if self.dialect == Dialect::Dat => {
+                Item::File { bytes, mode, mtime_ns: mtime_ns.div_euclid(1_000_000) }
+            }
+            // Whether it can be executed.
+            Item::File { bytes, mode, .. } => {
+                Item::File { bytes, mode: u32::from(mode & 0o111 != 0), mtime_ns: 0 }
+            }
+            other => other,
+        }
+    }
+
     /// How some copy differs from the shared folder.
     fn unlike(&self) -> Option<String> {
         let keeps = 1..self.swarm.posts.len();
@@ -272,7 +297,7 @@ impl Drive {
                 let files = tree.into_iter().filter(|(_, item)| matches!(item, Item::File { .. }));
                 files
                     .filter(|(path, _)| !theirs(path))
-                    .map(|(path, item)| (path, in_milliseconds(item)))
+                    .map(|(path, item)| (path, self.as_drive(item)))
                     .collect()
             };
             let shared = only_files(self.shared.clone());
@@ -302,16 +327,6 @@ fn tree_of(device: &Device, root: &str) -> Tree {
     let mut tree = device.tree(root);
     tree.retain(|path, _| !path.starts_with(".dat"));
     tree
-}
-
-/// What a drive's records can say of a file.
-fn in_milliseconds(item: Item) -> Item {
-    match item {
-        Item::File { bytes, mode, mtime_ns } => {
-            Item::File { bytes, mode, mtime_ns: mtime_ns.div_euclid(1_000_000) }
-        }
-        other => other,
-    }
 }
 
 fn difference(wanted: &Tree, found: &Tree) -> String {

@@ -109,12 +109,16 @@ fn exchange(seed: u64, dialect: Dialect) -> u64 {
     swarm.world.trace()
 }
 
+/// A run that keeps these.
+pub fn keep(links: Vec<Link>) -> Run {
+    Run::Seed { links, dir: "/seed".into() }
+}
+
 fn add_reader(swarm: &mut Swarm, link: &Link) {
     let link = link.clone();
     if swarm.rng.one_in(2) {
         let dir = format!("/seed/{}", link.key);
-        let run = Run::Seed { links: vec![link], dir: "/seed".into() };
-        swarm.add(run, vec![(dir.clone(), "", true), (dir, "metadata.", true)]);
+        swarm.add(keep(vec![link]), vec![(dir.clone(), "", true), (dir, "metadata.", true)]);
     } else {
         let blocks = Blocks::Follow;
         let run = Run::CoreFetch { link, dir: DIR.into(), blocks, show: None };

@@ -14,6 +14,7 @@ mod drives;
 mod feeds;
 mod hostile;
 mod memory;
+mod mixed;
 mod mutual;
 mod restored;
 mod sleep;
@@ -38,7 +39,9 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "feeds", run: feeds::run, every: 1 },
     Scenario { name: "cores", run: feeds::run_cores, every: 1 },
     Scenario { name: "drives", run: drives::run, every: 1 },
+    Scenario { name: "hyperdrives", run: drives::run_hyper, every: 1 },
     Scenario { name: "alone", run: alone::run, every: 4 },
+    Scenario { name: "mixed", run: mixed::run, every: 2 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
     Scenario { name: "twins", run: twins::run, every: 2 },
     Scenario { name: "twin-streams", run: twins::run_cores, every: 2 },

@@ -35,18 +35,21 @@ struct Core {
     signature: Vec<u8>,
 }
 
-/// The newest head of a core.
-fn head(key: &[u8; 32], bytes: &[u8]) -> Option<(u64, u64, Vec<u8>)> {
+/// The heads of a core, the newest first: fork, length, tree hash, signature. One that was not made
+/// durable may be there without its tree.
+fn heads(key: &[u8; 32], bytes: &[u8]) -> Vec<(u64, u64, [u8; 32], Vec<u8>)> {
     let slots = [bytes, bytes.get(limits::STORE_HEAD_BYTES..).unwrap_or_default()];
     let valid = |bytes: &[u8]| {
         let number = |n: usize| Some(u64::from_be_bytes(*bytes.get(8 * n..)?.first_chunk()?));
         let size = u32::from_be_bytes(*bytes.get(64..)?.first_chunk()?) as usize;
         let (body, sum) = (bytes.get(..68 + size)?, bytes.get(68 + size..100 + size)?);
         let good = *sum == hyper::hash(&[b"gannet core head", key, body]);
-        good.then_some((number(0)?, number(1)?, number(2)?, body[68..].to_vec()))
+        let tree: [u8; 32] = body[32..64].try_into().ok()?;
+        good.then_some((number(0)?, number(1)?, number(2)?, tree, body[68..].to_vec()))
     };
-    let newest = slots.into_iter().filter_map(valid).max();
-    newest.map(|(_, fork, length, signature)| (fork, length, signature))
+    let mut found: Vec<_> = slots.into_iter().filter_map(valid).collect();
+    found.sort_by_key(|head| std::cmp::Reverse(head.0));
+    found.into_iter().map(|(_, fork, length, tree, signed)| (fork, length, tree, signed)).collect()
 }
 
 /// `None`: there is no feed (yet).
@@ -80,10 +83,19 @@ pub fn load(device: &Device, dir: &str, prefix: &str) -> Result<Option<Feed>, St
     }
     let core = match read("core") {
         Some(bytes) => {
-            let (fork, length, signature) =
-                head(&key, &bytes).ok_or(format!("{dir}/{prefix}core has no head"))?;
-            let manifest = read("manifest").map(|bytes| Manifest::decode(&bytes));
-            let manifest = manifest.transpose().map_err(|why| why.to_string())?;
+            let there = |length: u64, hash: &[u8; 32]| {
+                let nodes: Option<Vec<Node>> =
+                    roots(length).into_iter().map(|index| raw(&tree, index)).collect();
+                nodes.is_some_and(|nodes| hyper::tree(&nodes) == *hash)
+            };
+            let mut heads = heads(&key, &bytes).into_iter();
+            let (fork, length, _, signature) = heads
+                .find(|(_, length, hash, _)| *length == 0 || there(*length, hash))
+                .ok_or(format!("{dir}/{prefix}core has no head with its tree"))?;
+            // Before the first head it may be cut off.
+            let manifest = read("manifest").filter(|_| length > 0);
+            let manifest = manifest.map(|bytes| Manifest::decode(&bytes)).transpose();
+            let manifest = manifest.map_err(|why| why.to_string())?;
             if let Some(signed) = signature.get(2..66).filter(|_| length > 0) {
                 signatures.insert(length, signed.try_into().expect("64 bytes"));
             }
@@ -96,19 +108,23 @@ pub fn load(device: &Device, dir: &str, prefix: &str) -> Result<Option<Feed>, St
     Ok(Some(Feed { key, held, signatures, tree, data: read("data"), core }))
 }
 
+fn raw(tree: &[u8], index: u64) -> Option<Node> {
+    let at = HEADER + usize::try_from(index).ok()? * 40;
+    let entry = tree.get(at..at + 40)?;
+    if entry.iter().all(|byte| *byte == 0) {
+        return None;
+    }
+    let (hash, size) = (entry[..32].try_into().ok()?, entry[32..].try_into().ok()?);
+    Some(Node { index, hash, size: u64::from_be_bytes(size) })
+}
+
 impl Feed {
     fn node(&self, index: u64) -> Option<Node> {
         if self.core.as_ref().is_some_and(|core| last_leaf(index) >= 2 * core.length) {
             // What a longer history left behind.
             return None;
         }
-        let at = HEADER + usize::try_from(index).ok()? * 40;
-        let entry = self.tree.get(at..at + 40)?;
-        if entry.iter().all(|byte| *byte == 0) {
-            return None;
-        }
-        let (hash, size) = (entry[..32].try_into().ok()?, entry[32..].try_into().ok()?);
-        Some(Node { index, hash, size: u64::from_be_bytes(size) })
+        raw(&self.tree, index)
     }
 
     /// Every held block verifies. `data`: its bytes are in the feed's own file and are checked too.
