@@ -1,5 +1,7 @@
 //! A drive on disk, read by a command: its two feeds, its entries, its files' bytes.
 
+mod mapped;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +9,7 @@ use super::offline::{At, Offline, Opened, failure, open_beside};
 use super::place::{self, Holds};
 use crate::codec;
 use crate::drive::format::{self, Format};
-use crate::drive::hyper::{Block, Layout, keys};
+use crate::drive::hyper::{Block, keys};
 use crate::drive::stat::{Form, Index, Stat};
 use crate::drive::tree::NodeSource as _;
 use crate::failure::{Failure, Kind};
@@ -297,8 +299,11 @@ impl Drive {
         let mut block = Vec::new();
         let run = entry.stat.offset..entry.stat.offset + entry.stat.blocks;
         let mut blocks: Vec<u64> = Vec::new();
-        if entry.stat.form == Form::Map && file.is_none() {
-            blocks = mapped(off, content, path, entry, not_here)?;
+        if let (Form::Map, Some(file), Some(folder)) = (entry.stat.form, file, &*folder) {
+            return mapped::pieces(off, content, (folder, file), path, entry, out);
+        }
+        if entry.stat.form == Form::Map {
+            blocks = mapped::blocks(off, content, path, entry, not_here)?;
         }
         let plain = if blocks.is_empty() { run } else { 0..0 };
         for index in plain.chain(blocks) {
@@ -319,31 +324,6 @@ impl Drive {
         }
         Ok(())
     }
-}
-
-/// The blocks of a file whose equal chunks are stored once (hyper/SPEC d.3).
-fn mapped(
-    off: &mut Offline,
-    content: &mut FeedStore,
-    path: &Path,
-    entry: &Entry,
-    not_here: impl Fn(&Path) -> Failure,
-) -> Result<Vec<u64>, Failure> {
-    let id = entry.stat.to_entry().blob.unwrap_or_default();
-    let mut map = Vec::new();
-    for index in id.map_blocks() {
-        let mut block = Vec::new();
-        match off.wait(|disk| content.read(disk, index, &mut block)) {
-            Err(StoreError::Absent) => return Err(not_here(path)),
-            other => other.map_err(|e| failure(path, e))?,
-        }
-        map.push(block);
-    }
-    let layout = Layout::new(&id, map.iter().map(Vec::as_slice)).map_err(|e| {
-        let what = format!("{}: {}: {e}", path.display(), entry.path);
-        Failure::new(Kind::Damaged, what).hint("its writer has to put the file again")
-    })?;
-    Ok((0..layout.len()).filter_map(|n| layout.chunk(n)).map(|chunk| chunk.block).collect())
 }
 
 fn changed(path: &Path, name: &str) -> Failure {

@@ -1,11 +1,13 @@
 //! What the command line shows of a drive: its history, its names, a file's blocks.
 
 use super::Nodes;
+use super::map::{Chunk, Map};
 use crate::drive::diff::{Change, Diff};
 use crate::drive::format::{self, Logged};
 use crate::drive::stat::Stat;
 use crate::drive::tree::TreeError;
 use crate::store::StoreError;
+use crate::store::disk::{Dir, Disk};
 
 /// An entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,4 +70,23 @@ impl Listing {
 pub fn find(nodes: &mut Nodes<'_>, version: u64, path: &str) -> Result<Option<Entry>, StoreError> {
     let name = format!("/{}", path.trim_start_matches('/'));
     Ok(nodes.format().get(nodes, version, &name)?.map(Entry::from))
+}
+
+/// A piece of a content that has a map, in the file that it is the content of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The content block.
+    pub block: u64,
+    /// Where it begins in the file, in bytes.
+    pub at: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// The pieces of a content that has a map, of a drive whose content stands in the folder `dir`. `Absent`:
+/// the map is not here. What it says is proven by the blocks that it names.
+pub fn pieces(disk: &mut dyn Disk, dir: Dir, stat: &Stat) -> Result<Vec<Piece>, StoreError> {
+    let map = Map::read(disk, dir, stat)?.ok_or(StoreError::Absent)?;
+    let piece = |chunk: &Chunk| Piece { block: chunk.block, at: chunk.at, bytes: chunk.bytes };
+    Ok(map.chunks.iter().map(piece).collect())
 }

@@ -463,8 +463,8 @@ mod tests {
     #[test]
     fn c06_a_range_of_no_blocks_offers_none() {
         let what = |message| core_message([0; 32], message);
-        let nothing = Have { start: 0, length: 0, bits: Some(Bits::Words(&[])), ack: false };
         for drop in [false, true] {
+            let nothing = Have { start: 0, length: 0, bits: Some(Bits::Words(&[])), ack: false };
             let message = Core::Range { drop, start: 5, length: 0 };
             let said =
                 What::Message { discovery_key: [0; 32], message: Message::Have(nothing.clone()) };

@@ -7,7 +7,7 @@ use gannet::drive::hyper::blobs::BlobId;
 use gannet::drive::hyper::entry::{self, Entry};
 use gannet::drive::hyper::{Block, Level, encode_map};
 use gannet::job::mirror::Options;
-use gannet::job::{Output, Step};
+use gannet::job::{Output, Step, history};
 use gannet::rng::Rng;
 use gannet::store::StoreError;
 
@@ -120,6 +120,17 @@ fn maps_of_shared_chunks() {
     for block in all {
         let served = copy.read(block).unwrap_or_else(|| panic!("{block}"));
         assert_eq!(Some(served), writer.serve(block));
+    }
+
+    // As the command line reads them.
+    let (root, blobs) = (copy.dir, writer.blobs.feed().length());
+    for (n, content) in contents.iter().enumerate() {
+        let name = format!("/{n}");
+        let found = retry(|| history::find(&mut copy.nodes(), writer.version(), &name)).unwrap();
+        let pieces = retry(|| history::pieces(&mut copy.disk, root, &found.stat.unwrap()));
+        let sizes: Vec<u64> = content.iter().map(|chunk| chunk.len() as u64).collect();
+        assert_eq!(pieces.iter().map(|piece| piece.bytes).collect::<Vec<_>>(), sizes);
+        assert!(pieces.iter().all(|piece| piece.block < blobs));
     }
 
     // What others need stays; the rest goes.
