@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::few::Number;
+
 /// A connection: its slot in the reactor's slab and the generation of that slot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId {
@@ -19,6 +21,16 @@ impl fmt::Debug for ConnId {
 /// A feed open in this process. Numbers are given out once and never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeedId(pub u32);
+
+impl Number for FeedId {
+    fn of(number: u32) -> FeedId {
+        FeedId(number)
+    }
+
+    fn number(self) -> u32 {
+        self.0
+    }
+}
 
 impl fmt::Debug for FeedId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

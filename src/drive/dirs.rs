@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::{self, NodeSource, TreeError, TreeNode, encode, parts};
+use crate::few;
 use crate::limits::{DRIVE_LIST_NAMES, TREE_CACHE_NUMBERS};
 
 /// Directories of the newest version. Every call may be repeated after an error of the source and
@@ -278,7 +279,7 @@ impl Dirs {
             .filter(|(dir, _)| !ways(name).any(|(way, _)| way == dir.as_str()))
             .map(|(dir, members)| (members.used, dir))
             .collect();
-        by_use.sort_unstable();
+        few::sort(&mut by_use, |a, b| a < b);
         let half = by_use.len().div_ceil(2);
         let oldest: Vec<String> = by_use[..half].iter().map(|(_, dir)| (*dir).clone()).collect();
         oldest.iter().for_each(|dir| self.forget(dir));

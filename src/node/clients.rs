@@ -167,7 +167,7 @@ impl Node {
     /// Lets clients whose request waits for the disk be read again. `true`: there were some.
     pub(super) fn retry_clients(&mut self) -> bool {
         let mut any = false;
-        for (conn, client) in &self.clients {
+        for (conn, client) in self.clients.iter() {
             if client.waiting {
                 any = true;
                 self.out.push_back(Output::Resume { conn: *conn });

@@ -57,10 +57,10 @@ impl Node {
         if matches!(topic.what, What::Share(_) | What::Clone(_)) {
             self.folders.push(id);
         }
-        self.topics.insert(id, Box::new(topic));
+        self.topics.insert(id, topic);
         self.unrestored.push(id);
         let rng = crate::rng::Rng::from_seed(self.rng.next_u64());
-        self.swarms.insert(id, Box::new(Swarm::new(rng)));
+        self.swarms.insert(id, Swarm::new(rng));
         self.say_opened(first);
         id
     }

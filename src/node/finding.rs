@@ -97,7 +97,7 @@ impl Node {
             return;
         }
         let quiet: Vec<TopicId> =
-            self.topics.iter().filter(|(_, t)| !t.ready).map(|(id, _)| *id).collect();
+            self.topics.iter().filter(|(_, t)| !t.ready).map(|(id, _)| id).collect();
         for id in quiet {
             let Some(topic) = self.topics.get_mut(&id) else { continue };
             topic.ready = true;
@@ -164,7 +164,7 @@ impl Node {
 
     /// As `add_peer`, for every topic.
     pub fn add_peer_everywhere(&mut self, now: Instant, peer: &str) -> Result<(), Failure> {
-        let all: Vec<TopicId> = self.topics.keys().copied().collect();
+        let all: Vec<TopicId> = self.topics.keys().collect();
         all.into_iter().try_for_each(|topic| self.add_peer(now, topic, peer))
     }
 
@@ -265,11 +265,11 @@ impl Node {
 
     fn dial(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
         let mut dials = Vec::new();
-        for (topic, swarm) in &mut self.swarms {
+        for (topic, swarm) in self.swarms.iter_mut() {
             while self.dialing + dials.len() < limits::DIALS
                 && let Some(addr) = swarm.poll_dial(now)
             {
-                dials.push((*topic, addr));
+                dials.push((topic, addr));
             }
         }
         for &(topic, addr) in &dials {

@@ -50,12 +50,12 @@ impl Node {
         };
         self.peers_kept = now;
         let mut room = if at_once { usize::MAX } else { limits::KEPT_AT_ONCE };
-        for (id, topic) in self.topics.range(from..) {
+        for (id, topic) in self.topics.from(from) {
             if room == 0 {
-                self.keep_next = Some(*id);
+                self.keep_next = Some(id);
                 break;
             }
-            let Some(swarm) = self.swarms.get_mut(id) else { continue };
+            let Some(swarm) = self.swarms.get_mut(&id) else { continue };
             if topic.peers_restored && swarm.take_changed() {
                 room -= 1;
                 let bytes = swarm.encode(now, self.wall);

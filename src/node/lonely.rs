@@ -24,8 +24,8 @@ impl Node {
         if self.lonely_until.is_none_or(|until| now < until) {
             return;
         }
-        let mut ending = self.topics.values().filter(|topic| topic.what.ends());
-        if !ending.any(|topic| self.lacks(topic)) {
+        let lacks = |topic: &Topic| topic.what.ends() && self.lacks(topic);
+        if !self.topics.values().any(lacks) {
             // What it does now may show that there is more to fetch.
             self.lonely_until = Some(now + limits::NO_PEERS_AFTER);
             return;

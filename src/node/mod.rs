@@ -38,7 +38,7 @@ use crate::crypto::sign::KeyPair;
 use crate::discovery::multicast::Multicast;
 use crate::discovery::resolve::{LookupId, Resolver};
 use crate::failure::Failure;
-use crate::few::Few;
+use crate::few::{Few, Numbered};
 use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::reactor::Engine;
@@ -141,11 +141,11 @@ pub struct Node {
     /// Calendar time as the embedder last told it, for file times only.
     wall: Wall,
     peers: BTreeMap<ConnId, Box<Peer>>,
-    clients: BTreeMap<ConnId, Box<Client>>,
-    topics: BTreeMap<TopicId, Box<Topic>>,
+    clients: Few<ConnId, Box<Client>>,
+    topics: Numbered<TopicId, Topic>,
     feeds: Feeds,
     sync: Sync,
-    swarms: BTreeMap<TopicId, Box<Swarm>>,
+    swarms: Numbered<TopicId, Swarm>,
     lookups: Few<LookupId, (TopicId, String)>,
     /// Names to look up again, when, for whom.
     names: Vec<(Instant, TopicId, String)>,
@@ -221,10 +221,10 @@ impl Node {
             started: now,
             wall: Wall::default(),
             peers: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            topics: BTreeMap::new(),
+            clients: Few::new(),
+            topics: Numbered::new(),
             feeds: Feeds::default(),
-            swarms: BTreeMap::new(),
+            swarms: Numbered::new(),
             lookups: Few::new(),
             names: Vec::new(),
             multicast_tag: None,

@@ -1,8 +1,9 @@
 //! One connection as the node keeps it: its life, its dialect's session, and what waits to be sent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::conn::{Direction, Life, Reason};
+use crate::few::Few;
 use crate::ids::FeedId;
 use crate::sync::OwnedMessage;
 use crate::sys::Endpoint;
@@ -20,7 +21,7 @@ pub struct Peer {
     /// What the connection is about, and whether it was dialled for that. An accepted one learns it
     /// from the feeds that the peer opens. With Dat it is one thing: the stream proves the knowledge of
     /// one key; a Hypercore peer proves that of each.
-    pub topics: BTreeMap<TopicId, bool>,
+    topics: Vec<(TopicId, bool)>,
     /// Encoded before anything else may be: Feed and Handshake.
     pub staged: Vec<u8>,
     /// Small messages in the order in which they were said; they overtake uploads.
@@ -45,7 +46,7 @@ pub struct Peer {
     /// Useful bytes from this peer, for `swarm`.
     pub useful: bool,
     /// A history that this peer is asked to prove, by its core.
-    pub reorgs: BTreeMap<FeedId, Box<crate::store::Reorg>>,
+    pub reorgs: Few<FeedId, Box<crate::store::Reorg>>,
 }
 
 /// What is to be said about a feed.
@@ -132,7 +133,7 @@ impl Peer {
         Peer {
             life: Life::new(now, direction, remote),
             session,
-            topics: BTreeMap::new(),
+            topics: Vec::new(),
             staged: Vec::new(),
             outbox: VecDeque::new(),
             keepalive: false,
@@ -145,12 +146,37 @@ impl Peer {
             partial: 0,
             twin_until: None,
             useful: false,
-            reorgs: BTreeMap::new(),
+            reorgs: Few::new(),
         }
     }
 
     pub fn is_about(&self, topic: TopicId) -> bool {
-        self.topics.contains_key(&topic)
+        self.place(topic).is_ok()
+    }
+
+    fn place(&self, topic: TopicId) -> Result<usize, usize> {
+        self.topics.binary_search_by_key(&topic, |(topic, _)| *topic)
+    }
+
+    /// It is about one thing more, perhaps. `dialed`: it is used for it because we dialled it for that.
+    /// True: it was not about it before.
+    pub fn add_topic(&mut self, topic: TopicId, dialed: bool) -> bool {
+        let place = self.place(topic);
+        match place {
+            Ok(at) => self.topics[at].1 |= dialed,
+            Err(at) => self.topics.insert(at, (topic, dialed)),
+        }
+        place.is_err()
+    }
+
+    /// What it is about.
+    pub fn topics(&self) -> impl Iterator<Item = TopicId> + '_ {
+        self.topics.iter().map(|(topic, _)| *topic)
+    }
+
+    /// And whether it was dialled for that.
+    pub fn dialed_for(&self) -> &[(TopicId, bool)] {
+        &self.topics
     }
 
     pub fn close(&mut self, why: Reason) {
@@ -168,7 +194,7 @@ impl Peer {
         let streams = |peer: &Peer| matches!(peer.session, Session::Hyper(_));
         let same = match (streams(self), streams(peer)) {
             (true, true) => true,
-            (false, false) => self.topics.keys().eq(peer.topics.keys()),
+            (false, false) => self.topics().eq(peer.topics()),
             _ => false,
         };
         same && self.is(&handshake.id)

@@ -70,7 +70,9 @@ impl Node {
         if topics.iter().any(|topic| self.is_core(*topic)) {
             let mut peer = Peer::new(now, Direction::Out, remote, self.core_session(true));
             peer.dialed = Some(addr);
-            peer.topics = topics.into_iter().map(|topic| (topic, true)).collect();
+            for topic in topics {
+                peer.add_topic(topic, true);
+            }
             self.peers.insert(conn, Box::new(peer));
             self.out.push_back(Output::Wake { conn });
             return;
@@ -88,7 +90,7 @@ impl Node {
         let first = FirstFeed { key, discovery_key, nonce };
         let session = Session::Dat(Box::new(dat::Session::dial(first, &mut staged)));
         let mut peer = Peer::new(now, Direction::Out, remote, session);
-        peer.topics.insert(topic, true);
+        peer.add_topic(topic, true);
         peer.staged = staged;
         peer.dialed = Some(addr);
         self.introduce(&mut peer, topic);
@@ -125,7 +127,7 @@ impl Node {
         if session.open(discovery_key, &nonce, &mut peer.staged).is_err() {
             return Some(Reason::Fault);
         }
-        peer.topics.insert(topic, false);
+        peer.add_topic(topic, false);
         self.introduce(peer, topic);
         self.out.push_back(Output::Wake { conn });
         None
@@ -160,7 +162,7 @@ impl Node {
         handshake: Handshake,
         disk: &mut dyn Disk,
     ) -> Option<Reason> {
-        if peer.topics.is_empty() {
+        if peer.topics().next().is_none() {
             return None;
         }
         let why = self.known(now, peer, handshake);
@@ -187,8 +189,8 @@ impl Node {
             Session::Dat(_) | Session::Unknown => self.config.id.to_vec(),
         };
         let mut banned = false;
-        for topic in peer.topics.keys() {
-            let Some(swarm) = self.swarms.get_mut(topic) else { continue };
+        for topic in peer.topics() {
+            let Some(swarm) = self.swarms.get_mut(&topic) else { continue };
             swarm.connected(peer.dialed, &id);
             banned |= swarm.is_banned(now, peer.dialed.or(peer.address()), Some(&id));
             if let Some(addr) = peer.dialed.filter(|_| id == own) {
@@ -240,12 +242,8 @@ impl Node {
         if !matches!(peer.session, Session::Hyper(_)) {
             return;
         }
-        for topic in old.topics.keys() {
-            if peer.is_about(*topic) {
-                continue;
-            }
-            peer.topics.insert(*topic, false);
-            if let Some(swarm) = self.swarms.get_mut(topic) {
+        for topic in old.topics().filter(|topic| peer.add_topic(*topic, false)) {
+            if let Some(swarm) = self.swarms.get_mut(&topic) {
                 swarm.connected(None, id);
             }
         }
@@ -262,7 +260,7 @@ impl Node {
     ) {
         let Some(handshake) = &peer.handshake else { return };
         let (live, ack) = (handshake.live, handshake.ack);
-        let topic = peer.topics.keys().next().and_then(|topic| self.topics.get(topic));
+        let topic = peer.topics().next().and_then(|topic| self.topics.get(&topic));
         let Some(topic) = topic else { return };
         for feed in [Some(topic.first), topic.content].into_iter().flatten() {
             let Some(key) = self.feeds.discovery_key(feed) else { continue };
@@ -358,7 +356,7 @@ impl Node {
         log::debug!("{} ended: {why}", peer.name());
         let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };
         let id = peer.handshake.as_ref().map(|h| h.id.as_slice());
-        for (topic, dialed) in &peer.topics {
+        for (topic, dialed) in peer.dialed_for() {
             if let Some(swarm) = self.swarms.get_mut(topic) {
                 swarm.closed(now, peer.dialed.filter(|_| *dialed), id, useful, why_closed(why));
             }
@@ -375,8 +373,8 @@ impl Node {
         let Some(peer) = self.peers.get(&conn) else { return };
         let id = peer.handshake.as_ref().map(|h| h.id.clone());
         let addr = peer.dialed.or(peer.address());
-        for topic in peer.topics.keys() {
-            if let Some(swarm) = self.swarms.get_mut(topic) {
+        for topic in peer.topics() {
+            if let Some(swarm) = self.swarms.get_mut(&topic) {
                 swarm.ban(now, addr, id.as_deref());
             }
         }

@@ -1,11 +1,10 @@
 //! What a connection speaks, as the rest of the node uses it: one of the dialects, told apart by an
 //! accepted connection's first bytes, and for the Hypercore dialect the numbers of our requests.
 
-use std::collections::BTreeMap;
-
 use crate::codec::rle;
 use crate::feed::Feed;
 use crate::feed::hyper::{Ask, Indexed, Upgrade};
+use crate::few::Few;
 use crate::ids::FeedId;
 use crate::limits;
 use crate::sync::OwnedMessage;
@@ -26,15 +25,14 @@ pub struct Hyper {
     pub asked: Asked,
 }
 
-/// What we asked for, by the numbers that the answers bear.
+/// What we asked for, by the numbers that the answers bear. Few are open at a time, so lists will do.
 #[derive(Default)]
 pub struct Asked {
     last: u64,
-    open: BTreeMap<u64, (FeedId, Aim)>,
-    blocks: BTreeMap<(FeedId, u64), u64>,
-    growths: BTreeMap<FeedId, u64>,
+    /// Ascending by number.
+    open: Vec<(u64, FeedId, Aim)>,
     /// Asked with the number 0, which all of these have.
-    probes: BTreeMap<FeedId, Probe>,
+    probes: Few<FeedId, Probe>,
 }
 
 /// What a request is for.
@@ -235,10 +233,12 @@ impl Hyper {
                 let id = self.asked.number(of, Aim::Growth);
                 return self.ask(feed, id, *fork, Ask { upgrade, ..Ask::default() }, out);
             }
-            OwnedMessage::Cancel(request) => match self.asked.cancelled(of, request.index) {
-                Some(request) => Core::Cancel { request },
-                None => return Ok(()),
-            },
+            OwnedMessage::Cancel(request) => {
+                match self.asked.cancelled(of, Aim::Block(request.index)) {
+                    Some(request) => Core::Cancel { request },
+                    None => return Ok(()),
+                }
+            }
             OwnedMessage::Refusal(request) => {
                 let request = request.numbered.map_or(0, |numbered| numbered.id);
                 Core::NoData { request, reason: Some(hyper::Reason::NotAvailable) }
@@ -336,37 +336,25 @@ fn decoded(runs: &[u8]) -> Vec<u8> {
 impl Asked {
     /// The number of a new request. Old ones that were never answered are forgotten at last.
     fn number(&mut self, of: FeedId, aim: Aim) -> u64 {
+        self.cancelled(of, aim);
         self.last += 1;
-        let old = match aim {
-            Aim::Block(block) => self.blocks.insert((of, block), self.last),
-            Aim::Growth => self.growths.insert(of, self.last),
-        };
-        if let Some(old) = old {
-            self.open.remove(&old);
-        }
-        self.open.insert(self.last, (of, aim));
-        if self.open.len() > limits::HYPER_ASKED
-            && let Some(oldest) = self.open.first_key_value().map(|(id, _)| *id)
-        {
-            self.take(oldest);
+        self.open.push((self.last, of, aim));
+        if self.open.len() > limits::HYPER_ASKED {
+            self.open.remove(0);
         }
         self.last
     }
 
     /// What an answer is to, which is answered by it.
     pub fn take(&mut self, id: u64) -> Option<(FeedId, Aim)> {
-        let (of, aim) = self.open.remove(&id)?;
-        match aim {
-            Aim::Block(block) => drop(self.blocks.remove(&(of, block))),
-            Aim::Growth => drop(self.growths.remove(&of)),
-        }
+        let at = self.open.binary_search_by_key(&id, |(id, ..)| *id).ok()?;
+        let (_, of, aim) = self.open.remove(at);
         Some((of, aim))
     }
 
-    fn cancelled(&mut self, of: FeedId, block: u64) -> Option<u64> {
-        let id = self.blocks.remove(&(of, block))?;
-        self.open.remove(&id);
-        Some(id)
+    fn cancelled(&mut self, of: FeedId, aim: Aim) -> Option<u64> {
+        let at = self.open.iter().rposition(|(_, feed, own)| *feed == of && *own == aim)?;
+        Some(self.open.remove(at).0)
     }
 
     /// What an answer with the number 0 is to.
@@ -377,9 +365,7 @@ impl Asked {
     /// The core is not open any more.
     pub fn forget(&mut self, of: FeedId) {
         self.probes.remove(&of);
-        self.growths.remove(&of);
-        self.blocks.retain(|(feed, _), _| *feed != of);
-        self.open.retain(|_, (feed, _)| *feed != of);
+        self.open.retain(|(_, feed, _)| *feed != of);
     }
 }
 

@@ -62,7 +62,7 @@ impl Node {
             user_data: None,
         };
         let reason = self.known(now, peer, handshake);
-        let topics: Vec<TopicId> = peer.topics.keys().copied().collect();
+        let topics: Vec<TopicId> = peer.topics().collect();
         match reason {
             None => {
                 for topic in topics {
@@ -169,8 +169,7 @@ impl Node {
     ) -> Option<Reason> {
         let feed = self.feeds.find(discovery_key)?;
         let topic = self.feeds.get(feed)?.topic;
-        if !peer.is_about(topic) {
-            peer.topics.insert(topic, false);
+        if peer.add_topic(topic, false) {
             let id = peer.handshake.as_ref().map(|h| h.id.clone()).unwrap_or_default();
             if let Some(swarm) = self.swarms.get_mut(&topic) {
                 swarm.connected(None, &id);
@@ -238,13 +237,10 @@ impl Node {
         disk: &mut dyn Disk,
     ) {
         let Some(mut peer) = self.peers.remove(&conn) else { return };
-        let was = peer.topics.get(&topic).copied();
-        peer.topics.insert(topic, dialed || was.unwrap_or_default());
+        let new = peer.add_topic(topic, dialed);
         let mut end = None;
         if let Some(id) = peer.handshake.as_ref().map(|h| h.id.clone()) {
-            if was.is_none()
-                && let Some(swarm) = self.swarms.get_mut(&topic)
-            {
+            if new && let Some(swarm) = self.swarms.get_mut(&topic) {
                 swarm.connected(peer.dialed.filter(|_| dialed), &id);
             }
             end = self.open_topic(now, conn, &mut peer, topic, disk);

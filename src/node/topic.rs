@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use crate::bits::RangeSet;
+use crate::few::Number;
 use crate::ids::FeedId;
 use crate::store::FeedStore;
 use crate::store::disk::Dir;
@@ -16,6 +17,16 @@ use super::jobs::{Clone, Share};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(pub u32);
+
+impl Number for TopicId {
+    fn of(number: u32) -> TopicId {
+        TopicId(number)
+    }
+
+    fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// A feed that is open here.
 pub struct OpenFeed {

@@ -1,18 +1,18 @@
 //! Whom not to talk to. By id and by exact address; a host from which several banned peers came is
 //! banned as a whole, but never this one.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::few::Few;
 use crate::limits;
 use crate::time::Instant;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bans {
-    pub(super) ids: BTreeMap<Vec<u8>, Instant>,
-    pub(super) addrs: BTreeMap<SocketAddr, Instant>,
+    pub(super) ids: Few<Vec<u8>, Instant>,
+    pub(super) addrs: Few<SocketAddr, Instant>,
     /// Bans of a host's peers, and when the last of them ends.
-    pub(super) hosts: BTreeMap<IpAddr, (u32, Instant)>,
+    pub(super) hosts: Few<IpAddr, (u32, Instant)>,
 }
 
 impl Bans {
@@ -29,9 +29,9 @@ impl Bans {
         if ip.is_loopback() {
             return;
         }
-        self.hosts.retain(|_, (_, until)| *until > now);
+        self.hosts.retain(|(_, until)| *until > now);
         if self.hosts.len() >= limits::BANS && !self.hosts.contains_key(&ip) {
-            evict(&mut self.hosts, |(_, until)| *until);
+            self.hosts.remove_least(|(_, until)| *until);
         }
         let (count, last) = self.hosts.get(&ip).copied().unwrap_or((0, until));
         self.hosts.insert(ip, (count.saturating_add(bans), last.max(until)));
@@ -44,17 +44,17 @@ impl Bans {
         id: Option<&[u8]>,
         until: Instant,
     ) {
-        self.ids.retain(|_, until| *until > now);
-        self.addrs.retain(|_, until| *until > now);
+        self.ids.retain(|until| *until > now);
+        self.addrs.retain(|until| *until > now);
         if let Some(id) = id.filter(|id| !id.is_empty()) {
             if self.ids.len() >= limits::BANS {
-                evict(&mut self.ids, |until| *until);
+                self.ids.remove_least(|until| *until);
             }
             self.ids.insert(id.to_vec(), until);
         }
         if let Some(addr) = addr {
             if self.addrs.len() >= limits::BANS {
-                evict(&mut self.addrs, |until| *until);
+                self.addrs.remove_least(|until| *until);
             }
             self.addrs.insert(addr, until);
         }
@@ -62,7 +62,8 @@ impl Bans {
 
     /// When the last ban that applies ends.
     pub(super) fn until(&self, addr: Option<SocketAddr>, id: Option<&[u8]>) -> Option<Instant> {
-        let by_id = id.and_then(|id| self.ids.get(id)).copied();
+        let by_id =
+            id.and_then(|id| self.ids.iter().find(|(known, _)| known == id)).map(|(_, at)| *at);
         let by_addr = addr.and_then(|addr| self.addrs.get(&addr)).copied();
         let host = addr.and_then(|addr| self.hosts.get(&addr.ip().to_canonical()));
         let by_host = host.filter(|(count, _)| *count >= limits::BANS_OF_HOST).map(|h| h.1);
@@ -72,12 +73,5 @@ impl Bans {
     pub(super) fn count(&self, now: Instant) -> usize {
         let ids = self.ids.values().filter(|until| **until > now).count();
         ids.max(self.addrs.values().filter(|until| **until > now).count())
-    }
-}
-
-/// Takes out what would end first.
-fn evict<K: Ord + Clone, V>(map: &mut BTreeMap<K, V>, until: impl Fn(&V) -> Instant) {
-    if let Some(key) = map.iter().min_by_key(|(_, v)| until(v)).map(|(k, _)| k.clone()) {
-        map.remove(&key);
     }
 }

@@ -57,7 +57,7 @@ impl Swarm {
             put_time(*until, now, wall, &mut out);
         }
         out.extend((self.bans.hosts.len() as u32).to_be_bytes());
-        for (host, (count, until)) in &self.bans.hosts {
+        for (host, (count, until)) in self.bans.hosts.iter() {
             put_addr(Some(SocketAddr::new(*host, 0)), &mut out);
             out.extend(count.to_be_bytes());
             put_time(*until, now, wall, &mut out);

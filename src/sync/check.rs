@@ -7,7 +7,8 @@ use super::{Feeds, Sync};
 impl Sync {
     /// The first invariant found broken, in words.
     pub fn check_invariants(&self, feeds: &dyn Feeds) -> Result<(), String> {
-        for (of, state) in &self.feeds {
+        for (of, state) in self.feeds.iter() {
+            let of = &of;
             for (&block, flight) in &state.flights {
                 let at = format!("{of:?} block {block}");
                 if feeds.feed(*of).is_some_and(|feed| feed.has(block)) {

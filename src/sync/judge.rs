@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::feed::Flight;
 use super::peer::Peer;
 use super::{Feeds, PeerId, Sync, Why};
+use crate::few;
 use crate::ids::FeedId;
 use crate::limits;
 use crate::time::Instant;
@@ -105,7 +106,7 @@ impl Sync {
             }
         }
         self.wake_for(next);
-        due.sort_unstable_by(|a, b| b.cmp(a));
+        few::sort(&mut due, |a, b| a > b);
         let guilty = due
             .into_iter()
             .map(|(_, id)| id)

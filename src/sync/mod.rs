@@ -37,6 +37,7 @@ pub use contract::{
 };
 pub use message::OwnedMessage;
 
+use crate::few::Numbered;
 use crate::ids::FeedId;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -48,7 +49,7 @@ use remote::Remote;
 pub struct Sync {
     rng: Rng,
     tuning: Tuning,
-    feeds: BTreeMap<FeedId, Box<FeedState>>,
+    feeds: Numbered<FeedId, FeedState>,
     peers: BTreeMap<PeerId, Box<Peer>>,
     /// Peers that may have room for a request and something to be asked for.
     hungry: BTreeSet<PeerId>,
@@ -77,7 +78,7 @@ impl Sync {
             rng,
             judge: Judge::new(tuning.slow_after),
             tuning,
-            feeds: BTreeMap::new(),
+            feeds: Numbered::new(),
             peers: BTreeMap::new(),
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -97,9 +98,9 @@ impl Sync {
         let ticked = matches!(input, Input::Tick);
         match input {
             Input::FeedAdded { feed, wanted, upload, follow } => {
-                self.feeds
-                    .entry(feed)
-                    .or_insert_with(|| Box::new(FeedState::new(wanted, upload, follow)));
+                if !self.feeds.contains_key(&feed) {
+                    self.feeds.insert(feed, FeedState::new(wanted, upload, follow));
+                }
                 self.touched.insert(feed);
             }
             Input::FeedRemoved { feed } => self.feed_removed(now, feed),

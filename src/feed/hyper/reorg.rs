@@ -9,6 +9,7 @@ use super::tree::{Held, Tree};
 use crate::crypto::hash::Node;
 use crate::crypto::hyper;
 use crate::feed::flat;
+use crate::few;
 
 /// On the way to a tree of a higher fork: what of ours can stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Reorg {
         loop {
             let begins = |node: &&Node| flat::blocks(node.index).0 == self.common;
             let mut here: Vec<Node> = known.iter().filter(begins).copied().collect();
-            here.sort_unstable_by_key(|node| std::cmp::Reverse(flat::depth(node.index)));
+            few::sort(&mut here, |a, b| flat::depth(a.index) > flat::depth(b.index));
             let mut same = false;
             for node in &here {
                 same = self.compare(*node, ours, held)?;

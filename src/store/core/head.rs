@@ -6,6 +6,7 @@ use crate::crypto::hash::Hash;
 use crate::crypto::hyper;
 use crate::crypto::sign::PublicKey;
 use crate::feed::hyper::Tree;
+use crate::few;
 use crate::limits::{FEED_BLOCKS, HYPER_SIGNATURE_BYTES, MAX_SAFE_INTEGER, STORE_HEAD_BYTES};
 use crate::store::StoreError;
 use crate::store::disk::Disk;
@@ -135,7 +136,7 @@ impl Heads {
             self.torn |= decoded.is_none() && bytes[..read].iter().any(|&byte| byte != 0);
             found.extend(decoded.map(|(sequence, head, _)| Found { slot, sequence, head }));
         }
-        found.sort_unstable_by_key(|found| std::cmp::Reverse(found.sequence));
+        few::sort(&mut found, |a, b| a.sequence > b.sequence);
         Ok(found)
     }
 

@@ -88,7 +88,7 @@ pub(super) fn list(route: &OwnedFd) -> io::Result<Vec<Interface>> {
             });
         }
     })?;
-    found.sort_unstable();
+    crate::few::sort(&mut found, |a, b| a < b);
     found.dedup();
     Ok(found)
 }
