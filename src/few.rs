@@ -181,6 +181,12 @@ impl<K, V> Default for Few<K, V> {
     }
 }
 
+impl<K: Number, V> Default for Numbered<K, V> {
+    fn default() -> Numbered<K, V> {
+        Numbered::new()
+    }
+}
+
 impl<K, V> IntoIterator for Few<K, V> {
     type Item = (K, V);
     type IntoIter = vec::IntoIter<(K, V)>;

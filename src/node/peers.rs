@@ -162,9 +162,8 @@ impl Node {
         handshake: Handshake,
         disk: &mut dyn Disk,
     ) -> Option<Reason> {
-        if peer.topics().next().is_none() {
-            return None;
-        }
+        // (Nothing was asked for: there is nothing to meet for.)
+        peer.topics().next()?;
         let why = self.known(now, peer, handshake);
         if why.is_none() {
             self.join(now, conn, peer, disk);
