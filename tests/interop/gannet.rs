@@ -56,6 +56,14 @@ impl Home {
         Peer::start(&format!("gannet {}", words.join(" ")), command)
     }
 
+    /// The same with its output as it is, to be run by the caller.
+    pub fn gannet_quiet(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gannet"));
+        command.args(words);
+        self.settle(&mut command);
+        command
+    }
+
     /// The same inside a private network, where it may look for its peers.
     pub fn gannet_in(&self, network: &Network, words: &[&str]) -> Peer {
         let mut command = network.command(env!("CARGO_BIN_EXE_gannet"));

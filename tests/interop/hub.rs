@@ -1,4 +1,4 @@
-//! A JavaScript process with hypercores that is told what to do, one order after the other.
+//! A JavaScript process with hypercores or a hyperdrive that is told what to do, one order after the other.
 
 use std::process::Command;
 
@@ -19,11 +19,20 @@ pub struct Hub {
 impl Hub {
     /// With hypercore "10" or "11".
     pub fn new(core: &str) -> Hub {
+        Hub::start("cores.js", &["--core", core])
+    }
+
+    /// With hyperdrive "11" or "13".
+    pub fn drives(drive: &str) -> Hub {
+        Hub::start("drives.js", &["--drive", drive])
+    }
+
+    fn start(program: &str, words: &[&str]) -> Hub {
         let dir = Scratch::new();
         let mut node = Command::new("node");
-        node.arg("cores.js").args(["--core", core, "--dir", str(&dir.dir("store"))]);
+        node.arg(program).args(words).args(["--dir", str(&dir.dir("store"))]);
         node.current_dir(rig("hyper"));
-        let mut peer = Peer::start(&format!("cores.js with hypercore {core}"), node);
+        let mut peer = Peer::start(&format!("{program} {}", words.join(" ")), node);
         let port = port(&peer.expect("ready"));
         Hub { peer, port, orders: 0, _dir: dir }
     }

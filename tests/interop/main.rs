@@ -8,6 +8,7 @@
 //! private network namespace.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+mod attacker;
 mod cores;
 mod dat;
 mod drives;
@@ -15,6 +16,7 @@ mod feeds;
 mod gannet;
 mod hub;
 mod hyper;
+mod hyperdrives;
 mod install;
 mod network;
 mod peer;
