@@ -481,6 +481,19 @@ pub const FINE_WAIT: Duration = Duration::from_millis(2);
 pub const UNIX_PATH_BYTES: usize = 108;
 // ── Node ────────────────────────────────────────────────────────────────────────────────────────
 
+/// Blocks of a seed that are dropped together, and how many of such pieces that were wanted last are
+/// remembered (some 100 bytes each); which of the others goes first is as it comes.
+pub const QUOTA_BLOCKS: u64 = 64;
+pub const QUOTA_RECENT: usize = 16 * 1024;
+/// Pieces that are dropped before other work has its turn.
+pub const QUOTA_AT_ONCE: usize = 64;
+/// What file systems give back is a multiple of this, in bytes.
+pub const DISK_PAGE: u64 = 4096;
+/// The quota's share that is made free at once, so that it is not looked for with every block, and the
+/// most of that in bytes.
+pub const QUOTA_SLACK: u64 = 16;
+pub const QUOTA_SLACK_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Feeds whose files may be open at once, five of them each; the others are opened when they are needed.
 pub const FEEDS_AWAKE: usize = 64;
 

@@ -8,6 +8,8 @@ mod core;
 mod core_crash;
 #[path = "store/crash.rs"]
 mod crash;
+#[path = "store/discard.rs"]
+mod discard;
 #[allow(unused_imports)]
 #[path = "sim/disk.rs"]
 mod disk;

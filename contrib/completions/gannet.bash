@@ -1067,13 +1067,17 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__seed)
-            opts="-v -q -h --dir --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --dir --max-storage --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-storage)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

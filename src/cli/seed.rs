@@ -14,7 +14,7 @@ use crate::link::Link;
 #[command(after_help = "\
 Examples:
   gannet seed hyper://<key>
-  gannet seed hyper://<key> dat://<other key> --dir /srv/seeds")]
+  gannet seed hyper://<key> dat://<other key> --dir /srv/seeds --max-storage 20G")]
 pub struct Arguments {
     /// What to keep
     #[arg(required = true)]
@@ -22,6 +22,9 @@ pub struct Arguments {
     /// Where it is kept [default: ~/.local/share/gannet/seeds]
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Store no more than this, as in 20G: what is wanted least is dropped
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_storage: Option<u64>,
     /// A key alone is one of Dat, not of Hypercore
     #[arg(long)]
     dat: bool,
@@ -41,7 +44,32 @@ impl Arguments {
         }
         links.sort_unstable_by_key(|link| link.key);
         links.dedup_by_key(|link| link.key);
-        let run = Run::Seed { links, dir };
+        let run = Run::Seed { links, dir, max_storage: self.max_storage };
         daemon::run(self.network.config(run, global))
+    }
+}
+
+/// `20G`, `500M`, `1000000`.
+fn size(text: &str) -> Result<u64, String> {
+    let units = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
+    let unit = units.iter().find(|(unit, _)| text.ends_with([*unit, unit.to_ascii_uppercase()]));
+    let digits = if unit.is_some() { &text[..text.len() - 1] } else { text };
+    let bytes =
+        digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << unit.map_or(0, |u| u.1)));
+    bytes.filter(|n| *n > 0).ok_or_else(|| "a size is a number, with K, M, G or T behind it".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("20G"), Ok(20 << 30));
+        assert_eq!(size("7"), Ok(7));
+        assert_eq!(size("1t"), Ok(1 << 40));
+        for bad in ["", "0", "G", "-1", "1.5G", "20GB", "99999999T"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
     }
 }

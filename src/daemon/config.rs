@@ -46,7 +46,12 @@ pub enum Run {
     /// Keep and serve drives or bare feeds whole, without a folder of files. Each in
     /// `dir/<64 hex>/`: SLEEP files of the linked feed as `metadata.*`, those of a drive's content
     /// feed as `content.*`.
-    Seed { links: Vec<Link>, dir: PathBuf },
+    Seed {
+        links: Vec<Link>,
+        dir: PathBuf,
+        /// Bytes of blocks that are stored at most: those wanted least recently go first.
+        max_storage: Option<u64>,
+    },
     /// Fetch again what the seed of a link has lost, then end. `dir` holds the seed's files, and
     /// may have any name.
     Refill {

@@ -47,7 +47,10 @@ pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), F
             let options = CloneOptions { version: link.version, only: only.clone(), once: *once };
             clone(node, sys, link, dir, options)
         }
-        Run::Seed { links, dir } => {
+        Run::Seed { links, dir, max_storage } => {
+            if let Some(max) = max_storage {
+                node.set_quota(*max);
+            }
             let place = Place::open(sys, dir, true)?;
             place.lock(sys)?;
             links.iter().try_for_each(|link| seed(node, sys, link, &place))

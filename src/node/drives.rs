@@ -87,6 +87,7 @@ impl Node {
         follow: bool,
     ) {
         let Some(feed) = self.topics.get(&topic).map(|t| t.first) else { return };
+        self.quota_opened(feed);
         self.exchange(now, feed, wanted, follow);
         self.say_ready(now);
         self.work_due = true;
@@ -323,6 +324,7 @@ impl Node {
         let Some(topic) = self.topics.get_mut(&id) else { return };
         topic.content = Some(feed);
         let wanted = Node::content_wanted(topic);
+        self.quota_opened(feed);
         self.exchange(now, feed, wanted, true);
         self.say_opened(feed);
         self.open_on_all(now, id, disk);
@@ -335,6 +337,9 @@ impl Node {
         let Some(topic) = self.topics.get(&open.topic) else { return Wanted::Nothing };
         if open.store.is_writable() {
             return Wanted::Nothing;
+        }
+        if let (What::Keep(None), Some(quota)) = (&topic.what, &self.quota) {
+            return quota.wanted(feed);
         }
         match (&topic.what, open.role) {
             (What::Core(core), _) => Node::core_wanted(core),
@@ -466,10 +471,12 @@ impl Node {
         let opening = self.find_content(now, budget, disk);
         settled &= opening != Work::Waiting;
         settled &= self.write_back(now, disk);
+        let within = self.keep_within_quota(now, disk);
+        settled &= within != Work::Waiting;
         self.put_to_rest(now, disk);
         self.say_complete(now);
         let jobs = self.step_jobs(now, budget, disk);
-        let work = if [jobs, opening, restoring].contains(&Work::More) {
+        let work = if [jobs, opening, restoring, within].contains(&Work::More) {
             Work::More
         } else if settled && jobs == Work::Idle {
             Work::Idle

@@ -266,6 +266,7 @@ impl Node {
         if let Some((from, to)) = grew {
             self.publish(&Event::Appended { key: key.into(), from, to });
         }
+        self.quota_stored(feed, index, bytes as u64);
         let stored = Event::BlockStored { key: key.into(), index, bytes: bytes as u64 };
         self.tell_job(now, topic, &stored);
         if self.subscribers.wants(EventKind::BlockStored) {

@@ -416,6 +416,7 @@ impl Node {
         }
         peer.useful = true;
         let bytes = (out.len() - before) as u64;
+        self.quota_served(feed, index);
         self.sync.handle(now, Input::Uploaded { peer: conn, feed, index, bytes }, &self.feeds);
         Served::Sent
     }

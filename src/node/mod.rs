@@ -23,13 +23,14 @@ mod lonely;
 mod peer;
 mod peers;
 mod proofs;
+mod quota;
 mod report;
 mod session;
 mod streams;
 mod tick;
 mod topic;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -57,6 +58,7 @@ use feeds::Feeds;
 use finding::NameSocket;
 use io::{Consumed, Input, Output, Tag, Work};
 use peer::Peer;
+use quota::Quota;
 use topic::{Topic, TopicId};
 
 pub use cores::{Blocks, CoreOptions, Show};
@@ -197,6 +199,10 @@ pub struct Node {
     /// Ends by reason, inbound and outbound.
     ends: Few<(Reason, bool), u64>,
     status_wanted: bool,
+    /// A bound for what is kept.
+    quota: Option<Box<Quota>>,
+    /// Of these feeds something else is wanted than before.
+    rewanted: BTreeSet<FeedId>,
 }
 
 impl Node {
@@ -256,6 +262,8 @@ impl Node {
             stopping: Stopping::No,
             ends: Few::new(),
             status_wanted: false,
+            quota: None,
+            rewanted: BTreeSet::new(),
         }
     }
 

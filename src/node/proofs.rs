@@ -276,6 +276,7 @@ impl Node {
     pub(super) fn reorganised(&mut self, now: Instant, feed: FeedId, moved: Moved) {
         let Moved { common: kept, old: from, new: to } = moved;
         self.work_due = true;
+        self.quota_moved(feed, kept);
         self.sync.handle(now, Input::Reorganised { feed, from, kept }, &self.feeds);
         let Some(open) = self.feeds.get(feed) else { return };
         let key = (*open.store.feed().key()).into();
@@ -356,6 +357,9 @@ impl Node {
         match sent {
             Ok(bytes) => {
                 peer.useful = true;
+                if numbered.ask.block.is_some() {
+                    self.quota_served(feed, index);
+                }
                 let uploaded = Input::Uploaded { peer: conn, feed, index, bytes };
                 self.sync.handle(now, uploaded, &self.feeds);
                 Served::Sent

@@ -9,6 +9,7 @@ use super::feed::{Content, FeedStore, Keys};
 use super::files::{Place, Slot};
 use super::open::{FORK, MARKER, lock};
 use super::pages;
+use crate::bits::RangeSet;
 use crate::crypto::sign::KeyPair;
 use crate::feed::Feed;
 use crate::time::Instant;
@@ -45,6 +46,7 @@ impl FeedStore {
             changed: 0,
             committed: Instant::default(),
             unsynced: false,
+            discarded: RangeSet::new(),
         }
     }
 

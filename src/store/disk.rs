@@ -81,6 +81,11 @@ pub trait Disk {
     /// The bytes from `offset` on will be synced soon: the device may begin to write them. Only a
     /// hint, which neither waits nor fails.
     fn write_back(&mut self, _file: File, _offset: u64, _len: u64) {}
+    /// Gives the space of a range back; its bytes read as zeros, the file keeps its length.
+    /// `Unsupported` where the file system cannot, and then nothing is changed.
+    fn punch(&mut self, _file: File, _offset: u64, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// `fdatasync`.
     fn sync_data(&mut self, file: File) -> io::Result<()>;
     /// Sets permission bits and modification time.

@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::files::{Place, Slot};
 use super::pages::Pages;
 use super::recover::Recovery;
+use crate::bits::RangeSet;
 use crate::crypto::hash::{self, Node};
 use crate::crypto::sign::{KeyPair, PublicKey, Signature};
 use crate::feed::hyper::Manifest;
@@ -132,6 +133,8 @@ pub struct FeedStore {
     /// Bytes changed since the last commit.
     pub(super) changed: usize,
     pub(super) committed: Instant,
+    /// Blocks whose space is not given back yet.
+    pub(super) discarded: RangeSet,
     /// A sync failed: nothing is taken and no bit is written any more.
     pub(super) unsynced: bool,
 }

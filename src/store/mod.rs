@@ -7,6 +7,7 @@ mod bitpage;
 mod core;
 mod create;
 mod data;
+mod discard;
 pub mod disk;
 pub mod feed;
 mod files;

@@ -23,6 +23,8 @@ pub enum Wanted {
     Nothing,
     All,
     Ranges(RangeSet),
+    /// As `All`, but for these.
+    AllBut(RangeSet),
 }
 
 /// What a daemon is told once.

@@ -109,7 +109,7 @@ impl FeedState {
     pub(super) fn downloading(&self) -> bool {
         match self.wanted() {
             Wanted::Nothing => false,
-            Wanted::All => true,
+            Wanted::All | Wanted::AllBut(_) => true,
             Wanted::Ranges(ranges) => !ranges.is_empty(),
         }
     }
@@ -119,6 +119,9 @@ impl FeedState {
             Wanted::Nothing => false,
             Wanted::All => self.frozen.is_none_or(|end| block < end),
             Wanted::Ranges(ranges) => ranges.contains(block),
+            Wanted::AllBut(ranges) => {
+                !ranges.contains(block) && self.frozen.is_none_or(|end| block < end)
+            }
         }
     }
 
@@ -139,6 +142,10 @@ impl FeedState {
             Wanted::Nothing => None,
             Wanted::All => self.frozen.is_none_or(|end| from < end).then_some(from),
             Wanted::Ranges(ranges) => ranges.next(from),
+            Wanted::AllBut(ranges) => {
+                let next = ranges.end_of(from).unwrap_or(from);
+                self.frozen.is_none_or(|end| next < end).then_some(next)
+            }
         }
     }
 
@@ -159,6 +166,7 @@ impl FeedState {
                 self.wanted = Wanted::Ranges([(start, length)].into_iter().collect())
             }
             Wanted::Ranges(ranges) => ranges.insert(start, length),
+            Wanted::AllBut(ranges) => ranges.remove(start, length),
         }
         self.done_below = self.done_below.min(start);
         self.completeness = Completeness::Missing;
@@ -193,7 +201,7 @@ impl FeedState {
     /// Everything that is known to be wanted is here: growth is not fetched unless followed.
     /// (Chosen ranges bound themselves.)
     pub(super) fn freeze(&mut self, feed: &Feed) {
-        if !self.follow && matches!(self.wanted, Wanted::All) {
+        if !self.follow && matches!(self.wanted, Wanted::All | Wanted::AllBut(_)) {
             self.frozen = Some(feed.length());
         }
     }
@@ -208,8 +216,8 @@ impl FeedState {
     pub(super) fn is_filled(&mut self, feed: &Feed) -> bool {
         let end = match self.wanted() {
             Wanted::Nothing => return false,
-            Wanted::All if feed.length() == 0 => return false,
-            Wanted::All => feed.length(),
+            Wanted::All | Wanted::AllBut(_) if feed.length() == 0 => return false,
+            Wanted::All | Wanted::AllBut(_) => feed.length(),
             Wanted::Ranges(_) => u64::MAX,
         };
         let missing = self.next_missing(feed, 0);
@@ -227,6 +235,15 @@ impl FeedState {
                 let here = feed.have().count_range(start, len);
                 (all + len, missing + (len - here.min(len)))
             }),
+            Wanted::AllBut(ranges) => {
+                let but = ranges.covered(0, length);
+                let among = ranges
+                    .within(0, length)
+                    .map(|(start, len)| feed.have().count_range(start, len))
+                    .sum::<u64>();
+                let here = feed.have().count_range(0, length) - among;
+                (length - but, (length - but).saturating_sub(here))
+            }
         }
     }
 

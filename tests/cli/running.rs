@@ -566,3 +566,78 @@ fn many_seeds_of_all_kinds_in_one_process() {
     assert_eq!(seed.stop(), 0);
     assert!(home.run(&["status", "seeds"]).ok().contains(&drive));
 }
+
+/// Bytes of the blocks that a seed has, and the space that its files take.
+fn stored(home: &Home, dir: &str) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let status = figures(home.run(&["status", dir, "--json"]).ok());
+    let length = status["feeds"][0]["length"].as_u64().unwrap();
+    let have = status["feeds"][0]["have"].as_u64().unwrap();
+    assert!(have <= length);
+    let data = std::fs::metadata(home.path(dir).join("metadata.data")).unwrap();
+    (have * 1000, data.blocks() * 512)
+}
+
+/// What is over the bound goes, and its space with it; what is new still comes; a restart fetches nothing
+/// of it again.
+#[test]
+fn a_seed_keeps_to_its_quota() {
+    for kind in ["--dat", "--compat", "--json"] {
+        let home = Home::new();
+        home.run(&["core", "create", "core", kind]).ok();
+        let noise = |from: u32| -> Vec<u8> {
+            (from..from + 3_000_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+        };
+        let append = ["core", "append", "core", "--block", "1000"];
+        home.feed(&append, &noise(0)).ok();
+        let serve = home.start(&["core", "serve", "core"]);
+        let (link, address) = ready(&serve);
+        let start = |peer: &str| {
+            home.start(&["seed", &link, "--dir", "seeds", "--peer", peer, "--max-storage", "1M"])
+        };
+        let kept = kept(&link);
+        let seed = start(&address);
+        let (_, at_seed) = ready(&seed);
+        // Everything came once, and most of it went.
+        let length = || {
+            let status = figures(home.run(&["status", "seeds", "--json"]).ok());
+            let feed = &status["feeds"][0];
+            (feed["length"].as_u64().unwrap(), feed["wanted"].as_u64().unwrap())
+        };
+        let settled = |blocks: u64| {
+            let began = Instant::now();
+            while length() != (blocks, 0) {
+                assert!(began.elapsed() < Duration::from_secs(30), "{kind}: {:?}", length());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        settled(3000);
+        let network = ["--peer", &at_seed, "--listen", "127.0.0.1", "--no-discovery", "-q"];
+        // What is left is served.
+        let held = |n: &u32| home.run(&["core", "get", &kept, &n.to_string()]).code == 0;
+        let block = (0..3000).rev().step_by(64).find(held).unwrap();
+        let words = ["core", "get", &link, &block.to_string(), "--raw", "--dir", "one"];
+        let got = home.run(&[&words[..], &network].concat());
+        assert_eq!(got.out, noise(0)[block as usize * 1000..][..1000]);
+        home.feed(&append, &noise(7)).ok();
+        settled(6000);
+        assert_eq!(seed.stop(), 0);
+        let (bytes, space) = stored(&home, &kept);
+        assert!((500_000..1_100_000).contains(&bytes), "{kind}: {bytes} bytes stored");
+        assert!(space < bytes + 300_000, "{kind}: {space} bytes of space for {bytes}");
+        assert_eq!(home.run(&["verify", &kept]).code, 0);
+
+        // A start finds it full and fetches nothing again, but what is new.
+        let seed = start(&address);
+        let (_, at_seed) = ready(&seed);
+        settled(6000);
+        home.feed(&["core", "append", "core"], b"new").ok();
+        settled(6001);
+        let network = ["--peer", &at_seed, "--listen", "127.0.0.1", "--no-discovery", "-q"];
+        let words = ["core", "get", &link, "6000", "--dir", "two"];
+        assert_eq!(home.run(&[&words[..], &network].concat()).ok(), "new\n");
+        assert_eq!((serve.stop(), seed.stop()), (0, 0));
+        let (after, _) = stored(&home, &kept);
+        assert!(after < 1_100_000 && after.abs_diff(bytes) < 200_000, "{kind}: {after}, {bytes}");
+    }
+}

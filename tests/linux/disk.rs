@@ -246,3 +246,24 @@ fn cold_reads_come_in_the_end() {
         eprintln!("put off {put_off} times");
     });
 }
+
+#[test]
+fn a_punched_hole_gives_its_space_back() {
+    both(|disk, dir, root| {
+        let file = disk.open(dir, p("data"), Open::CreateNew).unwrap();
+        let bytes = vec![7; 1 << 20];
+        assert_eq!(disk.write_at(file, 0, &bytes).unwrap(), bytes.len());
+        disk.sync_data(file).unwrap();
+        let blocks = || std::fs::metadata(root.join("data")).unwrap().blocks();
+        let full = blocks();
+        match disk.punch(file, 4096, 1 << 19) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+            Ok(()) => {
+                assert!(blocks() + (1 << 10) <= full, "{} of {full}", blocks());
+                let mut read = std::fs::read(root.join("data")).unwrap();
+                assert!(read.drain(4096..4096 + (1 << 19)).all(|byte| byte == 0));
+                assert!(read.len() == bytes.len() - (1 << 19) && read.iter().all(|b| *b == 7));
+            }
+        }
+    });
+}

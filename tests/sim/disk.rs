@@ -278,6 +278,11 @@ impl Disk for SimDisk {
         self.fs()?.traced(Op::SetLen, (ino, len), |fs| fs.set_len(ino, len))
     }
 
+    fn punch(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
+        let ino = self.writable(file)?;
+        self.fs()?.traced(Op::SetLen, (ino, offset, len), |fs| fs.punch(ino, offset, len))
+    }
+
     fn sync_data(&mut self, file: File) -> io::Result<()> {
         let ino = self.file(file)?.ino;
         self.fs()?.traced(Op::SyncData, ino, |fs| fs.sync_data(ino))

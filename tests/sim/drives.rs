@@ -115,7 +115,10 @@ impl Drive {
         if self.swarm.rng.one_in(4) {
             let dir = format!("/seed/{key}");
             let feeds = vec![(dir.clone(), "metadata.", true), (dir, "content.", true)];
-            self.swarm.add(Run::Seed { links: vec![link], dir: "/seed".into() }, feeds);
+            self.swarm.add(
+                Run::Seed { links: vec![link], dir: "/seed".into(), max_storage: None },
+                feeds,
+            );
             return;
         }
         let stores = format!("{COPY}/.dat");

@@ -111,7 +111,7 @@ fn exchange(seed: u64, dialect: Dialect) -> u64 {
 
 /// A run that keeps these.
 pub fn keep(links: Vec<Link>) -> Run {
-    Run::Seed { links, dir: "/seed".into() }
+    Run::Seed { links, dir: "/seed".into(), max_storage: None }
 }
 
 fn add_reader(swarm: &mut Swarm, link: &Link) {

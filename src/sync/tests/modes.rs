@@ -241,3 +241,26 @@ fn d01_live_with_live_never_ends() {
     assert_eq!(rig.sent(peer(1)), []);
     assert!(!rig.said(|o| matches!(o, Output::Finished { .. })));
 }
+
+/// What was dropped for its space is not fetched again, what is new is.
+#[test]
+fn d02_all_but_some_is_complete_without_them() {
+    let but = || Wanted::AllBut([(2, 3), (8, 2)].into_iter().collect());
+    let mut rig = Rig::new(feed(10, &[(0, 2)]), but());
+    rig.source(peer(1), 0, 10);
+    let mut asked = rig.asked(peer(1));
+    asked.sort_unstable();
+    assert_eq!(asked, [5, 6, 7]);
+    let status = rig.sync.feed_status(F, &rig.shelf).unwrap();
+    assert_eq!((status.wanted, status.missing), (5, 3));
+    for block in asked {
+        rig.deliver(peer(1), block);
+    }
+    assert!(rig.sync.is_complete(F));
+    rig.have(peer(1), 10, 2);
+    let mut asked = rig.asked(peer(1));
+    asked.sort_unstable();
+    assert_eq!(asked, [10, 11]);
+    rig.put(Input::WantMore { feed: F, start: 3, length: 1 });
+    assert_eq!(rig.asked(peer(1)), [3]);
+}

@@ -163,6 +163,17 @@ impl Disk for LinuxDisk {
         Ok(retry_on_intr(|| fs::ftruncate(fd, len))?)
     }
 
+    fn punch(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
+        let fd = self.fd(file)?;
+        let how = fs::FallocateFlags::PUNCH_HOLE | fs::FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fs::fallocate(fd, how, offset, len)) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            other => Ok(other?),
+        }
+    }
+
     fn write_back(&mut self, file: File, offset: u64, len: u64) {
         // Linux begins to write what is dirty, and drops only what was written before; it is the
         // one hint of this kind that every C library and architecture has.

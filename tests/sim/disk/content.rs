@@ -97,6 +97,23 @@ impl Content {
         }
     }
 
+    /// Whole pages give their space back, what is left at both ends becomes zeros.
+    pub fn punch(&mut self, rng: &mut Rng, offset: u64, len: u64) {
+        let end = offset.saturating_add(len).min(self.len.next_multiple_of(PAGE));
+        let there: Vec<u64> =
+            self.pages.range(offset / PAGE..end.div_ceil(PAGE)).map(|(n, _)| *n).collect();
+        for number in there {
+            let first = number * PAGE;
+            let (from, to) = (offset.max(first) - first, end.min(first + PAGE) - first);
+            let page = self.touch(rng, number);
+            if to - from == PAGE {
+                page.live = None;
+            } else if let Some(live) = &mut page.live {
+                live[from as usize..to as usize].fill(0);
+            }
+        }
+    }
+
     fn change_len(&mut self, len: u64) {
         if self.old_lens.len() <= VERSIONS {
             self.old_lens.push(self.len);

@@ -618,6 +618,13 @@ impl Fs {
         Ok(())
     }
 
+    pub fn punch(&mut self, ino: Ino, offset: u64, len: u64) -> io::Result<()> {
+        let (content, rng) = self.content_mut(ino)?;
+        content.punch(rng, offset, len);
+        self.changed(ino, Change::Modified);
+        Ok(())
+    }
+
     pub fn set_meta(&mut self, ino: Ino, mode: Option<u32>, mtime: Option<i128>) -> io::Result<()> {
         let inode = self.inode_mut(ino)?;
         inode.remember_attributes();
