@@ -86,9 +86,16 @@ pub const FRAME_QUANTUM: usize = 256;
 pub const WRITE_QUANTUM_BYTES: usize = 64 * 1024;
 /// From connecting to a complete Handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Accepted connections that have not greeted us yet; the oldest goes when one more comes. A flood of
+/// Accepted connections that have not greeted us yet, or share nothing with us; the oldest goes when one more comes. A flood of
 /// 600 a second leaves an honest peer 200 ms for its greeting.
 pub const HALF_OPEN: usize = 128;
+/// Small messages that wait for one peer's socket, above which it is not read: what it says leads to
+/// more of them. A window of requests and their cancels is far less.
+pub const OUTBOX_LINES: usize = 4096;
+/// The same above which it is given up as too slow: there are also those that others lead to.
+pub const OUTBOX_LINES_HARD: usize = 4 * OUTBOX_LINES;
+/// Bytes of openings and refusals that wait for it, above which it is not read: 700 cores.
+pub const STAGED_BYTES: usize = 64 * 1024;
 /// Silence of ours after which a keep-alive is sent.
 pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(4);
 /// Silence of the peer after which it is dead.

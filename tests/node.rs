@@ -4,6 +4,8 @@
 #[path = "sim/disk.rs"]
 #[allow(unused_imports)]
 mod disk;
+#[path = "node/streams.rs"]
+mod streams;
 
 use std::path::Path;
 use std::time::Duration;

@@ -114,11 +114,6 @@ impl Life {
         matches!(self.state, State::Open { .. })
     }
 
-    /// The peer has not said who it is.
-    pub fn is_greeting(&self) -> bool {
-        self.state == State::Greeting
-    }
-
     pub fn is_closing(&self) -> bool {
         matches!(self.state, State::Closing { .. })
     }

@@ -6,7 +6,7 @@ use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::store::disk::Disk;
 use crate::store::{StoreError, Stored};
-use crate::sync::{self, Arrival as Verdict, Input};
+use crate::sync::{self, Arrival as Verdict, Input, OwnedMessage};
 use crate::time::Instant;
 use crate::wire::{self, Data, Dialect, Message, Request};
 
@@ -45,7 +45,7 @@ impl Node {
         let mut done = Consumed::default();
         peer.life.received(now, 0);
         while done.bytes < buf.len() && done.frames < limits::FRAME_QUANTUM {
-            if peer.arrival.is_some() || self.sync.uploads_full(conn) {
+            if self.is_deaf_to(conn, peer) {
                 done.hold = true;
                 peer.held = true;
                 break;
@@ -229,7 +229,7 @@ impl Node {
             }
             // What was true when it was asked for was overtaken.
             Err(StoreError::Refused(Refusal::Stale | Refusal::OtherFork)) => {
-                self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
+                self.sync.handle(now, Input::Overtaken { feed, peer: conn, index }, &self.feeds);
                 Outcome::Done
             }
             Err(StoreError::Refused(why)) => {
@@ -309,6 +309,13 @@ impl Node {
         out.append(&mut peer.staged);
         while out.len() - start < room {
             if let Some((feed, line)) = peer.outbox.pop_front() {
+                let line = match line {
+                    Line::Head => match peer.heads.remove(&feed) {
+                        Some(head) => Line::Sync(OwnedMessage::Head(head)),
+                        None => continue,
+                    },
+                    other => other,
+                };
                 self.say(peer, feed, &line, out);
                 continue;
             }
@@ -341,16 +348,21 @@ impl Node {
                 hyper.ask_on(of, feed, *fork, *ask, out)
             }
             (Session::Hyper(hyper), Line::Probe) => hyper.probe_growth(of, feed, out),
-            (Session::Dat(_) | Session::Unknown, Line::Narrow { .. } | Line::Probe) => Ok(()),
+            (_, Line::Narrow { .. } | Line::Probe | Line::Head) => Ok(()),
         };
         if let Err(error) = said {
             log::debug!("{}: a message about {of:?} was not sent: {error}", peer.name());
         }
     }
 
+    /// Whether nothing is read from a peer for now: what it sent, asked for or has us say is waiting.
+    fn is_deaf_to(&self, conn: ConnId, peer: &Peer) -> bool {
+        peer.arrival.is_some() || peer.is_full() || self.sync.uploads_full(conn)
+    }
+
     /// Lets a socket be read again if nothing speaks against it any more.
     pub(super) fn read_on(&mut self, conn: ConnId, peer: &mut Peer) {
-        if peer.held && peer.arrival.is_none() && !self.sync.uploads_full(conn) {
+        if peer.held && !self.is_deaf_to(conn, peer) {
             peer.held = false;
             self.out.push_back(super::io::Output::Resume { conn });
         }
@@ -359,7 +371,7 @@ impl Node {
     /// The same for all: what opens a gate is not always that something was sent.
     pub(super) fn read_on_all(&mut self) {
         for (conn, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.held) {
-            if peer.arrival.is_none() && !self.sync.uploads_full(*conn) {
+            if peer.arrival.is_none() && !peer.is_full() && !self.sync.uploads_full(*conn) {
                 peer.held = false;
                 self.out.push_back(Output::Resume { conn: *conn });
             }
@@ -432,7 +444,7 @@ impl Node {
                         let asks = message.is_answered();
                         if asks && peer.held && peer.arrival.is_none() {
                             // Its answer has to be read.
-                            peer.held = self.sync.uploads_full(conn);
+                            peer.held = peer.is_full() || self.sync.uploads_full(conn);
                             if !peer.held {
                                 self.out.push_back(Output::Resume { conn });
                             }
@@ -440,7 +452,11 @@ impl Node {
                         if peer.outbox.is_empty() {
                             self.out.push_back(super::io::Output::Wake { conn });
                         }
-                        peer.outbox.push_back((feed, Line::Sync(message)));
+                        peer.queue(feed, message);
+                        if peer.outbox.len() > limits::OUTBOX_LINES_HARD {
+                            log::info!("{}: does not read", peer.name());
+                            self.close(now, conn, Reason::Slow);
+                        }
                     }
                 }
                 sync::Output::Drop { peer, why } => {

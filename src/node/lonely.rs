@@ -9,10 +9,16 @@ use super::topic::{Topic, What};
 use super::{Node, Stopping};
 
 impl Node {
+    /// Somebody is there who has, or wants, something that we have.
+    pub(super) fn in_company(&mut self) {
+        self.lonely_until = None;
+        self.met = true;
+    }
+
     /// A connection ended. If it was the last one, somebody else has to come in time.
     pub(super) fn left_alone(&mut self, now: Instant) {
         let ends = self.topics.values().any(|topic| topic.what.ends());
-        let company = self.peers.values().any(|peer| peer.handshake.is_some());
+        let company = self.peers.values().any(|peer| !peer.is_stranger());
         if ends && !company && self.stopping == Stopping::No {
             self.lonely_until.get_or_insert(now + limits::NO_PEERS_AFTER);
         }

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use crate::conn::{Direction, Life, Reason};
 use crate::few::Few;
 use crate::ids::FeedId;
+use crate::limits;
 use crate::sync::OwnedMessage;
 use crate::sys::Endpoint;
 use crate::time::Instant;
 use crate::wire::dat::Handshake;
-use crate::wire::{Data, Request, hyper};
+use crate::wire::{Data, Head, Request, hyper};
 
 use super::session::{Probe, Session};
 use super::topic::TopicId;
@@ -26,6 +27,8 @@ pub struct Peer {
     pub staged: Vec<u8>,
     /// Small messages in the order in which they were said; they overtake uploads.
     pub outbox: VecDeque<(FeedId, Line)>,
+    /// What `Line::Head` stands for: of each feed the last alone.
+    pub heads: Few<FeedId, Head>,
     /// A keep-alive is to be sent.
     pub keepalive: bool,
     /// An upload that waits for the disk.
@@ -52,6 +55,8 @@ pub struct Peer {
 /// What is to be said about a feed.
 pub enum Line {
     Sync(OwnedMessage),
+    /// How long the feed is when this is sent.
+    Head,
     /// Asks for more of another history that the peer proves.
     Narrow {
         fork: u64,
@@ -136,6 +141,7 @@ impl Peer {
             topics: Vec::new(),
             staged: Vec::new(),
             outbox: VecDeque::new(),
+            heads: Few::new(),
             keepalive: false,
             upload: None,
             arrival: None,
@@ -147,6 +153,38 @@ impl Peer {
             twin_until: None,
             useful: false,
             reorgs: Few::new(),
+        }
+    }
+
+    /// Puts a small message behind the others. What is said of a length takes the place of what was
+    /// to be said of it before.
+    pub fn queue(&mut self, feed: FeedId, message: OwnedMessage) {
+        let line = match message {
+            OwnedMessage::Head(head) => match self.heads.insert(feed, head) {
+                Some(_) => return,
+                None => Line::Head,
+            },
+            other => Line::Sync(other),
+        };
+        self.outbox.push_back((feed, line));
+    }
+
+    /// What is to be said about a feed never will be.
+    pub fn unqueue(&mut self, feed: FeedId) {
+        self.heads.remove(&feed);
+        self.outbox.retain(|(of, _)| *of != feed);
+    }
+
+    /// So much waits for its socket that it is not read: what it says would lead to more.
+    pub fn is_full(&self) -> bool {
+        self.outbox.len() >= limits::OUTBOX_LINES || self.staged.len() >= limits::STAGED_BYTES
+    }
+
+    /// Whether it shares nothing with us that we know of.
+    pub fn is_stranger(&self) -> bool {
+        match &self.session {
+            Session::Hyper(_) => self.joined.is_empty(),
+            Session::Dat(_) | Session::Unknown => self.handshake.is_none(),
         }
     }
 

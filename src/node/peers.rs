@@ -38,7 +38,7 @@ impl Node {
             return;
         }
         let peers = &self.peers;
-        self.greeting.retain(|conn| peers.get(conn).is_some_and(|peer| peer.life.is_greeting()));
+        self.greeting.retain(|conn| peers.get(conn).is_some_and(|peer| peer.is_stranger()));
         while self.greeting.len() > limits::HALF_OPEN {
             let Some(oldest) = self.greeting.pop_front() else { return };
             self.close(now, oldest, Reason::HandshakeTimeout);
@@ -226,8 +226,9 @@ impl Node {
                 }
             }
         }
-        self.lonely_until = None;
-        self.met = true;
+        if !peer.is_stranger() {
+            self.in_company();
+        }
         if let Some(addr) = peer.address() {
             let inbound = peer.life.direction == Direction::In;
             self.publish(&Event::PeerJoined { peer: addr, id: hex::encode(&id), inbound });

@@ -186,7 +186,7 @@ impl Node {
         let (topic, role) = (open.topic, open.role);
         if given.fork != open.store.feed().fork_id() {
             // It was asked for in another history.
-            return Err(StoreError::Absent);
+            return Err(Refusal::OtherFork.into());
         }
         let Given { fork, proof, manifest, value, .. } = *given;
         let accepted = open.store.check_core(disk, fork, proof, manifest, value)?;
@@ -236,6 +236,13 @@ impl Node {
                 None => self.growth_failed(now, conn, feed, false),
             }
             return Ok(());
+        }
+        // What it proves anew is not what was left of an earlier try.
+        let goes_on = |reorg: &crate::store::Reorg| {
+            reorg.fork() == fork && (reorg.next().is_none() || proof.upgrade.is_none())
+        };
+        if peer.reorgs.get(&feed).is_some_and(|reorg| !goes_on(reorg)) {
+            peer.reorgs.remove(&feed);
         }
         match peer.reorgs.get_mut(&feed) {
             None => {

@@ -173,12 +173,17 @@ impl Node {
             let id = peer.handshake.as_ref().map(|h| h.id.clone()).unwrap_or_default();
             if let Some(swarm) = self.swarms.get_mut(&topic) {
                 swarm.connected(None, &id);
+                // What it is about was not known when it greeted.
+                if swarm.is_banned(now, peer.dialed.or(peer.address()), Some(&id)) {
+                    return Some(Reason::Banned);
+                }
             }
         }
         if peer.joined.contains(&feed) {
             return None;
         }
         peer.joined.push(feed);
+        self.in_company();
         let joined = Input::Joined { peer: conn, feed, live: true, ack: false, told: true };
         self.sync.handle(now, joined, &self.feeds);
         loop {
@@ -213,7 +218,7 @@ impl Node {
             session.asked.forget(feed);
         }
         peer.reorgs.remove(&feed);
-        peer.outbox.retain(|(of, _)| *of != feed);
+        peer.unqueue(feed);
         peer.upload.take_if(|(of, _)| *of == feed);
         if peer.arrival.as_ref().is_some_and(|arrival| arrival.block().0 == feed)
             && let Some(arrival) = peer.arrival.take()
@@ -224,6 +229,9 @@ impl Node {
         if let Some(at) = peer.joined.iter().position(|joined| *joined == feed) {
             peer.joined.swap_remove(at);
             self.sync.handle(now, Input::Parted { peer: conn, feed }, &self.feeds);
+            if peer.is_stranger() {
+                self.left_alone(now);
+            }
         }
     }
 

@@ -134,6 +134,13 @@ pub enum Input<'a> {
         peer: PeerId,
         index: u64,
     },
+    /// What came belongs to another state of the feed than ours. It is asked of this peer again after a
+    /// while, which is no strike.
+    Overtaken {
+        feed: FeedId,
+        peer: PeerId,
+        index: u64,
+    },
     /// The writer signed two histories: nothing more is fetched of this feed. No peer is to blame.
     Forked {
         feed: FeedId,

@@ -125,6 +125,7 @@ impl Sync {
             Input::Rejected { feed, peer, index } => self.rejected(now, feed, peer, index),
             Input::Doubtful { feed, peer, index } => self.doubtful(now, feed, peer, index, feeds),
             Input::Unusable { feed, peer, index } => self.unusable(now, feed, peer, index),
+            Input::Overtaken { feed, peer, index } => self.overtaken(now, feed, peer, index),
             Input::Forked { feed } => self.change_wanted(now, feed, FeedState::fork),
             Input::Lost { feed, index } => self.lost(now, feed, index),
             Input::Grew { feed, from, to } => self.grew(feed, from, to, feeds),

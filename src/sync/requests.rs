@@ -251,6 +251,19 @@ impl Sync {
         self.set_aside(now, feed, from, index);
     }
 
+    /// What a peer said of a block was true once, or is going to be.
+    pub(super) fn overtaken(&mut self, now: Instant, feed: FeedId, from: PeerId, index: u64) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            let wait = peer.timeout();
+            if let Some(remote) = peer.feeds.get_mut(&feed) {
+                let until = remote.decline_for(index, now, wait);
+                self.look_again(from, until);
+            }
+            self.hungry.insert(from);
+        }
+        self.set_aside(now, feed, from, index);
+    }
+
     /// A block that came from a peer is not stored: it is asked of somebody else, or later.
     fn set_aside(&mut self, now: Instant, feed: FeedId, from: PeerId, index: u64) {
         let flight = self.feeds.get(&feed).and_then(|state| state.flights.get(&index));

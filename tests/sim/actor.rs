@@ -11,11 +11,13 @@ use gannet::store::disk::Disk;
 use gannet::time::{Instant, Wall};
 
 use crate::hostile::Hostile;
+use crate::stranger::Stranger;
 use crate::world::Live;
 
 pub enum Actor {
     Node { node: Box<Node>, events: Option<SubscriberId> },
     Hostile(Box<Hostile>),
+    Stranger(Box<Stranger>),
 }
 
 impl Actor {
@@ -23,13 +25,14 @@ impl Actor {
         match self {
             Actor::Node { node, .. } => node.as_mut(),
             Actor::Hostile(hostile) => hostile.as_mut(),
+            Actor::Stranger(stranger) => stranger.as_mut(),
         }
     }
 
     pub fn node(&self) -> Option<&Node> {
         match self {
             Actor::Node { node, .. } => Some(node),
-            Actor::Hostile(_) => None,
+            Actor::Hostile(_) | Actor::Stranger(_) => None,
         }
     }
 

@@ -66,7 +66,7 @@ fn share(seed: u64, dialect: Dialect) -> u64 {
     }
     drive.swarm.introduce();
     if drive.swarm.rng.one_in(4) {
-        drive.swarm.add_hostile(key.0);
+        drive.swarm.add_hostile(&Link::new(dialect, key));
     }
     for _ in 0..drive.swarm.rng.between(0, 12) {
         let span = drive.swarm.rng.below(4 * SECOND);

@@ -56,7 +56,7 @@ fn exchange(seed: u64, dialect: Dialect) -> u64 {
     }
     swarm.introduce();
     if swarm.rng.one_in(3) {
-        swarm.add_hostile(link.key.0);
+        swarm.add_hostile(&link);
     }
     let mut tool = None;
     for _ in 0..swarm.rng.between(0, 12) {

@@ -13,13 +13,16 @@ mod disk;
 mod drives;
 mod feeds;
 mod hostile;
+mod lies;
 mod memory;
 mod mixed;
 mod mutual;
 mod restored;
 mod sleep;
+mod stranger;
 mod swarm;
 mod twins;
+mod wild;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -35,6 +35,10 @@ pub fn run(seed: u64) -> u64 {
         // Nobody finds anybody else.
         swarm.posts[post].discovery = false;
     }
+    if swarm.rng.one_in(3) {
+        let link = &links[swarm.rng.below(2) as usize];
+        swarm.add_hostile(link);
+    }
     for _ in 0..swarm.rng.between(0, 6) {
         let span = swarm.rng.below(3 * SECOND);
         swarm.run(span, |_| false);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use gannet::daemon::config::{Config, Listen, Run};
 use gannet::daemon::open;
 use gannet::failure::Failure;
+use gannet::link::{Dialect, Link};
 use gannet::node::event::{Event, Interest};
 use gannet::node::status::Status;
 use gannet::node::{self, Node};
@@ -20,6 +21,7 @@ use crate::disk::Faults;
 use crate::hostile::Hostile;
 use crate::memory;
 use crate::sleep;
+use crate::stranger::Stranger;
 use crate::world::net::MachineId;
 use crate::world::weather::Weather;
 use crate::world::{SECOND, Step, World, draw_tuning};
@@ -152,7 +154,8 @@ impl Swarm {
         }
     }
 
-    pub fn add_hostile(&mut self, key: [u8; 32]) {
+    /// Somebody who knows the key, or has only heard of it, and speaks the dialect of what it is for.
+    pub fn add_hostile(&mut self, link: &Link) {
         let machine = self.world.add_machine(&[0]);
         let targets: Vec<Endpoint> = (0..self.posts.len())
             .map(|post| {
@@ -162,8 +165,16 @@ impl Swarm {
             .collect();
         let seed = self.rng.next_u64();
         let tuning = draw_tuning(&mut self.rng);
+        let key = link.key.0;
         let started: Result<(), ()> = self.world.start(machine, tuning, |sys| {
-            Ok(Actor::Hostile(Box::new(Hostile::new(seed, sys.now(), key, targets))))
+            Ok(match link.dialect {
+                None | Some(Dialect::Dat) => {
+                    Actor::Hostile(Box::new(Hostile::new(seed, sys.now(), key, targets)))
+                }
+                Some(Dialect::Hyper) => {
+                    Actor::Stranger(Box::new(Stranger::new(seed, sys.now(), key, targets)))
+                }
+            })
         });
         assert!(started.is_ok());
         // Somebody honest may be told of it.
@@ -336,7 +347,7 @@ impl Swarm {
                 node.close_all(now, disk);
                 node.take_failure()
             }
-            Actor::Hostile(_) => None,
+            Actor::Hostile(_) | Actor::Stranger(_) => None,
         });
         self.world.kill(machine);
         let Some(post) = self.post_of(machine) else { return };
@@ -444,10 +455,10 @@ impl Swarm {
             }
         }
         if let Some(reactor) = self.hostile.and_then(|machine| self.world.reactor(machine)) {
-            reactor.with(|actor, _, _| {
-                if let Actor::Hostile(hostile) = actor {
-                    hostile.rest();
-                }
+            reactor.with(|actor, _, _| match actor {
+                Actor::Node { .. } => {}
+                Actor::Hostile(hostile) => hostile.rest(),
+                Actor::Stranger(stranger) => stranger.rest(),
             });
         }
     }

@@ -1,6 +1,7 @@
 //! One synchronizer against peers that the test plays by hand (`Rig`), and many against each other
 //! (`sim`).
 
+mod growth;
 mod haves;
 mod modes;
 mod peers;

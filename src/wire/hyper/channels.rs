@@ -97,8 +97,10 @@ pub(super) struct Channels {
     unanswered: usize,
     /// How many there were ever.
     closings: u64,
-    /// By number, from 1. `None`: free.
-    theirs: Vec<Option<Id>>,
+    /// By place, those in use: a stranger's numbers that are free again cost nothing.
+    theirs: BTreeMap<usize, Id>,
+    /// Places that the peer has used so far.
+    reached: usize,
     early: VecDeque<(Id, Early)>,
     early_bytes: usize,
 }
@@ -138,13 +140,11 @@ impl Channels {
     pub fn taken_by_peer(&mut self, number: u64) -> Result<usize, Fault> {
         let fault = Fault::Channel { number };
         let at = place(number).ok_or(fault)?;
-        if at == self.theirs.len() && at < HYPER_CHANNELS {
-            self.theirs.push(None);
+        if at > self.reached || at >= HYPER_CHANNELS || self.theirs.contains_key(&at) {
+            return Err(fault);
         }
-        match self.theirs.get(at) {
-            Some(None) => Ok(at),
-            _ => Err(fault),
-        }
+        self.reached = self.reached.max(at + 1);
+        Ok(at)
     }
 
     /// The peer opened a core at a place that [`Channels::taken_by_peer`] gave.
@@ -162,7 +162,7 @@ impl Channels {
         }
         core.theirs = Some(at as u64 + 1);
         core.said = Some(said);
-        self.theirs[at] = Some(*id);
+        self.theirs.insert(at, *id);
         Ok(match core.ours {
             Some(_) => Opening::Live { seeks: said.seeks },
             None => Opening::Waits,
@@ -188,8 +188,7 @@ impl Channels {
 
     /// The peer closed one of its channels. `Some`: what became of the core.
     pub fn closed_by_peer(&mut self, number: u64) -> Option<Closed> {
-        let slot = self.theirs.get_mut(place(number)?)?;
-        let id = slot.take()?;
+        let id = self.theirs.remove(&place(number)?)?;
         match self.cores.get(&id).and_then(|core| core.ours) {
             Some(ours) => {
                 self.free(ours);
@@ -242,7 +241,7 @@ impl Channels {
 
     /// What the peer's number stands for.
     pub fn channel(&self, number: u64) -> Channel {
-        let id = place(number).and_then(|at| self.theirs.get(at).copied().flatten());
+        let id = place(number).and_then(|at| self.theirs.get(&at).copied());
         match id {
             None => Channel::None,
             Some(id) if self.ours(&id).is_some() => Channel::Live(id),
@@ -309,8 +308,8 @@ impl Channels {
     }
 
     fn free_theirs(&mut self, number: u64) {
-        if let Some(slot) = place(number).and_then(|at| self.theirs.get_mut(at)) {
-            *slot = None;
+        if let Some(at) = place(number) {
+            self.theirs.remove(&at);
         }
     }
 }
@@ -326,4 +325,26 @@ pub(super) enum Closed {
 
 fn place(number: u64) -> Option<usize> {
     number.checked_sub(1).and_then(|at| usize::try_from(at).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_cores_leave_nothing_behind_and_their_numbers_can_be_used_again() {
+        let mut channels = Channels::default();
+        let said = Said { seeks: true, capability: [0; 32] };
+        for number in 1..=HYPER_CHANNELS as u64 {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            let at = channels.taken_by_peer(number).unwrap();
+            assert_eq!(channels.opened_by_peer(at, &id, said), Ok(Opening::Waits));
+            assert_eq!(channels.refuse(&id), Some(number));
+        }
+        assert!(channels.theirs.is_empty() && channels.cores.is_empty());
+        let beyond = HYPER_CHANNELS as u64 + 1;
+        assert_eq!(channels.taken_by_peer(beyond), Err(Fault::Channel { number: beyond }));
+        assert_eq!(channels.taken_by_peer(7), Ok(6));
+    }
 }
