@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::gannet::{Home, listening, ready_key};
 use crate::hub::Hub;
 use crate::install::left_out;
-use crate::tools::{Scratch, sha256, str, text};
+use crate::tools::{Scratch, js, port, sha256, str, text};
 
 /// A writer, gannet, and a reader that knows nobody but gannet.
 fn passed_on(writer: &str, reader: &str, compat: bool) {
@@ -244,6 +244,97 @@ fn large_and_empty_blocks_are_passed_on() {
     reader.open("a", key);
     reader.connect(&listening(&seed.expect("ready")));
     assert_eq!(reader.whole("a", 15, 0)["sha256"], writer.digest("a")["sha256"]);
+}
+
+#[test]
+fn one_process_serves_peers_of_dat_of_hypercore_and_of_gannet_at_once() {
+    if left_out() {
+        return;
+    }
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let mut old = js("feed.js", &["--core", "7", "--live", "--blocks", "50", "--sizes", "300"]);
+    let feed = old.expect("ready");
+    let mut writer = Hub::new("11");
+    let made = writer.create("a", false, 50, 300);
+    let (dat, hyper) = (format!("dat://{}", text(&feed, "key")), text(&made, "key").to_owned());
+    let (folder, from) = (scratch.name("seeds"), format!("127.0.0.1:{}", port(&feed)));
+    let more = [&*hyper, "--peer", &from, "--peer", &writer.address()];
+    let mut seed = home.seed(&dat, &folder, &more);
+    let at = listening(&seed.expect("ready"));
+    let here = format!("127.0.0.1:{at}");
+    let words = ["--core", "7", "--live", "--key", text(&feed, "key"), "--connect", &at];
+    let mut old_reader = js("feed.js", &words);
+    let mut reader = Hub::new("10");
+    reader.open("a", &hyper);
+    reader.connect(&at);
+    let mut followed: Vec<_> = [&dat, &hyper]
+        .into_iter()
+        .enumerate()
+        .map(|(n, link)| home.seed(link, &scratch.name(&format!("{n}")), &["--peer", &here]))
+        .collect();
+    for (count, length) in [(0, 50), (1, 51), (20, 71)] {
+        let mut there = feed.clone();
+        if count > 0 {
+            old.say(&format!("append {count}"));
+            there = old.expect("appended");
+            writer.append("a", count, 300);
+        }
+        let told = old_reader.expect_where("synced", |synced| synced["length"] == length);
+        assert_eq!(told["sha256"], there["sha256"]);
+        assert_eq!(reader.whole("a", length, 0)["sha256"], writer.digest("a")["sha256"]);
+        for seed in &mut followed {
+            seed.expect_where("complete", |complete| complete["version"] == length);
+        }
+    }
+    let mut status = home.gannet_quiet(&["status", str(&folder), "--json"]);
+    let told = status.output().expect("it runs").stdout;
+    let told: Value = serde_json::from_slice(&told).expect("a status");
+    let dialects = told["peers"].as_array().expect("peers").iter();
+    let of = |dialect: &str| dialects.clone().filter(|peer| peer["dialect"] == dialect).count();
+    // A writer, a reader in JavaScript and one of ours of each.
+    assert_eq!((of("dat"), of("hypercore")), (3, 3), "{told}");
+}
+
+#[test]
+fn bees_and_blobs_are_passed_on() {
+    if left_out() {
+        return;
+    }
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let (mut writer, mut reader) = (Hub::new("11"), Hub::new("11"));
+    let bee = writer.tell("create", json!({"name": "bee"}));
+    let blobs = writer.tell("create", json!({"name": "blobs"}));
+    let entries = |from: u64, to: u64| -> serde_json::Map<String, Value> {
+        (from..to).map(|n| (format!("key {n}"), format!("value {n}").into())).collect()
+    };
+    writer.tell("bee", json!({"name": "bee", "puts": entries(0, 300)}));
+    let put = json!({"name": "blobs", "sizes": [1, 65_536, 65_537, 200_000, 200_000]});
+    let put = writer.tell("blobs", put);
+    let keys = [text(&bee, "key"), text(&blobs, "key")];
+    let more = [keys[1], "--peer", &writer.address()];
+    let mut seed = home.seed(keys[0], &scratch.name("seeds"), &more);
+    let at = listening(&seed.expect("ready"));
+    reader.open("bee", keys[0]);
+    reader.open("blobs", keys[1]);
+    reader.connect(&at);
+    let length = put["length"].as_u64().expect("a length");
+    reader.tell("until", json!({"name": "blobs", "length": length}));
+    for id in put["ids"].as_array().expect("ids") {
+        let what = json!({"name": "blobs", "blob": id});
+        let (read, written) = (reader.tell("blob", what.clone()), writer.tell("blob", what));
+        assert_eq!((&read["length"], &read["sha256"]), (&written["length"], &written["sha256"]));
+    }
+    // Pieces of it are asked for as the tree is walked, its newest version included.
+    for (step, dels) in [(0, 0), (1, 40)] {
+        let dels: Vec<String> = (0..dels).map(|n| format!("key {}", 3 * n)).collect();
+        let now = writer
+            .tell("bee", json!({"name": "bee", "puts": entries(300, 300 + step), "dels": dels}));
+        reader.tell("until", json!({"name": "bee", "length": now["length"]}));
+        let what = json!({"name": "bee"});
+        let (read, written) = (reader.tell("entries", what.clone()), writer.tell("entries", what));
+        assert_eq!(read["entries"], written["entries"]);
+    }
+    seed.stop();
 }
 
 /// Who knows only a discovery key opens a core with a capability that is made up.

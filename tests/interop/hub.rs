@@ -57,7 +57,10 @@ impl Hub {
 
     /// What became of what was begun.
     pub fn end(&mut self, id: u64) -> Value {
-        self.peer.expect_where("done", |done| done["id"] == id)
+        let of = |value: &Value| value["id"] == id;
+        let told = self.peer.expect_any(&["done", "failed"], of);
+        assert_eq!(told["event"], "done", "{told}");
+        told
     }
 
     pub fn tell(&mut self, what: &str, with: Value) -> Value {

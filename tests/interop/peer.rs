@@ -71,12 +71,17 @@ impl Peer {
 
     /// The next event of this kind that `fits`.
     pub fn expect_where(&mut self, event: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        self.expect_any(&[event], fits)
+    }
+
+    /// The next event of one of these kinds that `fits`.
+    pub fn expect_any(&mut self, events: &[&str], fits: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + DEADLINE;
         loop {
-            let Some(line) = self.next_line(until) else { self.fail(&format!("no {event:?}")) };
+            let Some(line) = self.next_line(until) else { self.fail(&format!("no {events:?}")) };
             let line = line.strip_prefix(STDERR).unwrap_or(&line);
             let Ok(value) = serde_json::from_str::<Value>(line) else { continue };
-            if value["event"] == event && fits(&value) {
+            if events.iter().any(|event| value["event"] == *event) && fits(&value) {
                 return value;
             }
         }

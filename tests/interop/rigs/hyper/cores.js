@@ -140,15 +140,15 @@ const todo = {
     for await (const { key, value } of bee.createReadStream()) entries[key] = value
     return { entries }
   },
-  // Blobs of these sizes; equal ones share their blocks if asked for.
-  async blobs ({ name, sizes, dedup }) {
-    const blobs = new Hyperblobs(cores.get(name), { dedup: !!dedup })
+  // Blobs of these sizes.
+  async blobs ({ name, sizes }) {
+    const blobs = new Hyperblobs(cores.get(name))
     const ids = []
     for (const size of sizes) ids.push(await blobs.put(block(size, 0, size)))
     return { ids, ...(await facts(cores.get(name))) }
   },
-  async blob ({ name, id }) {
-    const bytes = await new Hyperblobs(cores.get(name)).get(id)
+  async blob ({ name, blob }) {
+    const bytes = await new Hyperblobs(cores.get(name)).get(blob)
     return { length: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
   },
   connect: ({ port }) => new Promise((resolve, reject) => {
