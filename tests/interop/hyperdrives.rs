@@ -107,6 +107,9 @@ fn made(drive: &str, folder: &Path) -> (Hub, String) {
     assert_eq!(found(&mut writer), listed(folder));
     let entry = json!({"path": "/with metadata", "text": "x", "metadata": {"a": [1, 2]}});
     writer.tell("put", entry);
+    if drive == "13" {
+        writer.tell("put", json!({"path": "/mapped", "size": 700_000, "dedup": true}));
+    }
     (writer, key)
 }
 
@@ -132,6 +135,9 @@ fn cloned(drive: &str) {
     let expected = found(&mut writer);
     eventually("the clone", || listed(&to) == expected);
     change(&mut writer);
+    if drive == "13" {
+        writer.tell("put", json!({"path": "/mapped", "size": 900_000, "dedup": true}));
+    }
     let expected = found(&mut writer);
     eventually("the clone of what was changed", || listed(&to) == expected);
     // While it is copied, much of it goes.

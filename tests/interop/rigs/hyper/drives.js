@@ -78,8 +78,15 @@ const todo = {
     await drive.mirror(new Localdrive(folder), { prune: true }).done()
     return facts()
   },
-  async put ({ path, text, size, executable, metadata }) {
+  async put ({ path, text, size, executable, metadata, dedup }) {
     const bytes = size ? Buffer.alloc(size, path) : Buffer.from(text || '')
+    if (dedup) {
+      // Chunks that are equal are stored once; a map says where.
+      const out = drive.createWriteStream(path, { dedup })
+      out.end(bytes)
+      await new Promise((resolve, reject) => out.on('close', resolve).on('error', reject))
+      return facts()
+    }
     await drive.put(path, bytes, { executable: !!executable, metadata: metadata || null })
     return facts()
   },
