@@ -34,9 +34,9 @@ pub struct Files {
     /// (first block, entry) → blocks, with `TEMP`.
     places: BTreeMap<(u64, u32), u32>,
     /// (block, entry) of contents that have a map → whether the bytes are in a temporary file.
-    chunks: BTreeMap<(u64, u32), bool>,
+    chunks: BTreeMap<(u64, u32), u32>,
     /// Entries whose maps are known, and what their contents have beyond the bytes of the map.
-    mapped: BTreeMap<u32, i64>,
+    mapped: BTreeMap<u32, u64>,
     /// The map used last.
     map: Option<(u32, Rc<Map>)>,
     /// Last used at the end.
@@ -280,8 +280,8 @@ fn place((&(first, seq), &blocks): (&(u64, u32), &u32)) -> Place {
     Place { first, blocks: u64::from(blocks & !(TEMP | MAP)), seq, temp, part }
 }
 
-fn chunk((&(first, seq), &temp): (&(u64, u32), &bool)) -> Place {
-    Place { first, blocks: 1, seq, temp, part: Part::Chunk }
+fn chunk((&(first, seq), &temp): (&(u64, u32), &u32)) -> Place {
+    Place { first, blocks: 1, seq, temp: temp != 0, part: Part::Chunk }
 }
 
 /// Where bytes of the content feed lie in the file, if they lie in it at all.

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bits::RangeSet;
+use crate::few::Numbered;
 use crate::ids::FeedId;
 use crate::limits::{self, MAX_SAFE_INTEGER, QUOTA_BLOCKS};
 use crate::link::Key;
@@ -25,22 +26,31 @@ use super::topic::What;
 /// A piece of a feed: blocks from `QUOTA_BLOCKS` times its number on.
 type Piece = (FeedId, u64);
 
+/// In one number: feeds have at most 2^32 blocks.
+fn pack((feed, piece): Piece) -> u64 {
+    u64::from(feed.0) << 32 | piece
+}
+
+fn unpack(packed: u64) -> Piece {
+    (FeedId((packed >> 32) as u32), packed & u64::from(u32::MAX))
+}
+
 pub(super) struct Quota {
     /// Bytes of blocks.
     max: u64,
     used: u64,
     /// Bytes of the blocks that are here, by feed.
-    counted: BTreeMap<FeedId, u64>,
+    counted: Numbered<FeedId, u64>,
     uncounted: BTreeSet<FeedId>,
     /// What was there at the start is counted.
     begun: bool,
-    /// The pieces wanted last: when, on a clock that counts such wants.
-    recent: BTreeMap<Piece, u64>,
-    by_time: BTreeMap<u64, Piece>,
+    /// The pieces (packed) wanted last: when, on a clock that counts such wants.
+    recent: BTreeMap<u64, u64>,
+    by_time: BTreeMap<u64, u64>,
     clock: u64,
     /// Where among the others the next one to go is looked for.
     cursor: Piece,
-    dropped: BTreeMap<FeedId, RangeSet>,
+    dropped: Numbered<FeedId, RangeSet>,
     /// Space is to be given back.
     due: BTreeSet<FeedId>,
 }
@@ -50,14 +60,14 @@ impl Quota {
         Quota {
             max,
             used: 0,
-            counted: BTreeMap::new(),
+            counted: Numbered::new(),
             uncounted: BTreeSet::new(),
             begun: false,
             recent: BTreeMap::new(),
             by_time: BTreeMap::new(),
             clock: 0,
             cursor: (FeedId(0), 0),
-            dropped: BTreeMap::new(),
+            dropped: Numbered::new(),
             due: BTreeSet::new(),
         }
     }
@@ -76,7 +86,7 @@ impl Quota {
     }
 
     fn want(&mut self, feed: FeedId, block: u64) {
-        let piece = (feed, block / QUOTA_BLOCKS);
+        let piece = pack((feed, block / QUOTA_BLOCKS));
         self.clock += 1;
         if let Some(before) = self.recent.insert(piece, self.clock) {
             self.by_time.remove(&before);
@@ -90,13 +100,14 @@ impl Quota {
     }
 
     fn forget(&mut self, piece: Piece) {
-        if let Some(time) = self.recent.remove(&piece) {
+        if let Some(time) = self.recent.remove(&pack(piece)) {
             self.by_time.remove(&time);
         }
     }
 
     fn count(&mut self, feed: FeedId, bytes: u64) {
-        let before = self.counted.insert(feed, bytes).unwrap_or(0);
+        let before = self.counted.get(&feed).copied().unwrap_or(0);
+        self.counted.insert(feed, bytes);
         self.used = self.used - before + bytes;
     }
 
@@ -170,7 +181,7 @@ impl Node {
         }
         let mut work = Work::Idle;
         if quota.is_over() {
-            let feeds: Vec<FeedId> = quota.counted.keys().copied().collect();
+            let feeds: Vec<FeedId> = quota.counted.keys().collect();
             for piece in 0.. {
                 if quota.used <= quota.low() {
                     break;
@@ -234,7 +245,7 @@ impl Node {
             quota.uncounted.remove(&feed);
         }
         if !quota.begun {
-            fresh = quota.counted.keys().copied().collect();
+            fresh = quota.counted.keys().collect();
             quota.begun = true;
         }
         if quota.used >= quota.low() {
@@ -272,7 +283,7 @@ impl Node {
                 let mut piece = if resumes { quota.cursor.1 } else { u64::from(last) };
                 while let Some(block) = open.store.feed().have().next_set(piece * QUOTA_BLOCKS) {
                     piece = block / QUOTA_BLOCKS;
-                    if !quota.recent.contains_key(&(feed, piece)) {
+                    if !quota.recent.contains_key(&pack((feed, piece))) {
                         quota.cursor = (feed, piece);
                         return Some((feed, piece));
                     }
@@ -282,8 +293,9 @@ impl Node {
             let oldest = quota
                 .by_time
                 .values()
+                .map(|packed| unpack(*packed))
                 .find(|(feed, piece)| may(*feed).is_some() && (!last || *piece > 0));
-            if let Some(&piece) = oldest {
+            if let Some(piece) = oldest {
                 return Some(piece);
             }
         }
@@ -307,7 +319,12 @@ impl Node {
         quota.count(feed, left);
         quota.due.insert(feed);
         for (start, length) in runs {
-            quota.dropped.entry(feed).or_default().insert(start, length);
+            if !quota.dropped.contains_key(&feed) {
+                quota.dropped.insert(feed, RangeSet::new());
+            }
+            if let Some(dropped) = quota.dropped.get_mut(&feed) {
+                dropped.insert(start, length);
+            }
             self.sync.handle(self.last_tick, Input::Cleared { feed, start, length }, &self.feeds);
             self.publish(&Event::Cleared { key, start, length });
         }
@@ -337,7 +354,8 @@ mod tests {
         for block in [0, QUOTA_BLOCKS, 2 * QUOTA_BLOCKS, 1] {
             quota.want(feed, block);
         }
-        let order = |quota: &Quota| quota.by_time.values().map(|(_, n)| *n).collect::<Vec<_>>();
+        let order =
+            |quota: &Quota| quota.by_time.values().map(|p| unpack(*p).1).collect::<Vec<_>>();
         assert_eq!(order(&quota), [1, 2, 0]);
         quota.forget((feed, 2));
         assert_eq!(order(&quota), [1, 0]);
@@ -346,7 +364,7 @@ mod tests {
         }
         assert_eq!(quota.recent.len(), limits::QUOTA_RECENT);
         assert_eq!(quota.by_time.len(), limits::QUOTA_RECENT);
-        assert!(!quota.recent.contains_key(&(feed, 0)));
+        assert!(!quota.recent.contains_key(&pack((feed, 0))));
     }
 
     #[test]

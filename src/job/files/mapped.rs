@@ -12,8 +12,8 @@ impl Files {
     /// The map of a content that has one: where its chunks are.
     pub(in crate::job) fn insert_map(&mut self, seq: u32, stat: &Stat, map: &Rc<Map>, temp: bool) {
         self.insert(seq, stat, false);
-        self.chunks.extend(map.chunks.iter().map(|chunk| ((chunk.block, seq), temp)));
-        self.mapped.insert(seq, map.bytes as i64 - stat.size as i64);
+        self.chunks.extend(map.chunks.iter().map(|chunk| ((chunk.block, seq), u32::from(temp))));
+        self.mapped.insert(seq, map.bytes.wrapping_sub(stat.size));
         self.map = Some((seq, map.clone()));
     }
 
@@ -24,7 +24,7 @@ impl Files {
 
     /// The bytes of all contents beyond what their entries say.
     pub(in crate::job) fn beyond(&self) -> i64 {
-        self.mapped.values().sum()
+        self.mapped.values().map(|more| more.cast_signed()).sum()
     }
 
     /// The blocks of a content that has a map.
@@ -36,7 +36,7 @@ impl Files {
     /// The contents that wait for a block of theirs.
     pub(in crate::job) fn waiting(&self, block: u64) -> impl Iterator<Item = u32> + '_ {
         let chunks = self.chunks.range((block, 0)..=(block, u32::MAX));
-        chunks.filter(|(_, temp)| **temp).map(|((_, seq), _)| *seq)
+        chunks.filter(|(_, temp)| **temp != 0).map(|((_, seq), _)| *seq)
     }
 
     /// The map of an entry, if it is here.
