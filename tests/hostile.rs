@@ -4,6 +4,8 @@
 
 #[path = "interop/processes.rs"]
 mod processes;
+#[path = "hostile/streams.rs"]
+mod streams;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -37,7 +39,11 @@ struct Victim {
 
 impl Victim {
     fn new() -> Victim {
-        let (scratch, home) = (Scratch::new(), Home::dat());
+        Victim::of(Home::dat())
+    }
+
+    fn of(home: Home) -> Victim {
+        let scratch = Scratch::new();
         let folder = scratch.dir("folder");
         put(&folder, "big.bin", &noise(1, 20_000_000));
         for n in 0..50 {
