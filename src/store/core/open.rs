@@ -88,6 +88,10 @@ impl FeedStore {
                     .place
                     .damaged("tree", "does not have the roots of what is signed"));
             }
+            // It is overwritten at the next commit: without the marker it would be taken at its word.
+            if let Some(files) = &mut self.core {
+                files.heads.torn = true;
+            }
         }
         Err(self.place.damaged(CORE, "does not say what is signed"))
     }
