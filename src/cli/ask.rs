@@ -54,7 +54,8 @@ fn converse(inside: &Path, request: &Request) -> io::Result<Option<Vec<u8>>> {
     let Some(mut stream) = connect(inside)? else { return Ok(None) };
     stream.set_read_timeout(Some(limits::CONTROL_TIMEOUT))?;
     stream.set_write_timeout(Some(limits::CONTROL_TIMEOUT))?;
-    stream.write_all(&encode(request))?;
+    // Who refuses need not read the question: its answer tells more than that it could not be put.
+    let asked = stream.write_all(&encode(request));
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     while !answer.contains(&b'\n') && answer.len() < limits::CONTROL_ANSWER_BYTES {
@@ -62,6 +63,9 @@ fn converse(inside: &Path, request: &Request) -> io::Result<Option<Vec<u8>>> {
             0 => break,
             n => answer.extend_from_slice(&piece[..n]),
         }
+    }
+    if answer.is_empty() {
+        asked?;
     }
     Ok(Some(answer))
 }

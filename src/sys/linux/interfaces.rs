@@ -88,7 +88,7 @@ pub(super) fn list(route: &OwnedFd) -> io::Result<Vec<Interface>> {
             });
         }
     })?;
-    crate::few::sort(&mut found, |a, b| a < b);
+    found.sort_unstable();
     found.dedup();
     Ok(found)
 }
