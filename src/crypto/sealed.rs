@@ -2,12 +2,12 @@
 //! `crypto_secretstream_xchacha20poly1305` (hyper/SPEC a.6), sealed and opened in place in the
 //! caller's buffer. Knows no framing and no message; keys and headers are arguments.
 
-use chacha20::ChaCha20;
 use chacha20::R20;
-use chacha20::cipher::{KeyIvInit, StreamCipher};
 use poly1305::Poly1305;
 use poly1305::universal_hash::{KeyInit, UniversalHash};
 use zeroize::Zeroizing;
+
+use super::stream::ChaCha;
 
 /// Bytes in front of the text in a sealed body: its encrypted tag.
 pub const FRONT_BYTES: usize = 1;
@@ -46,13 +46,12 @@ impl Sealer {
     pub fn seal(&mut self, body: &mut [u8]) {
         let (text, behind) = body.split_last_chunk_mut::<BEHIND_BYTES>().expect("room behind");
         let (front, text) = text.split_first_mut().expect("room in front");
-        let mut keyed = self.0.message();
-        let mut block = [0; BLOCK_BYTES];
-        block[0] = TAG_MESSAGE;
-        keyed.cipher.apply_keystream(&mut block);
+        let Keyed { cipher, poly } = self.0.message();
+        let mut block = *cipher.block(1);
+        block[0] ^= TAG_MESSAGE;
         *front = block[0];
-        keyed.cipher.apply_keystream(text);
-        *behind = mac(keyed.poly, &block, text);
+        cipher.apply(2, text);
+        *behind = mac(poly, &block, text);
         self.0.advance(TAG_MESSAGE, behind);
     }
 }
@@ -70,16 +69,15 @@ impl Opener {
     pub fn open(&mut self, body: &mut [u8]) -> Result<(), Forged> {
         let (rest, theirs) = body.split_last_chunk_mut::<BEHIND_BYTES>().ok_or(Forged)?;
         let (front, text) = rest.split_first_mut().ok_or(Forged)?;
-        let mut keyed = self.0.message();
+        let Keyed { cipher, poly } = self.0.message();
         // The whole first block is authenticated, with the tag as it was sent.
-        let mut block = [0; BLOCK_BYTES];
+        let mut block = *cipher.block(1);
+        let tag = block[0] ^ *front;
         block[0] = *front;
-        keyed.cipher.apply_keystream(&mut block);
-        let tag = std::mem::replace(&mut block[0], *front);
-        if !same(&mac(keyed.poly, &block, text), theirs) {
+        if !same(&mac(poly, &block, text), theirs) {
             return Err(Forged);
         }
-        keyed.cipher.apply_keystream(text);
+        cipher.apply(2, text);
         *front = tag;
         self.0.advance(tag, theirs);
         Ok(())
@@ -98,10 +96,9 @@ struct State {
     nonce: [u8; 12],
 }
 
-/// What one message is encrypted and authenticated with. The cipher stands behind the block that the
-/// authenticator's key comes from.
+/// What one message is encrypted and authenticated with. The authenticator's key comes from block 0.
 struct Keyed {
-    cipher: ChaCha20,
+    cipher: ChaCha,
     poly: Poly1305,
 }
 
@@ -134,8 +131,7 @@ impl State {
         let mut fresh = Zeroizing::new([0; 40]);
         fresh[..32].copy_from_slice(&*self.key);
         fresh[32..].copy_from_slice(&self.nonce[4..]);
-        let mut cipher = ChaCha20::new((&*self.key).into(), (&self.nonce).into());
-        cipher.apply_keystream(&mut *fresh);
+        ChaCha::new(&self.key, &self.nonce).apply(0, &mut *fresh);
         self.key.copy_from_slice(&fresh[..32]);
         self.nonce[4..].copy_from_slice(&fresh[32..]);
         self.nonce[..4].copy_from_slice(&1u32.to_le_bytes());
@@ -143,10 +139,8 @@ impl State {
 }
 
 fn keyed(key: &[u8; 32], nonce: &[u8; 12]) -> Keyed {
-    let mut cipher = ChaCha20::new(key.into(), nonce.into());
-    let mut block = Zeroizing::new([0; BLOCK_BYTES]);
-    cipher.apply_keystream(&mut *block);
-    let (poly_key, _) = block.split_first_chunk::<32>().expect("64 bytes");
+    let cipher = ChaCha::new(key, nonce);
+    let (poly_key, _) = cipher.block(0).split_first_chunk::<32>().expect("64 bytes");
     let poly = Poly1305::new(poly_key.into());
     Keyed { cipher, poly }
 }
@@ -181,10 +175,10 @@ pub(super) fn aead_seal(
     text: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let Keyed { mut cipher, poly } = keyed(key, nonce);
+    let Keyed { cipher, poly } = keyed(key, nonce);
     let from = out.len();
     out.extend_from_slice(text);
-    cipher.apply_keystream(&mut out[from..]);
+    cipher.apply(1, &mut out[from..]);
     let mac = aead_mac(poly, ad, &out[from..]);
     out.extend_from_slice(&mac);
 }
@@ -198,13 +192,13 @@ pub(super) fn aead_open(
     out: &mut Vec<u8>,
 ) -> Result<(), Forged> {
     let (text, theirs) = sealed.split_last_chunk::<BEHIND_BYTES>().ok_or(Forged)?;
-    let Keyed { mut cipher, poly } = keyed(key, nonce);
+    let Keyed { cipher, poly } = keyed(key, nonce);
     if !same(&aead_mac(poly, ad, text), theirs) {
         return Err(Forged);
     }
     let from = out.len();
     out.extend_from_slice(text);
-    cipher.apply_keystream(&mut out[from..]);
+    cipher.apply(1, &mut out[from..]);
     Ok(())
 }
 

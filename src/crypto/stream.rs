@@ -1,10 +1,16 @@
-//! XSalsa20 (dat/SPEC §3): the key stream of one direction of a connection.
+//! XSalsa20 (dat/SPEC §3): the key stream of one direction of a connection; and ChaCha20 beside
+//! ([`ChaCha`]), of which sealed streams are made (hyper/SPEC a.6).
 //!
 //! The salsa20 crate computes block after block; this computes four, eight or sixteen side by side
-//! where the processor has vectors, three to eight times as fast. The crate still derives the key
-//! (HSalsa20) and is the reference in the tests.
+//! where the processor has vectors, three to eight times as fast. The chacha20 crate has vectors too,
+//! in generic functions that become calls for each word where the program is compiled for size: a
+//! tenth of the speed. The crates still derive the keys (HSalsa20, HChaCha20) and are the reference in
+//! the tests.
 
+mod chacha;
 mod lanes;
+
+pub(super) use chacha::ChaCha;
 
 use salsa20::cipher::consts::U10;
 
@@ -61,7 +67,7 @@ impl StreamCipher {
     }
 
     fn xor_batch(&mut self, bytes: &mut [u8; BATCH_BYTES]) {
-        xor_batch(&self.input, bytes);
+        xor_batch::<Salsa>(&self.input, bytes);
         let (low, carry) = self.input[8].overflowing_add(BATCH as u32);
         self.input[8] = low;
         self.input[9] = self.input[9].wrapping_add(carry.into());
@@ -85,34 +91,51 @@ fn xor(bytes: &mut [u8], stream: &[u8]) {
     }
 }
 
+/// What two ciphers of one family differ in.
+trait Cipher {
+    /// Where the lower half of a block's number stands in the input.
+    const NUMBER: usize;
+    /// Words of the number.
+    const NUMBER_WORDS: usize;
+
+    /// A column and a row or diagonal round.
+    fn double_round<V: Lanes>(x: &mut [V; 16]);
+}
+
+struct Salsa;
+
 /// XORs the next `BATCH` blocks into `bytes`.
-fn xor_batch(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
+fn xor_batch<C: Cipher>(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f") {
         // SAFETY: the processor has AVX-512F.
-        unsafe { lanes::xor_avx512(input, bytes) }
+        unsafe { lanes::xor_avx512::<C>(input, bytes) }
     } else if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
-        unsafe { lanes::xor_avx2(input, bytes) }
+        unsafe { lanes::xor_avx2::<C>(input, bytes) }
     } else {
-        xor_blocks::<lanes::Four>(input, bytes);
+        xor_blocks::<lanes::Four, C>(input, bytes);
     }
     #[cfg(not(target_arch = "x86_64"))]
-    xor_blocks::<u32>(input, bytes);
+    xor_blocks::<u32, C>(input, bytes);
 }
 
 /// XORs consecutive blocks into `bytes`, as many side by side as there are lanes.
 #[inline(always)]
-fn xor_blocks<V: Lanes>(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
-    let mut first = u64::from(input[9]) << 32 | u64::from(input[8]);
+fn xor_blocks<V: Lanes, C: Cipher>(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
+    let mut first = u64::from(input[C::NUMBER + 1]) << 32 | u64::from(input[C::NUMBER]);
     let mut start = input.map(V::splat);
     let (places, _) = bytes.as_chunks_mut::<16>();
     for places in places.chunks_exact_mut(V::COUNT * BLOCK_BYTES / 16) {
-        [start[8], start[9]] = V::numbers(first);
+        let numbers = V::numbers(first);
+        start[C::NUMBER] = numbers[0];
+        if C::NUMBER_WORDS == 2 {
+            start[C::NUMBER + 1] = numbers[1];
+        }
         first = first.wrapping_add(V::COUNT as u64);
         let mut x = start;
         for _ in 0..10 {
-            double_round(&mut x);
+            C::double_round(&mut x);
         }
         let mut at = 0;
         while at < 4 {
@@ -129,17 +152,21 @@ fn xor_blocks<V: Lanes>(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
     }
 }
 
-/// A column and a row round.
-#[inline(always)]
-fn double_round<V: Lanes>(x: &mut [V; 16]) {
-    quarter_round(x, 0, 4, 8, 12);
-    quarter_round(x, 5, 9, 13, 1);
-    quarter_round(x, 10, 14, 2, 6);
-    quarter_round(x, 15, 3, 7, 11);
-    quarter_round(x, 0, 1, 2, 3);
-    quarter_round(x, 5, 6, 7, 4);
-    quarter_round(x, 10, 11, 8, 9);
-    quarter_round(x, 15, 12, 13, 14);
+impl Cipher for Salsa {
+    const NUMBER: usize = 8;
+    const NUMBER_WORDS: usize = 2;
+
+    #[inline(always)]
+    fn double_round<V: Lanes>(x: &mut [V; 16]) {
+        quarter_round(x, 0, 4, 8, 12);
+        quarter_round(x, 5, 9, 13, 1);
+        quarter_round(x, 10, 14, 2, 6);
+        quarter_round(x, 15, 3, 7, 11);
+        quarter_round(x, 0, 1, 2, 3);
+        quarter_round(x, 5, 6, 7, 4);
+        quarter_round(x, 10, 11, 8, 9);
+        quarter_round(x, 15, 12, 13, 14);
+    }
 }
 
 #[inline(always)]
@@ -183,22 +210,28 @@ mod tests {
             let mut input = input;
             for low in [input[8], u32::MAX - near] {
                 input[8] = low;
-                let (mut one, mut best) = ([0; BATCH_BYTES], [0; BATCH_BYTES]);
-                xor_blocks::<u32>(&input, &mut one);
-                xor_batch(&input, &mut best);
-                prop_assert_eq!(one, best);
-                #[cfg(target_arch = "x86_64")]
-                {
-                    let mut four = [0; BATCH_BYTES];
-                    xor_blocks::<lanes::Four>(&input, &mut four);
-                    prop_assert_eq!(one, four);
-                    if std::arch::is_x86_feature_detected!("avx2") {
-                        let mut eight = [0; BATCH_BYTES];
-                        // SAFETY: the processor has AVX2.
-                        unsafe { lanes::xor_avx2(&input, &mut eight) };
-                        prop_assert_eq!(one, eight);
-                    }
-                }
+                widths::<Salsa>(&input);
+            }
+            widths::<chacha::Rounds>(&input);
+        }
+    }
+
+    /// All widths make the same of an input.
+    fn widths<C: Cipher>(input: &[u32; 16]) {
+        let (mut one, mut best) = ([0; BATCH_BYTES], [0; BATCH_BYTES]);
+        xor_blocks::<u32, C>(input, &mut one);
+        xor_batch::<C>(input, &mut best);
+        assert_eq!(one, best);
+        #[cfg(target_arch = "x86_64")]
+        {
+            let mut four = [0; BATCH_BYTES];
+            xor_blocks::<lanes::Four, C>(input, &mut four);
+            assert_eq!(one, four);
+            if std::arch::is_x86_feature_detected!("avx2") {
+                let mut eight = [0; BATCH_BYTES];
+                // SAFETY: the processor has AVX2.
+                unsafe { lanes::xor_avx2::<C>(input, &mut eight) };
+                assert_eq!(one, eight);
             }
         }
     }

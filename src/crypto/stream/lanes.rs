@@ -22,6 +22,9 @@ pub(super) trait Lanes: Copy {
     /// `self ^ ((a + b) <<< L)` in each lane; `L + R` is 32.
     fn mix<const L: i32, const R: i32>(self, a: Self, b: Self) -> Self;
 
+    /// `(self ^ other) <<< L` in each lane; `L + R` is 32.
+    fn turn<const L: i32, const R: i32>(self, other: Self) -> Self;
+
     /// XORs four consecutive words of each block into `places`, a block being four of them; `at`
     /// tells which of the four.
     fn xor_columns(words: [Self; 4], places: &mut [Place], at: usize);
@@ -49,6 +52,12 @@ impl Lanes for u32 {
     fn mix<const L: i32, const R: i32>(self, a: u32, b: u32) -> u32 {
         let sum = a.wrapping_add(b);
         self ^ (sum << L | sum >> R)
+    }
+
+    #[inline(always)]
+    fn turn<const L: i32, const R: i32>(self, other: u32) -> u32 {
+        let both = self ^ other;
+        both << L | both >> R
     }
 
     #[inline(always)]
@@ -103,6 +112,14 @@ macro_rules! lanes {
             }
 
             #[inline(always)]
+            fn turn<const L: i32, const R: i32>(self, other: $name) -> $name {
+                unsafe {
+                    let $sum = $xor(self.0, other.0);
+                    $name($turn)
+                }
+            }
+
+            #[inline(always)]
             fn xor_columns([a, b, c, d]: [$name; 4], places: &mut [Place], at: usize) {
                 let rows = unsafe {
                     let (ab, cd) = ($low32(a.0, b.0), $low32(c.0, d.0));
@@ -137,17 +154,17 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::mem::transmute;
 
-    use super::super::{BATCH_BYTES, xor_blocks};
+    use super::super::{BATCH_BYTES, Cipher, xor_blocks};
     use super::{Lanes, Place};
 
     #[target_feature(enable = "avx2")]
-    pub fn xor_avx2(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
-        xor_blocks::<Eight>(input, bytes);
+    pub fn xor_avx2<C: Cipher>(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
+        xor_blocks::<Eight, C>(input, bytes);
     }
 
     #[target_feature(enable = "avx512f")]
-    pub fn xor_avx512(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
-        xor_blocks::<Sixteen>(input, bytes);
+    pub fn xor_avx512<C: Cipher>(input: &[u32; 16], bytes: &mut [u8; BATCH_BYTES]) {
+        xor_blocks::<Sixteen, C>(input, bytes);
     }
 
     // SSE2 is part of x86-64.
