@@ -5,9 +5,14 @@
 //! gannet is. What follows `--` chooses: words of scenario names, `--rounds N`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+#[path = "compare/cores.rs"]
+mod cores;
 #[allow(dead_code)]
 #[path = "../tests/interop/gannet.rs"]
 mod gannet;
+#[allow(dead_code)]
+#[path = "../tests/interop/hub.rs"]
+mod hub;
 #[allow(dead_code)]
 #[path = "../tests/interop/install.rs"]
 mod install;
@@ -21,6 +26,7 @@ mod peer;
 #[path = "../tests/interop/tools.rs"]
 mod tools;
 
+use std::cell::Cell;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -53,6 +59,9 @@ struct Run {
     /// Peak of resident memory, in MB: the serving side, the fetching side.
     serving_mb: f64,
     fetching_mb: f64,
+    /// CPU seconds, user and system; a Node.js that was started before is charged from the dial on.
+    serving_cpu: f64,
+    fetching_cpu: f64,
     /// Most threads seen of a gannet.
     threads: u64,
 }
@@ -64,7 +73,9 @@ struct Options {
 
 type Scenario = (&'static str, fn(&Options));
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 8] = [
+    ("core-64k: one core, 3,200 blocks of 64 KiB (210 MB)", |o| cores::core(o, 3200, 65_536)),
+    ("core-100: one core, 100,000 blocks of 100 bytes", |o| cores::core(o, 100_000, 100)),
     ("feed-64k: one feed, 4,096 blocks of 64 KiB (268 MB)", |o| feed(o, 4096, 65_536)),
     ("feed-100: one feed, 100,000 blocks of 100 bytes", |o| feed(o, 100_000, 100)),
     ("drive-10000: 10,000 files of 1 to 16 KiB", drive),
@@ -112,6 +123,16 @@ fn status(pid: u32, name: &str) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
+/// CPU seconds of a process so far.
+fn cpu(peer: &Peer) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{}/stat", peer.pid())).unwrap_or_default();
+    // The second field is a name in brackets and may hold anything.
+    let after = text.rsplit(')').next().unwrap_or_default();
+    let ticks = |at: usize| after.split_whitespace().nth(at).and_then(|n| n.parse::<f64>().ok());
+    let ticks = ticks(11).unwrap_or(0.0) + ticks(12).unwrap_or(0.0);
+    ticks / rustix::param::clock_ticks_per_second() as f64
+}
+
 fn peak_mb(peer: &Peer) -> f64 {
     status(peer.pid(), "VmHWM:") as f64 * 1024.0 / MEGA
 }
@@ -130,14 +151,19 @@ fn compare(options: &Options, unit: &str, amount: f64, run: impl Fn(Side, Side) 
     }
     let of = |pair: usize, what: fn(&Run) -> f64| median(runs[pair].iter().map(what).collect());
     let node = of(1, |run| run.seconds);
-    println!("  {:<16} {:>9} {:>12} {:>10}   peak MB of each", "", "s", unit, "to Node");
+    println!(
+        "  {:<16} {:>9} {:>12} {:>10}   CPU s of each   peak MB of each",
+        "", "s", unit, "to Node"
+    );
     for (pair, (from, to)) in PAIRS.into_iter().enumerate() {
         let seconds = of(pair, |run| run.seconds);
         println!(
-            "  {:<16} {seconds:>9.3} {:>12.0} {:>8.2} x   {:.1} → {:.1}",
+            "  {:<16} {seconds:>9.3} {:>12.0} {:>8.2} x   {:>4.2} → {:>4.2}     {:.1} → {:.1}",
             format!("{from:?} → {to:?}"),
             amount / seconds,
             node / seconds,
+            of(pair, |run| run.serving_cpu),
+            of(pair, |run| run.fetching_cpu),
             of(pair, |run| run.serving_mb),
             of(pair, |run| run.fetching_mb),
         );
@@ -174,13 +200,11 @@ fn feed(options: &Options, blocks: usize, size: usize) {
     };
     compare(options, unit, amount, |from, to| {
         let store = &stores[usize::from(from == Node)];
-        let (mut serving, at) = serve_feed(&home, from, store);
+        let (serving, at) = serve_feed(&home, from, store);
+        let before = cpu(&serving);
         let run = fetch_feed(&home, to, &at, &scratch.name("copy"), blocks);
-        let threads = run.threads.max(threads(from, &serving));
-        let run = Run { serving_mb: peak_mb(&serving), threads, ..run };
-        serving.kill();
         fs::remove_dir_all(scratch.name("copy")).expect("the copy");
-        run
+        with_serving(run, from, serving, before)
     });
 }
 
@@ -213,8 +237,18 @@ fn finished(side: Side, began: Instant, done: &Value, peer: &mut Peer) -> Run {
     // Node tells how long it took since it was ready to dial.
     let seconds = done["ms"].as_f64().filter(|_| side == Node).map_or(wall, |ms| ms / 1000.0);
     let (fetching_mb, threads) = (peak_mb(peer), threads(side, peer));
+    let fetching_cpu = cpu(peer);
     peer.kill();
-    Run { seconds, serving_mb: 0.0, fetching_mb, threads }
+    Run { seconds, fetching_mb, fetching_cpu, threads, ..Run::default() }
+}
+
+/// Ends the serving side; `before` is its CPU time before anybody dialled.
+fn with_serving(run: Run, side: Side, mut serving: Peer, before: f64) -> Run {
+    let threads = run.threads.max(threads(side, &serving));
+    let serving_cpu = cpu(&serving) - before;
+    let run = Run { serving_mb: peak_mb(&serving), serving_cpu, threads, ..run };
+    serving.kill();
+    run
 }
 
 /// Import and clone of a folder of many small files.
@@ -227,17 +261,16 @@ fn drive(options: &Options) {
         bytes += size;
         put(&fresh, &format!("{:02}/{n:05}", n % 100), &noise(n as u64, size));
     }
-    let shared = imports(options, &scratch, &home, &fresh);
+    let (shared, copies) = (imports(options, &scratch, &home, &fresh), Cell::new(0));
     println!("  clone of {files} files, {:.0} MB:", bytes as f64 / MEGA);
     compare(options, "files/s", files as f64, |from, to| {
         let folder = &shared[usize::from(from == Node)];
-        let (mut serving, at, _) = share_folder(&home, from, folder);
-        let run = clone_folder(&home, to, &at, &scratch.name("clone"));
-        let threads = run.threads.max(threads(from, &serving));
-        let run = Run { serving_mb: peak_mb(&serving), threads, ..run };
-        serving.kill();
-        fs::remove_dir_all(scratch.name("clone")).expect("the clone");
-        run
+        let (serving, at, _) = share_folder(&home, from, folder);
+        let before = cpu(&serving);
+        // All copies stay to the end: file systems are slow to make files where many were just deleted.
+        copies.set(copies.get() + 1);
+        let run = clone_folder(&home, to, &at, &scratch.name(&format!("clone {}", copies.get())));
+        with_serving(run, from, serving, before)
     });
 }
 
@@ -245,10 +278,10 @@ fn drive(options: &Options) {
 fn imports(options: &Options, scratch: &Scratch, home: &Home, fresh: &Path) -> [PathBuf; 2] {
     let mut seconds = [Vec::new(), Vec::new()];
     let mut peaks = [Vec::new(), Vec::new()];
-    let folders = [Gannet, Node].map(|side| scratch.name(&format!("{side:?}")));
-    for _ in 0..options.rounds {
+    let mut folders = [PathBuf::new(), PathBuf::new()];
+    for round in 0..options.rounds {
         for (which, side) in [Gannet, Node].into_iter().enumerate() {
-            let _ = fs::remove_dir_all(&folders[which]);
+            folders[which] = scratch.name(&format!("{side:?} {round}"));
             let copied = Command::new("cp").arg("-a").args([fresh, &folders[which]]).status();
             assert!(copied.is_ok_and(|status| status.success()), "cp -a");
             let (mut peer, _, took) = share_folder(home, side, &folders[which]);

@@ -1,5 +1,6 @@
 //! A JavaScript process with hypercores or a hyperdrive that is told what to do, one order after the other.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ pub struct Hub {
     /// Where it listens.
     pub port: String,
     orders: u64,
-    _dir: Scratch,
+    _dir: Option<Scratch>,
 }
 
 impl Hub {
@@ -27,14 +28,24 @@ impl Hub {
         Hub::start("drives.js", &["--drive", drive])
     }
 
+    /// With hypercore 11 and a store that outlives it: the first core opened is the first ever created.
+    pub fn in_store(store: &Path) -> Hub {
+        Hub::start_in("cores.js", &[], store)
+    }
+
     fn start(program: &str, words: &[&str]) -> Hub {
         let dir = Scratch::new();
+        let hub = Hub::start_in(program, words, &dir.dir("store"));
+        Hub { _dir: Some(dir), ..hub }
+    }
+
+    fn start_in(program: &str, words: &[&str], store: &Path) -> Hub {
         let mut node = Command::new("node");
-        node.arg(program).args(words).args(["--dir", str(&dir.dir("store"))]);
+        node.arg(program).args(words).args(["--dir", str(store)]);
         node.current_dir(rig("hyper"));
         let mut peer = Peer::start(&format!("{program} {}", words.join(" ")), node);
         let port = port(&peer.expect("ready"));
-        Hub { peer, port, orders: 0, _dir: dir }
+        Hub { peer, port, orders: 0, _dir: None }
     }
 
     pub fn address(&self) -> String {
