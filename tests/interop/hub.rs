@@ -29,6 +29,7 @@ impl Hub {
     }
 
     /// With hypercore 11 and a store that outlives it: the first core opened is the first ever created.
+    #[allow(dead_code, reason = "benches alone use it")]
     pub fn in_store(store: &Path) -> Hub {
         Hub::start_in("cores.js", &[], store)
     }
