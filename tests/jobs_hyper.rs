@@ -12,5 +12,7 @@ mod rig;
 mod import;
 #[path = "jobs/hyper_mirror.rs"]
 mod mirror;
+#[path = "jobs/saved.rs"]
+mod saved;
 #[path = "jobs/hyper_writer.rs"]
 mod writer;

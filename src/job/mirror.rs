@@ -7,6 +7,7 @@
 
 mod adopt;
 mod apply;
+mod aside;
 mod begin;
 mod blocks;
 mod goal;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 use self::adopt::Adopt;
 use self::apply::Placing;
+use self::aside::Aside;
 use self::journal::Journal;
 use self::present::Compare;
 use super::files::Files;
@@ -78,6 +80,10 @@ pub struct Mirror {
     ready_since: Option<Instant>,
     placing: Option<Placing>,
     comparing: Option<Compare>,
+    /// What was compared last had changed when that was done.
+    changed: bool,
+    /// Files taken out of their places, about which is to be decided.
+    asides: Vec<Aside>,
     journal: Journal,
     /// The last directory made.
     made: PathBuf,
@@ -135,6 +141,8 @@ impl Mirror {
             ready_since: None,
             placing: None,
             comparing: None,
+            changed: false,
+            asides: Vec::new(),
             journal: Journal::default(),
             made: PathBuf::new(),
             uncommitted: 0,
@@ -164,6 +172,9 @@ impl Mirror {
     }
 
     fn advance(&mut self, cx: &mut Cx<'_>, budget: &mut Budget) -> Result<Step, StoreError> {
+        if !self.asides.is_empty() {
+            self.let_go(cx)?;
+        }
         if self.placing.is_some() {
             self.place_step(cx, budget)?;
             return Ok(Step::More);

@@ -127,6 +127,11 @@ pub trait Disk {
     fn remove(&mut self, dir: Dir, path: &Path) -> io::Result<()>;
     /// Replaces `to`. With `keep`, fails with `AlreadyExists` instead (atomically).
     fn rename(&mut self, dir: Dir, from: &Path, to: &Path, keep: bool) -> io::Result<()>;
+    /// Each of two things gets the name of the other, atomically. `Unsupported` where the file system
+    /// cannot, and then nothing is changed.
+    fn exchange(&mut self, _dir: Dir, _one: &Path, _other: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Makes the names in a directory durable.
     fn sync_dir(&mut self, dir: Dir, path: &Path) -> io::Result<()>;
     /// `syncfs`: everything written to the file system of `dir` so far is durable afterwards.

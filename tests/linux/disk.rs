@@ -195,6 +195,27 @@ fn a_rename_keeps_what_is_there_if_asked() {
 }
 
 #[test]
+fn two_names_are_exchanged() {
+    both(|disk, dir, root| {
+        std::fs::create_dir(root.join("d")).unwrap();
+        std::fs::write(root.join("a"), "a").unwrap();
+        std::fs::write(root.join("d/b"), "b").unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("link")).unwrap();
+        let inode = disk.stat(dir, p("a"), false).unwrap().inode;
+        disk.exchange(dir, p("a"), p("d/b")).unwrap();
+        assert_eq!(std::fs::read(root.join("a")).unwrap(), b"b");
+        assert_eq!(disk.stat(dir, p("d/b"), false).unwrap().inode, inode);
+        // A link itself.
+        disk.exchange(dir, p("link"), p("a")).unwrap();
+        assert_eq!(disk.stat(dir, p("a"), false).unwrap().kind, Kind::Symlink);
+        assert_eq!(std::fs::read(root.join("link")).unwrap(), b"b");
+        let error = disk.exchange(dir, p("link"), p("none")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(disk.exchange(dir, p("link"), p("../out")).is_err());
+    });
+}
+
+#[test]
 fn a_lock_has_one_holder() {
     both(|disk, dir, _| {
         let first = disk.open(dir, p("lock"), Open::Create).unwrap();

@@ -110,6 +110,17 @@ impl Device {
         self.fs().cut
     }
 
+    /// Right before the `calls`th call that the process makes from now on (0: the next one), the user
+    /// does something.
+    pub fn before(&self, calls: u64, act: impl FnOnce(&mut Fs) + 'static) {
+        self.fs().user = Some((calls, Box::new(act)));
+    }
+
+    /// Whether what was said with `before` is still to be done.
+    pub fn is_to_act(&self) -> bool {
+        self.fs().user.is_some()
+    }
+
     /// Changing operations so far: the range to draw `cut_after` from.
     pub fn writes(&self) -> u64 {
         self.fs().writes
@@ -384,6 +395,11 @@ impl Disk for SimDisk {
     fn rename(&mut self, dir: Dir, from: &Path, to: &Path, keep: bool) -> io::Result<()> {
         let at = self.dir(dir)?;
         self.fs()?.traced(Op::Rename, (from, to, keep), |fs| fs.rename(at, from, to, keep))
+    }
+
+    fn exchange(&mut self, dir: Dir, one: &Path, other: &Path) -> io::Result<()> {
+        let at = self.dir(dir)?;
+        self.fs()?.traced(Op::Rename, (one, other), |fs| fs.exchange(at, one, other))
     }
 
     fn sync_dir(&mut self, dir: Dir, path: &Path) -> io::Result<()> {

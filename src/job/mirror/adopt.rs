@@ -11,7 +11,7 @@ use crate::drive::stat::{Form, Stat};
 use crate::job::files::{entry, read_all, within};
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::store::StoreError;
-use crate::store::disk::{File, Kind, Open};
+use crate::store::disk::{File, Kind, Meta, Open};
 
 #[derive(Debug)]
 pub(super) struct Adopt {
@@ -20,7 +20,7 @@ pub(super) struct Adopt {
     path: PathBuf,
     stat: Stat,
     /// The file that stands under the name, if it is one of that size.
-    standing: Option<File>,
+    standing: Option<(File, Meta)>,
     /// Every block so far is in the standing file.
     whole: bool,
     /// Next block to look at.
@@ -31,7 +31,7 @@ pub(super) struct Adopt {
 
 impl Adopt {
     pub fn close(self, cx: &mut Cx<'_>) {
-        if let Some(file) = self.standing {
+        if let Some((file, _)) = self.standing {
             cx.disk.close(file);
         }
     }
@@ -49,7 +49,7 @@ impl Mirror {
         let search = map.map(Search::new);
         let standing = match cx.disk.stat(cx.dir, &path, false) {
             Ok(meta) if meta.kind == Kind::File && meta.size == size => {
-                cx.disk.open(cx.dir, &path, Open::Read).ok()
+                cx.disk.open(cx.dir, &path, Open::Read).ok().map(|file| (file, meta))
             }
             _ => None,
         };
@@ -67,14 +67,23 @@ impl Mirror {
         let Some(mut adopt) = self.adopting.take() else { return Ok(()) };
         let result = match adopt.search.as_mut() {
             Some(search) => {
-                let standing = (adopt.standing, &mut adopt.whole);
+                let standing = (adopt.standing.map(|(file, _)| file), &mut adopt.whole);
                 self.search(cx, budget, adopt.seq, search, standing)
             }
             None => self.adopt_blocks(cx, budget, &mut adopt),
         };
         let whole = adopt.whole;
         let result = match result {
-            Ok(true) if whole => self.adopt_whole(cx, &adopt).map(|()| true),
+            Ok(true) if whole => match self.adopt_whole(cx, &adopt) {
+                Ok(false) => {
+                    // Another file stands there by now: take what can be, block by block.
+                    adopt.whole = false;
+                    adopt.block = adopt.stat.offset;
+                    adopt.search.iter_mut().for_each(Search::restart);
+                    Ok(false)
+                }
+                result => result,
+            },
             result => result,
         };
         if !matches!(result, Ok(true)) {
@@ -92,20 +101,25 @@ impl Mirror {
         Ok(())
     }
 
-    /// The standing file is the entry's, block by block: it only needs mode and time.
-    fn adopt_whole(&mut self, cx: &mut Cx<'_>, adopt: &Adopt) -> Result<(), StoreError> {
+    /// The standing file is the entry's, block by block: it only needs mode and time. `false`: it
+    /// does not stand there any more, or was changed meanwhile.
+    fn adopt_whole(&mut self, cx: &mut Cx<'_>, adopt: &Adopt) -> Result<bool, StoreError> {
         let (seq, stat) = (adopt.seq, adopt.stat);
+        let Some((_, proven)) = adopt.standing else { return Ok(false) };
         let standing = self.pending.get(&seq).copied().filter(|&s| s != 0 && s != seq);
         let old = match standing {
             Some(old) => entry(&mut self.nodes(cx), old)?.map(|(_, stat)| (old, stat)),
             None => None,
         };
-        self.set_meta(cx, &adopt.path, &stat)?;
+        if !self.set_meta(cx, &adopt.path, &stat, &proven)? {
+            return Ok(false);
+        }
         self.drop_pending(cx, seq, &stat);
         let size = self.settle(cx, seq, &stat)?;
         self.journal.note(&adopt.name, seq);
         self.tell_put(&adopt.path, seq, size);
-        self.retire(cx, old, false)
+        self.retire(cx, old, false)?;
+        Ok(true)
     }
 
     fn adopt_blocks(
@@ -207,7 +221,8 @@ impl Mirror {
         bytes: &mut Vec<u8>,
     ) -> Result<bool, StoreError> {
         bytes.clear();
-        let (Some(file), Some(at)) = (adopt.standing, within(&adopt.stat, offset, size)) else {
+        let at = within(&adopt.stat, offset, size);
+        let (Some((file, _)), Some(at)) = (adopt.standing, at) else {
             return Ok(false);
         };
         Ok(read_all(cx.disk, file, at, size, bytes)? && is_block(cx, adopt.block, bytes)?)

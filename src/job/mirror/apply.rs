@@ -201,11 +201,12 @@ impl Mirror {
             self.drop_pending(cx, seq, &stat);
             return Ok(true);
         }
-        let Some(present) = self.present(cx, budget, &path, Ours::Any(standing, Some(seq)))? else {
+        let ours = Ours::Any(standing, Some(seq));
+        let Some(present) = self.present_still(cx, budget, &path, ours)? else {
             return Ok(false);
         };
         let in_the_way = match present {
-            Present::Nothing | Present::Ours => false,
+            Present::Nothing | Present::Ours(_) => false,
             Present::Dir if cx.disk.remove_dir(cx.dir, &path).is_ok() => false,
             Present::Dir => {
                 let (format, target) = (cx.format(), self.target());
@@ -220,14 +221,17 @@ impl Mirror {
             Present::Foreign | Present::Unreachable => true,
         };
         if in_the_way {
-            self.keep_beside(cx, &path)?;
+            self.keep_as(cx, &path, &path)?;
         }
         let old = match standing {
             0 => None,
             old if old == seq => None,
             old => entry(&mut self.nodes(cx), old)?.map(|(_, stat)| (old, stat)),
         };
-        let mut renamed = cx.disk.rename(cx.dir, &temp_path(seq), &path, false);
+        let mut renamed = match present {
+            Present::Ours(proven) => self.put_over(cx, seq, &path, &proven),
+            _ => self.put_there(cx, seq, &path),
+        };
         if renamed.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
             if cx.disk.stat(cx.dir, &temp_path(seq), false).is_err() {
                 // Somebody took the temporary file away: what it held is fetched again.
@@ -237,12 +241,16 @@ impl Mirror {
             }
             self.made = PathBuf::new();
             if self.make_dirs(cx, &parent, &name)? {
-                renamed = cx.disk.rename(cx.dir, &temp_path(seq), &path, false);
+                renamed = self.put_there(cx, seq, &path);
             }
         }
         if let Err(error) = renamed {
             if waits(&error) {
                 return Err(error.into());
+            }
+            if error.kind() == ErrorKind::AlreadyExists {
+                // Somebody was faster. What stands there now is another question.
+                return Ok(false);
             }
             self.refuse(&name, &format!("it cannot be written: {error}"));
             self.count_dropped(&stat);
@@ -256,6 +264,7 @@ impl Mirror {
         let size = self.settle(cx, seq, &stat)?;
         self.tell_put(&path, seq, size);
         self.retire(cx, old, false)?;
+        self.let_go(cx)?;
         Ok(true)
     }
 
@@ -295,7 +304,7 @@ impl Mirror {
                         self.refuse(name, "the drive has a file where this needs a directory");
                         return Ok(false);
                     }
-                    self.keep_beside(cx, way)?;
+                    self.keep_as(cx, way, way)?;
                     cx.disk.make_dir(cx.dir, way)?;
                 }
                 Err(_) => {
@@ -308,8 +317,13 @@ impl Mirror {
         Ok(true)
     }
 
-    /// Renames what stands at a path to a name that is free.
-    fn keep_beside(&mut self, cx: &mut Cx<'_>, path: &Path) -> Result<(), StoreError> {
+    /// Keeps a file of the user's that stood at `path` under a name beside that is free.
+    pub(super) fn keep_as(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: &Path,
+        path: &Path,
+    ) -> Result<(), StoreError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for n in 1..=KEPT_NAMES {
             let suffix = format!(".kept-{n}");
@@ -318,7 +332,7 @@ impl Mirror {
                 end -= 1;
             }
             let beside = path.with_file_name(format!("{}{suffix}", &name[..end]));
-            match cx.disk.rename(cx.dir, path, &beside, true) {
+            match cx.disk.rename(cx.dir, from, &beside, true) {
                 Ok(()) => {
                     let path = path.to_string_lossy().into_owned();
                     let kept_as = beside.to_string_lossy().into_owned();
@@ -326,6 +340,8 @@ impl Mirror {
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                // The user has taken it away.
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -54,6 +54,7 @@ impl Mirror {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
+        self.let_go_of_earlier(cx)?;
         self.temps = list_temps(cx)?;
         if fork == self.fork {
             self.applied = applied;

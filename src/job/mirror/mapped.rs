@@ -27,6 +27,12 @@ impl Search {
     pub fn new(map: Rc<Map>) -> Search {
         Search { map, next: 0, missing: Vec::new() }
     }
+
+    /// From the beginning.
+    pub fn restart(&mut self) {
+        self.next = 0;
+        self.missing.clear();
+    }
 }
 
 impl Mirror {
@@ -222,7 +228,8 @@ impl Mirror {
             };
             if !here && *whole {
                 // Take what can be, chunk by chunk.
-                (*whole, search.next) = (false, 0);
+                *whole = false;
+                search.restart();
                 continue;
             }
             if !here && map.is_first(chunk) {

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::aside::is_still;
 use super::present::{Ours, Present};
 use super::{Item, Mirror};
 use crate::drive::diff::Change;
@@ -14,7 +15,7 @@ use crate::job::import::clear_unless_claimed;
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::limits::HYPER_MAP_BLOCK_BYTES;
 use crate::store::StoreError;
-use crate::store::disk::{Kind, Open};
+use crate::store::disk::{Kind, Meta, Open};
 
 /// What the owner of a directory may always do.
 const OWNER_ALL: u32 = 0o700;
@@ -98,8 +99,10 @@ impl Mirror {
         let is_same = same_size && meta.is_some_and(|meta| stat.same_mtime(meta.mtime_ns));
         if is_same && self.is_stored(cx, &stat) {
             let other_mode = |mode: u32| stat.permissions(Some(mode)) != mode & 0o777;
-            if meta.is_some_and(|meta| other_mode(meta.mode)) {
-                self.set_meta(cx, path, &stat)?;
+            if let Some(meta) = meta.filter(|meta| other_mode(meta.mode))
+                && !self.set_meta(cx, path, &stat, &meta)?
+            {
+                return Ok(false);
             }
             self.count_planned(&stat, old.map(|(_, stat)| stat));
             self.files.insert(seq, &stat, false);
@@ -114,8 +117,10 @@ impl Mirror {
                 false => same_size,
             };
             if is_there {
-                if !stat.is_link() {
-                    self.set_meta(cx, path, &stat)?;
+                if let Some(meta) = meta.filter(|_| !stat.is_link())
+                    && !self.set_meta(cx, path, &stat, &meta)?
+                {
+                    return Ok(false);
                 }
                 self.count_planned(&stat, old.map(|(_, stat)| stat));
                 self.retire(cx, old, superseded.is_some())?;
@@ -131,8 +136,12 @@ impl Mirror {
             let Some(present) = self.present(cx, budget, path, Ours::Written(standing))? else {
                 return Ok(false);
             };
-            if present == Present::Ours && self.is_stored(cx, &stat) {
-                self.set_meta(cx, path, &stat)?;
+            if let Present::Ours(proven) = present
+                && self.is_stored(cx, &stat)
+            {
+                if !self.set_meta(cx, path, &stat, &proven)? {
+                    return Ok(false);
+                }
                 self.count_planned(&stat, Some(old_stat));
                 self.files.remove(old_seq, &old_stat);
                 self.files.insert(seq, &stat, false);
@@ -214,17 +223,20 @@ impl Mirror {
         let superseded = self.pending.get(&old).copied();
         let standing = self.journal.get(name).or(superseded).unwrap_or(old);
         if standing != 0 {
-            let Some(present) = self.present(cx, budget, path, Ours::Any(standing, None))? else {
+            let ours = Ours::Any(standing, None);
+            let Some(present) = self.present_still(cx, budget, path, ours)? else {
                 return Ok(false);
             };
             match present {
-                Present::Ours => {
+                Present::Ours(proven) => {
                     self.files.close(cx.disk, standing);
-                    match cx.disk.remove(cx.dir, path) {
-                        Err(error) if error.kind() != ErrorKind::NotFound => {
+                    match self.take_away(cx, old, path, &proven) {
+                        Err(error @ (StoreError::NotYet | StoreError::Full)) => return Err(error),
+                        Err(error) => {
                             self.refuse(name, &format!("it cannot be removed: {error}"));
                         }
-                        _ => {
+                        Ok(false) => {}
+                        Ok(true) => {
                             let path = path.to_string_lossy().into_owned();
                             let seq = u64::from(standing);
                             self.outputs.push_back(Output::Deleted { path, seq });
@@ -335,22 +347,30 @@ impl Mirror {
         stat.blocks > 0 && stored(cx, stat) > 0
     }
 
-    /// Gives a file that stands in the folder its mode and time.
+    /// Gives a file that stands in the folder its mode and time. `false`: it is not the one any more
+    /// that was looked at. With the drive's time another one would pass for the drive's.
     pub(super) fn set_meta(
         &mut self,
         cx: &mut Cx<'_>,
         path: &Path,
         stat: &Stat,
-    ) -> Result<(), StoreError> {
+        proven: &Meta,
+    ) -> Result<bool, StoreError> {
         let file = match cx.disk.open(cx.dir, path, Open::Read) {
-            Ok(file) => file,
-            Err(error) => return later(error),
+            Ok(file) => Some(file),
+            Err(error) => later::<StoreError>(error).map(|()| None)?,
         };
-        let set = cx.disk.meta(file).and_then(|meta| {
-            cx.disk.set_meta(file, Some(stat.permissions(Some(meta.mode))), stat.mtime_ns())
+        let still = is_still(cx, path, proven);
+        let Some(file) = file else { return Ok(still?) };
+        let set = still.and_then(|still| {
+            if still {
+                let mode = Some(stat.permissions(Some(proven.mode)));
+                cx.disk.set_meta(file, mode, stat.mtime_ns()).or_else(later::<std::io::Error>)?;
+            }
+            Ok(still)
         });
         cx.disk.close(file);
-        set.or_else(later)
+        Ok(set?)
     }
 }
 

@@ -10,14 +10,14 @@ use crate::job::files::{entry, link_of, read_all, waits, within};
 use crate::job::map::Map;
 use crate::job::{Budget, Cx};
 use crate::store::StoreError;
-use crate::store::disk::{File, Kind, Open};
+use crate::store::disk::{File, Kind, Meta, Open};
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Present {
     Nothing,
-    /// A file that the drive wrote, unchanged.
-    Ours,
+    /// A file that the drive wrote, unchanged: this one. Another may stand there by now.
+    Ours(Meta),
     /// A file that somebody else wrote or changed.
     Foreign,
     Dir,
@@ -39,6 +39,8 @@ pub(super) enum Ours {
 pub(super) struct Compare {
     path: PathBuf,
     file: File,
+    /// What stood at the path before it was opened.
+    meta: Meta,
     /// Entries of the file's size still to try, the next one last.
     candidates: Vec<(Stat, Option<Rc<Map>>)>,
     block: u64,
@@ -76,7 +78,7 @@ impl Mirror {
                 Kind::Symlink => {
                     let entries = self.entries_of(cx, path, ours)?;
                     let is_ours = self.is_link_of(cx, path, &entries)?;
-                    return Ok(Some(if is_ours { Present::Ours } else { Present::Foreign }));
+                    return Ok(Some(if is_ours { Present::Ours(meta) } else { Present::Foreign }));
                 }
                 Kind::Other => return Ok(Some(Present::Foreign)),
             }
@@ -86,7 +88,7 @@ impl Mirror {
                 let Some((_, stat)) = entry(&mut self.nodes(cx), seq)? else { continue };
                 let same = stat.size == meta.size && stat.same_mtime(meta.mtime_ns);
                 if same && seq == written {
-                    return Ok(Some(Present::Ours));
+                    return Ok(Some(Present::Ours(meta)));
                 }
                 let map = match stat.form {
                     Form::Map => self.files.map(cx.disk, cx.dir, seq, &stat)?,
@@ -104,7 +106,7 @@ impl Mirror {
                 return Ok(Some(Present::Foreign));
             }
             if meta.size == 0 {
-                return Ok(Some(Present::Ours));
+                return Ok(Some(Present::Ours(meta)));
             }
             let file = match cx.disk.open(cx.dir, path, Open::Read) {
                 Ok(file) => file,
@@ -112,14 +114,14 @@ impl Mirror {
                 Err(_) => return Ok(Some(Present::Foreign)),
             };
             let path = path.to_owned();
-            self.comparing = Some(Compare { path, file, candidates, block: 0 });
+            self.comparing = Some(Compare { path, file, meta, candidates, block: 0 });
         }
         let Some(mut compare) = self.comparing.take() else { return Ok(None) };
         let result = compare_step(cx, budget, &mut compare);
         match result {
             Ok(Some(is_ours)) => {
                 cx.disk.close(compare.file);
-                Ok(Some(if is_ours { Present::Ours } else { Present::Foreign }))
+                Ok(Some(if is_ours { Present::Ours(compare.meta) } else { Present::Foreign }))
             }
             other => {
                 self.comparing = Some(compare);

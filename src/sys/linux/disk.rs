@@ -328,6 +328,18 @@ impl Disk for LinuxDisk {
         }
     }
 
+    fn exchange(&mut self, dir: Dir, one: &Path, other: &Path) -> io::Result<()> {
+        let (one_parent, one_name) = self.parent(dir, one)?;
+        let (parent, name) = self.parent(dir, other)?;
+        let flags = RenameFlags::EXCHANGE;
+        match retry_on_intr(|| fs::renameat_with(&one_parent, one_name, &parent, name, flags)) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                Err(ErrorKind::Unsupported.into())
+            }
+            done => Ok(done?),
+        }
+    }
+
     fn sync_dir(&mut self, dir: Dir, path: &Path) -> io::Result<()> {
         if path.as_os_str().is_empty() {
             let fd = self.dir(dir)?;

@@ -142,6 +142,8 @@ struct Watcher {
     queue: VecDeque<WatchEvent>,
 }
 
+type Act = Box<dyn FnOnce(&mut Fs)>;
+
 pub struct Fs {
     rng: Rng,
     pub faults: Faults,
@@ -154,6 +156,8 @@ pub struct Fs {
     pub writes: u64,
     pub cut_in: Option<u64>,
     pub cut: bool,
+    /// What the user does between two calls, and after how many.
+    pub user: Option<(u64, Act)>,
     inodes: BTreeMap<Ino, Inode>,
     last_ino: Ino,
     last_key: u64,
@@ -178,6 +182,7 @@ impl Fs {
             writes: 0,
             cut_in: None,
             cut: false,
+            user: None,
             inodes: BTreeMap::new(),
             last_ino: 0,
             last_key: 0,
@@ -199,6 +204,7 @@ impl Fs {
         run: impl FnOnce(&mut Fs) -> io::Result<T>,
     ) -> io::Result<T> {
         self.now_ns += 1000;
+        self.let_user_act();
         let result = if self.cut {
             fail(EIO)
         } else if op >= Op::Open && self.cut_now() {
@@ -216,6 +222,19 @@ impl Fs {
         (self.trace, op, arguments, code).hash(&mut hasher);
         self.trace = hasher.finish();
         result
+    }
+
+    fn let_user_act(&mut self) {
+        match self.user.take() {
+            Some((0, act)) => {
+                let faults = std::mem::take(&mut self.faults);
+                act(self);
+                self.faults = faults;
+                self.now_ns += 1000;
+            }
+            Some((calls, act)) => self.user = Some((calls - 1, act)),
+            None => {}
+        }
     }
 
     fn cut_now(&mut self) -> bool {
@@ -798,6 +817,25 @@ impl Fs {
         self.notify(to.parent, &to.name, Change::Appeared { dir });
         if dir {
             self.lose_watches(ino);
+        }
+        Ok(())
+    }
+
+    pub fn exchange(&mut self, base: Ino, one: &Path, other: &Path) -> io::Result<()> {
+        let (one, other) = (self.existing(base, one)?, self.existing(base, other)?);
+        let (Some(first), Some(second)) = (one.ino, other.ino) else { return fail(ENOENT) };
+        if self.is_within(one.parent, second) || self.is_within(other.parent, first) {
+            return fail(EINVAL);
+        }
+        let spots = [(one.parent, one.name), (other.parent, other.name)];
+        let [(first_dir, first_name), (second_dir, second_name)] = spots.clone();
+        let changes =
+            vec![(first_dir, first_name, Some(second)), (second_dir, second_name, Some(first))];
+        self.change_names(NameOp { changes, removed_dir: None });
+        for ((parent, name), ino) in spots.iter().zip([second, first]) {
+            let dir = self.kind(ino) == Kind::Dir;
+            self.notify(*parent, name, Change::Vanished { dir });
+            self.notify(*parent, name, Change::Appeared { dir });
         }
         Ok(())
     }

@@ -184,6 +184,22 @@ impl Device {
     }
 }
 
+impl Fs {
+    /// An editor saves: the whole file beside, then the rename over it.
+    pub fn user_saves(&mut self, path: &str, bytes: &[u8]) {
+        let beside = format!("{path}.part");
+        self.user_writes(&beside, 0, bytes);
+        self.rename(ROOT, below(beside.as_ref()), below(path.as_ref()), false).unwrap();
+    }
+
+    /// A program writes into a file as it is; one that is not there is made.
+    pub fn user_writes(&mut self, path: &str, offset: u64, bytes: &[u8]) {
+        let ino = self.open(ROOT, below(path.as_ref()), Open::Create).unwrap();
+        write_all(self, ino, offset, bytes).unwrap();
+        self.close(ino, (0, 0), true);
+    }
+}
+
 fn below(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }
