@@ -79,8 +79,10 @@ pub enum BadLink {
         "the key has {0} hex digits, it should have 64: copy the whole link, or ask for it again"
     )]
     Length(usize),
-    #[error("the key has {0} letters, it should have 52: copy the whole link, or ask for it again")]
-    Letters(usize),
+    #[error(
+        "the key has {0} letters and digits; a key is 64 hexadecimal digits, or 52 letters and digits of z-base-32: copy the whole link, or ask for it again"
+    )]
+    Size(usize),
     #[error("\"{0}\" does not belong in a key: only the digits 0-9 and a-f do")]
     Digit(char),
     #[error("\"{0}\" does not belong in a key of 52 letters: copy the whole link again")]
@@ -170,7 +172,14 @@ fn parse_version(text: &str) -> Result<u64, BadLink> {
 
 /// A key in either spelling.
 fn parse_key(text: &str) -> Result<Key, BadLink> {
-    if z32::is_meant(text) { z32::decode(text) } else { parse_hex(text) }
+    if z32::is_meant(text) {
+        return z32::decode(text);
+    }
+    parse_hex(text).map_err(|bad| match bad {
+        // Which of the two it was meant to be nobody knows.
+        BadLink::Length(n) => BadLink::Size(n),
+        bad => bad,
+    })
 }
 
 fn parse_hex(text: &str) -> Result<Key, BadLink> {

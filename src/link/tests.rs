@@ -75,16 +75,20 @@ fn malformed_links_say_why() {
     for empty in ["", "dat://", "hyper://", "pear://", "hyper:///a"] {
         assert_eq!(parse(empty), Err(BadLink::Empty), "{empty}");
     }
-    assert_eq!(parse(&HEX[1..]), Err(BadLink::Length(63)));
-    assert_eq!(parse(&format!("{HEX}00")), Err(BadLink::Length(66)));
+    assert_eq!(parse(&HEX[1..]), Err(BadLink::Size(63)));
+    assert_eq!(parse(&format!("{HEX}00")), Err(BadLink::Size(66)));
+    assert_eq!(parse("hyper://abc"), Err(BadLink::Size(3)));
+    assert_eq!(parse("pear://abc"), Err(BadLink::Size(3)));
+    assert_eq!(parse("dat://abc"), Err(BadLink::Length(3)));
+    assert_eq!(parse(&format!("dat://{HEX}00")), Err(BadLink::Length(66)));
     assert_eq!(parse(&HEX.replace('0', "x")), Err(BadLink::Digit('x')));
     assert_eq!(parse("dat://grüße"), Err(BadLink::Digit('g')));
     assert_eq!(parse(&format!("dat://{letters}")), Err(BadLink::Digit('y')));
     assert_eq!(parse(&format!("https://{HEX}")), Err(BadLink::Scheme("https".into())));
     assert_eq!(parse(&format!("dat://{HEX}+new")), Err(BadLink::Version("new".into())));
     assert!(parse(&format!("dat://{HEX}+99999999999999999999")).is_err());
-    assert_eq!(parse(&letters[1..]), Err(BadLink::Letters(51)));
-    assert_eq!(parse(&format!("hyper://{letters}y")), Err(BadLink::Letters(53)));
+    assert_eq!(parse(&letters[1..]), Err(BadLink::Size(51)));
+    assert_eq!(parse(&format!("hyper://{letters}y")), Err(BadLink::Size(53)));
     assert_eq!(parse(&format!("v{}", &letters[1..])), Err(BadLink::Letter('v')));
     assert_eq!(parse(&format!("{}9", &letters[..51])), Err(BadLink::Last));
     assert_eq!(parse(&format!("pear://7.{letters}")), Err(BadLink::Version("7".into())));

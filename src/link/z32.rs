@@ -26,13 +26,13 @@ pub fn decode(text: &str) -> Result<Key, BadLink> {
         have += 5;
         if have >= 8 {
             have -= 8;
-            *key.get_mut(at).ok_or(BadLink::Letters(text.len()))? = (bits >> have) as u8;
+            *key.get_mut(at).ok_or(BadLink::Size(text.len()))? = (bits >> have) as u8;
             bits &= (1 << have) - 1;
             at += 1;
         }
     }
     if text.len() != LETTERS {
-        return Err(BadLink::Letters(text.len()));
+        return Err(BadLink::Size(text.len()));
     }
     // Other bits in the last letter would be another spelling of the same key.
     if bits != 0 { Err(BadLink::Last) } else { Ok(Key(key)) }
