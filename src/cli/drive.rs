@@ -216,28 +216,6 @@ impl Drive {
         off.wait(|disk| content.forget(disk, bad)).map_err(|e| failure(path, e))
     }
 
-    /// The content blocks that are here: first and count.
-    pub fn held(&self) -> Vec<(u64, u64)> {
-        let have = self.content.as_ref().map(|content| content.feed().have());
-        have.map_or_else(Vec::new, |have| have.ranges(0, u64::MAX).collect())
-    }
-
-    /// Those of them that are not here any more.
-    pub fn lost_since(&self, before: &[(u64, u64)]) -> Vec<(u64, u64)> {
-        let Some(content) = &self.content else { return Vec::new() };
-        let have = content.feed().have();
-        let mut lost = Vec::new();
-        for &(start, len) in before {
-            let (mut at, end) = (start, start + len);
-            while at < end {
-                let from = have.next_clear(at).min(end);
-                at = have.next_set(from).unwrap_or(end).min(end);
-                lost.extend((at > from).then(|| (from, at - from)));
-            }
-        }
-        lost
-    }
-
     /// Renames a file that is not what the drive says, which may be its user's work, and forgets
     /// its blocks.
     pub fn set_aside(&mut self, entry: &Entry) -> Result<(), Failure> {

@@ -12,12 +12,11 @@ use super::network::Network;
 use super::offline::{At, Offline, Opened, verify};
 use super::place::{self, Holds};
 use super::{Global, Outcome, put};
-use crate::daemon::{
-    self,
-    config::{Blocks, Run},
-};
+use crate::daemon::{self, config::Run};
 use crate::drive::stat::Form;
 use crate::failure::{Failure, Kind};
+use crate::feed::Feed;
+use crate::link::Link;
 use crate::store::disk::{Dir, Disk, File, Open};
 use crate::store::{Damage, StoreError};
 use crate::text::{Count, Plain};
@@ -84,13 +83,31 @@ impl Arguments {
         if opened.store.is_writable() {
             return Err(self.ours());
         }
+        let before = held(opened.feed());
         opened.forget(bad)?;
+        let first = lost_since(opened.feed(), &before);
         let link = opened.feed().link();
         opened.close()?;
-        let run = match place::core(&self.dir)? {
-            "" => Run::CoreFetch { link, dir: self.dir, blocks: Blocks::All, show: None },
-            _ => Run::Refill { link, dir: self.dir, content: Vec::new() },
-        };
+        let bare = place::core(&self.dir)?.is_empty();
+        self.refill(link, bare, (first, Vec::new()), global)
+    }
+
+    /// Fetches the blocks that were lost, and nothing else.
+    fn refill(
+        self,
+        link: Link,
+        bare: bool,
+        (first, content): (Ranges, Ranges),
+        global: &Global,
+    ) -> Outcome {
+        if first.is_empty() && content.is_empty() {
+            // Hashes that stand above nothing which is here.
+            return match global.json || global.quiet {
+                true => Ok(0),
+                false => put(b"no block was lost\n"),
+            };
+        }
+        let run = Run::Refill { link, dir: self.dir, bare, first, content };
         daemon::run(self.network.config(run, global))
     }
 
@@ -99,7 +116,8 @@ impl Arguments {
         if drive.is_ours() {
             return Err(self.ours());
         }
-        let before = drive.held();
+        let before = [Some(&drive.metadata.store), drive.content.as_ref()]
+            .map(|store| store.map_or_else(Vec::new, |store| held(store.feed())));
         drive.metadata.forget(&checked.metadata)?;
         let mut only = BTreeSet::new();
         for bad in &checked.content {
@@ -111,18 +129,46 @@ impl Arguments {
                 _ => drive.forget(*bad)?,
             }
         }
-        let content = drive.lost_since(&before);
+        let mut first = lost_since(drive.metadata.feed(), &before[0]);
+        if !drive.metadata.feed().has(0) && first.first().is_none_or(|&(start, _)| start > 0) {
+            // It names the content.
+            first.insert(0, (0, 1));
+        }
+        let content = drive.content.as_ref();
+        let content = content.map_or_else(Vec::new, |c| lost_since(c.feed(), &before[1]));
         let link = drive.metadata.feed().link();
         let in_folder = drive.folder.is_some();
         drive.close()?;
         let only = only.into_iter().collect();
-        let run = if in_folder {
-            Run::Clone { link, dir: self.dir, once: true, only }
-        } else {
-            Run::Refill { link, dir: self.dir, content }
-        };
+        if !in_folder {
+            return self.refill(link, false, (first, content), global);
+        }
+        let run = Run::Clone { link, dir: self.dir, once: true, only };
         daemon::run(self.network.config(run, global))
     }
+}
+
+/// Blocks: first and count.
+type Ranges = Vec<(u64, u64)>;
+
+/// The blocks that are here.
+fn held(feed: &Feed) -> Ranges {
+    feed.have().ranges(0, u64::MAX).collect()
+}
+
+/// Those of them that are not here any more.
+fn lost_since(feed: &Feed, before: &[(u64, u64)]) -> Ranges {
+    let have = feed.have();
+    let mut lost = Vec::new();
+    for &(start, len) in before {
+        let (mut at, end) = (start, start + len);
+        while at < end {
+            let from = have.next_clear(at).min(end);
+            at = have.next_set(from).unwrap_or(end).min(end);
+            lost.extend((at > from).then(|| (from, at - from)));
+        }
+    }
+    lost
 }
 
 /// Says what is bad, a line each.

@@ -52,12 +52,16 @@ pub enum Run {
         /// Bytes of blocks that are stored at most: those wanted least recently go first.
         max_storage: Option<u64>,
     },
-    /// Fetch again what the seed of a link has lost, then end. `dir` holds the seed's files, and
-    /// may have any name.
+    /// Fetch again what the feed or seed of a link has lost, and nothing else, then end. `dir` holds
+    /// its files, and may have any name.
     Refill {
         link: Link,
         dir: PathBuf,
-        /// Content blocks: first and count. The metadata feed is fetched whole.
+        /// It is a bare feed with files that have no prefix.
+        bare: bool,
+        /// Blocks of that feed or of the seed's first one: first and count.
+        first: Vec<(u64, u64)>,
+        /// Of the content feed.
         content: Vec<(u64, u64)>,
     },
     /// Serve the bare feed in `dir` (SLEEP files without prefix), whoever wrote it. Blocks of our

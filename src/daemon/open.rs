@@ -13,6 +13,7 @@ use crate::drive::stat::Index;
 use crate::failure::{Failure, Kind};
 use crate::feed::Feed;
 use crate::link::{Dialect, Link};
+use crate::node::event::Role;
 use crate::node::{CloneOptions, CoreOptions, Node};
 use crate::store::Opening;
 use crate::store::disk::{Dir, Disk, Open};
@@ -55,7 +56,9 @@ pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), F
             place.lock(sys)?;
             links.iter().try_for_each(|link| seed(node, sys, link, &place))
         }
-        Run::Refill { link, dir, content } => refill(node, sys, link, dir, content),
+        Run::Refill { link, dir, bare, first, content } => {
+            refill(node, sys, (link, *bare), dir, [first, content])
+        }
         Run::CoreServe { dir } => core_serve(node, sys, dir),
         Run::CoreFetch { link, dir, blocks, show } => {
             let options = CoreOptions { blocks: *blocks, show: show.clone() };
@@ -426,9 +429,9 @@ fn open_above(sys: &mut impl Sys, dir: &Path) -> Result<Dir, Failure> {
 fn refill(
     node: &mut Node,
     sys: &mut impl Sys,
-    link: &Link,
+    (link, bare): (&Link, bool),
     dir: &Path,
-    content: &[(u64, u64)],
+    [first, content]: [&[(u64, u64)]; 2],
 ) -> Result<(), Failure> {
     let place = Place::open(sys, dir, false)?;
     let above = Place { path: dir, dir: open_above(sys, dir)? };
@@ -438,13 +441,17 @@ fn refill(
         above.lock(sys)?;
     }
     let (key, file) = (Some(link.key.0), Content::File);
+    let (prefix, role) = if bare { ("", Role::Core) } else { ("metadata.", Role::Metadata) };
     let mut store =
-        open_store(sys, place.dir, "metadata.", key, None, file).map_err(|e| place.failed(e))?;
+        open_store(sys, place.dir, prefix, key, None, file).map_err(|e| place.failed(e))?;
     recover(sys, &mut store).map_err(|e| place.failed(e))?;
-    let mut ranges = RangeSet::new();
-    content.iter().for_each(|&(start, len)| ranges.insert(start, len));
-    let now = sys.now();
-    node.add_refill(now, place.dir, place.name(), store, ranges);
+    let ranges = |list: &[(u64, u64)]| {
+        let mut ranges = RangeSet::new();
+        list.iter().for_each(|&(start, len)| ranges.insert(start, len));
+        ranges
+    };
+    let (now, lost) = (sys.now(), (ranges(first), ranges(content)));
+    node.add_refill(now, place.dir, place.name(), (store, role), lost);
     Ok(())
 }
 

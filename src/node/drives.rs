@@ -103,21 +103,21 @@ impl Node {
         folder: String,
         store: FeedStore,
     ) -> TopicId {
-        self.add_kept(now, (dir, below), folder, store, None)
+        self.add_kept(now, (dir, below), folder, (store, Role::Metadata), None)
     }
 
-    /// Fetches what a kept drive lacks of its metadata, and these blocks of its content, then ends
-    /// the run.
+    /// Fetches these blocks of a kept drive's metadata (or of a bare feed), and these of its content,
+    /// then ends the run.
     pub fn add_refill(
         &mut self,
         now: Instant,
         dir: Dir,
         folder: String,
-        store: FeedStore,
-        content: RangeSet,
+        store: (FeedStore, Role),
+        (first, content): (RangeSet, RangeSet),
     ) -> TopicId {
-        let content_whole = content.is_empty();
-        let refill = Refill { content, metadata_whole: false, content_whole };
+        let (metadata_whole, content_whole) = (first.is_empty(), content.is_empty());
+        let refill = Refill { first, content, metadata_whole, content_whole };
         self.add_kept(now, (dir, ""), folder, store, Some(refill))
     }
 
@@ -126,16 +126,20 @@ impl Node {
         now: Instant,
         (dir, below): (Dir, &str),
         folder: String,
-        store: FeedStore,
+        (store, role): (FeedStore, Role),
         refill: Option<Refill>,
     ) -> TopicId {
-        let known = store.feed().has(0);
+        let known = store.feed().has(0) && role == Role::Metadata;
         let follow = refill.is_none();
-        let id = self.add_topic(now, dir, folder, store, Role::Metadata, What::Keep(refill));
+        let wanted = match &refill {
+            Some(refill) => Wanted::Ranges(refill.first.clone()),
+            None => Wanted::All,
+        };
+        let id = self.add_topic(now, dir, folder, store, role, What::Keep(refill));
         if let Some(topic) = self.topics.get_mut(&id) {
             below.clone_into(&mut topic.below);
         }
-        self.add_to_sync(now, id, Wanted::All, follow);
+        self.add_to_sync(now, id, wanted, follow);
         if known {
             self.index_due.push(id);
         }

@@ -139,9 +139,11 @@ pub enum What {
 
 /// A run that fetches what a kept drive has lost.
 pub struct Refill {
+    /// Blocks of the first feed.
+    pub first: RangeSet,
     /// The content blocks.
     pub content: RangeSet,
-    /// All of the metadata is here, and these blocks.
+    /// What was lost of the metadata is here, and of the content.
     pub metadata_whole: bool,
     pub content_whole: bool,
 }

@@ -43,6 +43,7 @@ of_both_kinds! {
     sigusr1_prints_the_status
     interrupted_before_it_was_done_is_code_130
     a_damaged_seed_is_repaired_from_its_peers
+    a_repair_fetches_what_was_lost_and_no_more
     what_an_edit_supersedes_is_no_damage_and_nobody_waits_for_it_unsaid
     a_seed_keeps_and_serves
 }
@@ -409,6 +410,59 @@ fn a_damaged_seed_is_repaired_from_its_peers(kind: Kind) {
     }
     assert_eq!(home.run(&repair).ok(), "9 blocks checked, all well\n");
     assert_eq!(share.stop(), 0);
+}
+
+/// Of bare feeds, seeds of them and seeds of drives, of which not all is there.
+fn a_repair_fetches_what_was_lost_and_no_more(kind: Kind) {
+    let (home, share, drive, drive_at) = shared(kind);
+    let dat: &[&str] = if kind == Kind::Dat { &["--dat"] } else { &[] };
+    let link = home.run(&[&["core", "create", "feed"], dat].concat()).ok().trim().to_owned();
+    let lines: String = (0..2000).map(|n| format!("line {n:050}\n")).collect();
+    home.feed(&["core", "append", "feed"], lines.as_bytes()).ok();
+    let serve = home.start(&["core", "serve", "feed"]);
+    let (_, feed_at) = ready(&serve);
+    for (link, address, part) in [(&link, &feed_at, "700..900"), (&drive, &drive_at, "0..3")] {
+        let network = ["--peer", address, "--listen", "127.0.0.1", "--no-discovery"];
+        let get = ["core", "get", link, part, "--dir", "part"];
+        let got = home.run(&[&get[..], &network].concat());
+        assert_eq!(got.code, 0, "{}", got.err);
+        let have = || {
+            let info = figures(home.run(&["core", "info", "part", "--json"]).ok());
+            info["have"].as_u64().unwrap()
+        };
+        let before = have();
+        assert!(before < 300, "{before}");
+        for seeded in [false, true] {
+            if seeded {
+                // As a seed that lacks some keeps it.
+                for file in std::fs::read_dir(home.path("part")).unwrap() {
+                    let (from, name) = file.map(|f| (f.path(), f.file_name())).unwrap();
+                    let to = format!("metadata.{}", name.to_string_lossy());
+                    if name != "host_key" && !name.to_string_lossy().contains("sock") {
+                        std::fs::rename(&from, from.with_file_name(to)).unwrap();
+                    }
+                }
+            }
+            let name = if seeded { "part/metadata.data" } else { "part/data" };
+            let mut bytes = std::fs::read(home.path(name)).unwrap();
+            let last = bytes.len() - 5;
+            bytes[last] ^= 1;
+            std::fs::write(home.path(name), bytes).unwrap();
+            assert_eq!(home.run(&["verify", "part"]).code, 5, "{link} {seeded}");
+            let done = home.run(&[&["verify", "part", "--repair"][..], &network].concat());
+            assert_eq!(done.code, 0, "{link} {seeded}: {}{}", done.text(), done.err);
+            assert_eq!(have(), before, "{link} {seeded}");
+            let checked = home.run(&["verify", "part"]);
+            if seeded && *link == drive {
+                // Which files there are is not known whole.
+                checked.failed(3, "not all entries are here");
+            } else {
+                assert_eq!(checked.ok(), format!("{before} blocks checked, all well\n"));
+            }
+        }
+        std::fs::remove_dir_all(home.path("part")).unwrap();
+    }
+    assert_eq!((serve.stop(), share.stop()), (0, 0));
 }
 
 fn what_an_edit_supersedes_is_no_damage_and_nobody_waits_for_it_unsaid(kind: Kind) {
