@@ -25,7 +25,7 @@ fn words_that_make_no_sense() {
         (&["clone"], "<LINK>"),
         (&["clone", ""], "the link is empty"),
         (&["clone", short], "has 62 letters and digits; a key is 64 hexadecimal digits, or 52"),
-        (&["clone", &long], "has 66 letters and digits; a key is 64"),
+        (&["clone", &long], "66 hex digits, it should have 64"),
         (&["clone", &other_digit], "\"g\" does not belong in a key"),
         (&["clone", &web], "\"https\" is not a scheme"),
         (&["clone", &version], "\"+new\" is not a version"),
