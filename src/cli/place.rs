@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::offline::{At, Offline, Opened};
 use crate::failure::{Failure, Kind};
-use crate::link::{Dialect, Link};
+use crate::link::{Dialect, Key, Link};
+use crate::store::Content;
 
 /// What a folder holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,21 +79,51 @@ pub fn store(dir: &Path) -> Result<Holds, Failure> {
     }
 }
 
-/// Of which kind a key alone is: that of what is stored in `dir` already under file names that begin
-/// with `prefix`, else what `--dat` says, else Hypercore.
-pub fn settle(link: &mut Link, dat: bool, dir: &Path, prefix: &str) -> Result<(), Failure> {
+/// Of which kind a key alone is: what `--dat` says, else that of what is stored in `dir` already under
+/// file names that begin with `prefix`, else Hypercore. A failure if what is said is not what is stored,
+/// unless that is empty: it is made anew.
+pub fn settle(link: &mut Link, dat: bool, dir: &Path, prefix: &'static str) -> Result<(), Failure> {
     if dat && link.dialect == Some(Dialect::Hyper) {
         let what = "the link is one of Hypercore, --dat says that it is one of Dat";
         return Err(Failure::new(Kind::Usage, what).hint("leave --dat out"));
     }
-    let asked = if dat { Dialect::Dat } else { Dialect::Hyper };
-    let stored = || {
-        let there = |name: &str| dir.join(format!("{prefix}{name}")).exists();
-        let core = if there("core") { Dialect::Hyper } else { Dialect::Dat };
-        there("key").then_some(core)
-    };
-    link.dialect = link.dialect.or_else(stored).or(Some(asked));
+    let said = link.dialect.or(dat.then_some(Dialect::Dat));
+    let there = |name: &str| dir.join(format!("{prefix}{name}")).exists();
+    let core = if there("core") { Dialect::Hyper } else { Dialect::Dat };
+    let stored = there("key").then_some(core);
+    if let (Some(said), Some(stored)) = (said, stored)
+        && said != stored
+    {
+        refuse_unless_empty((dir, prefix), link.key, (said, stored), dat)?;
+    }
+    link.dialect = said.or(stored).or(Some(Dialect::Hyper));
     Ok(())
+}
+
+/// What was asked for under a wrong name has left a store in which nothing is.
+fn refuse_unless_empty(
+    (path, prefix): (&Path, &'static str),
+    key: Key,
+    (said, stored): (Dialect, Dialect),
+    dat: bool,
+) -> Result<(), Failure> {
+    let at = At { path, prefix, content: Content::File };
+    let opened = Opened::open(Offline::looking(), at, Some(key.0), None)?;
+    if opened.store.is_empty_reader() {
+        return Ok(());
+    }
+    let name = |dialect| match dialect {
+        Dialect::Dat => "Dat",
+        Dialect::Hyper => "Hypercore",
+    };
+    let (who, hint) = match dat {
+        true => ("--dat", "leave --dat out"),
+        false => ("the link", "give the key alone, in hexadecimal digits"),
+    };
+    let (path, said, stored) = (path.display(), name(said), name(stored));
+    let what =
+        format!("{path}: what is stored here is of {stored}, {who} says that it is of {said}");
+    Err(Failure::new(Kind::Usage, what).hint(hint))
 }
 
 fn holds_seeds(dir: &Path) -> bool {

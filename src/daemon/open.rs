@@ -209,8 +209,11 @@ fn opened_or_created(
             create_store(sys, dir, prefix, keys, content)
         }
         Ok(store) if link.dialect.is_some_and(|said| said != store.feed().dialect()) => {
-            store.abandon(sys.disk());
-            Err(StoreError::OtherFeed)
+            let mut store = store;
+            recover(sys, &mut store)?;
+            store.unmake(sys.disk())?;
+            let keys = Keys::reader(link.dialect.unwrap_or(Dialect::Hyper), key);
+            create_store(sys, dir, prefix, keys, content)
         }
         other => other,
     }

@@ -75,6 +75,25 @@ impl FeedStore {
         }
     }
 
+    /// Whether it is nobody's work: not ours to write, and nothing of it has come.
+    pub fn is_empty_reader(&self) -> bool {
+        let nothing = self.feed.length() == 0 && self.feed.have().is_empty();
+        nothing && !self.is_writable() && !self.recovering()
+    }
+
+    /// Takes the files of an empty reader away, so that another feed can be made there.
+    pub fn unmake(self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        let place = Place { dir: self.place.dir, prefix: self.place.prefix.clone() };
+        if !self.is_empty_reader() {
+            self.abandon(disk);
+            return Err(StoreError::OtherFeed);
+        }
+        self.abandon(disk);
+        // Without it there is none; the next one makes the rest anew.
+        place.remove(disk, "key")?;
+        place.sync_names(disk)
+    }
+
     /// Makes all files, the one that says that there is a feed last.
     fn make_files(&mut self, disk: &mut dyn Disk, keep_secret: bool) -> Result<(), StoreError> {
         self.bitfield.create(disk, &self.place)?;

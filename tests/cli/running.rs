@@ -412,6 +412,61 @@ fn a_damaged_seed_is_repaired_from_its_peers(kind: Kind) {
     assert_eq!(share.stop(), 0);
 }
 
+/// A key alone was taken for one of Hypercore, or the wrong one was said: the empty store that is left
+/// is no hindrance, one with blocks is named.
+#[test]
+fn what_was_asked_for_under_a_wrong_name_comes_under_the_right_one() {
+    let home = Home::new();
+    for dat in [true, false] {
+        let (folder, flags): (&str, &[&str]) = if dat { ("a", &["--dat"]) } else { ("b", &[]) };
+        let made = home.run(&[&["core", "create", folder], flags].concat());
+        let link = made.ok().trim().to_owned();
+        home.feed(&["core", "append", folder], b"one\ntwo\n").ok();
+        let serve = home.start(&["core", "serve", folder]);
+        let (_, address) = ready(&serve);
+        let network = ["--peer", &address, "--listen", "127.0.0.1", "--no-discovery"];
+        let key = link.parse::<gannet::link::Link>().unwrap().key.to_string();
+        let (wrong, rights): (&[&str], Vec<Vec<&str>>) = match dat {
+            true => (&[], vec![vec![&key, "--dat"], vec![&link]]),
+            false => (&["--dat"], vec![vec![&link]]),
+        };
+        for right in rights {
+            let get = home.start(&[&["core", "get", &key, "0", "--dir", "got"], wrong].concat());
+            let began = Instant::now();
+            while !home.path("got/key").exists() {
+                assert!(began.elapsed() < Duration::from_secs(20));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            get.stop();
+            let words = [&["core", "get", right[0], "0", "--dir", "got"], &right[1..]].concat();
+            let done = home.run(&[&words[..], &network, &["--quiet"]].concat());
+            assert_eq!((done.code, done.text()), (0, "one\n"), "{}", done.err);
+
+            let seed = home.start(&[&["seed", &key, "--dir", "seeds"], wrong].concat());
+            ready(&seed);
+            seed.stop();
+            let words = [&["seed", "--dir", "seeds"][..], &right, &network[..2]].concat();
+            let seed = home.start(&words);
+            seed.event("complete");
+            assert_eq!(seed.stop(), 0);
+
+            // What has blocks is not touched.
+            let (other, words) = match dat {
+                true => (format!("hyper://{key}"), "the link says that it is of Hypercore"),
+                false => (key.clone(), "--dat says that it is of Dat"),
+            };
+            for place in [&["core", "get", &other, "0", "--dir", "got"][..], &["seed", &other]] {
+                let seeds: &[&str] = if place[0] == "seed" { &["--dir", "seeds"] } else { &[] };
+                home.run(&[place, seeds, wrong].concat()).failed(2, words);
+            }
+            assert_eq!(home.run(&["core", "get", "got", "0"]).ok(), "one\n");
+            std::fs::remove_dir_all(home.path("got")).unwrap();
+            std::fs::remove_dir_all(home.path("seeds")).unwrap();
+        }
+        assert_eq!(serve.stop(), 0);
+    }
+}
+
 /// Of bare feeds, seeds of them and seeds of drives, of which not all is there.
 fn a_repair_fetches_what_was_lost_and_no_more(kind: Kind) {
     let (home, share, drive, drive_at) = shared(kind);
