@@ -406,6 +406,12 @@ pub const STORE_HEAD_BYTES: usize = HYPER_SIGNATURE_BYTES + 4096;
 /// Nodes that are taken over with another history: those of one narrowing after another, each with two
 /// nodes a level, come to about half of this.
 pub const STORE_REORG_NODES: usize = 2048;
+/// Ranges of blocks that a seed remembers as dropped, for each feed, and those whose space is not given
+/// back yet besides; with more of them the smallest gaps are closed. 16 bytes each in memory and a few
+/// more, some 4 on disk.
+pub const STORE_DROPPED_RANGES: usize = 16 * 1024;
+/// Bytes of the list of them, were each number as long as numbers of blocks can be.
+pub const STORE_DROPPED_BYTES: usize = 2 * STORE_DROPPED_RANGES * 2 * 5 + 64;
 /// Bytes of the record of such a change: a head, those nodes, a number and a checksum.
 pub const STORE_REORG_BYTES: usize = STORE_HEAD_BYTES + 48 * STORE_REORG_NODES + 64;
 // ── Drives ──────────────────────────────────────────────────────────────────────────────────────
@@ -492,8 +498,14 @@ pub const UNIX_PATH_BYTES: usize = 108;
 /// remembered (some 100 bytes each); which of the others goes first is as it comes.
 pub const QUOTA_BLOCKS: u64 = 64;
 pub const QUOTA_RECENT: usize = 16 * 1024;
-/// Pieces that are dropped before other work has its turn.
+/// Pieces that are dropped, and feeds that are counted, before other work has its turn.
 pub const QUOTA_AT_ONCE: usize = 64;
+/// Feeds whose space is given back before other work has its turn: each waits for the device.
+pub const QUOTA_GIVEN_AT_ONCE: usize = 4;
+/// Of a feed that lacks more than this part of the bound nothing more is fetched once the store is full.
+pub const QUOTA_NEW: u64 = 4;
+/// The least bound that can be asked for, in bytes: less is a unit forgotten.
+pub const QUOTA_LEAST: u64 = 1024 * 1024;
 /// What file systems give back is a multiple of this, in bytes.
 pub const DISK_PAGE: u64 = 4096;
 /// The quota's share that is made free at once, so that it is not looked for with every block, and the

@@ -19,12 +19,15 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
-        let inside = place::inside(&self.dir, place::store(&self.dir)?);
         let request = Request::ask(What::Peers, !global.json);
-        match ask(&inside, &request)? {
-            Some(answer) => put_answer(&answer),
-            None if global.json => put_answer(&serde_json::json!([])),
-            None => {
+        for inside in place::asked(&self.dir, place::store(&self.dir)?) {
+            if let Some(answer) = ask(&inside, &request)? {
+                return put_answer(&answer);
+            }
+        }
+        match global.json {
+            true => put_answer(&serde_json::json!([])),
+            false => {
                 super::put(format!("not running\n{}", Status::default().peers_text()).as_bytes())
             }
         }

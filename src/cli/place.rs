@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::offline::{At, Offline, Opened};
+use crate::daemon::open::SEEDS_LOCK;
 use crate::failure::{Failure, Kind};
 use crate::link::{Dialect, Key, Link};
 use crate::store::Content;
@@ -140,6 +141,8 @@ pub fn seeds_in(dir: &Path) -> Vec<PathBuf> {
             name.to_str().is_some_and(|name| name.len() == 64 && hex::decode(name).is_ok())
         })
         .map(|entry| entry.path())
+        // A process that was killed, or had no room, may have left a directory without a key in it.
+        .filter(|dir| std::fs::metadata(dir.join("metadata.key")).is_ok_and(|key| key.len() > 0))
         .collect();
     seeds.sort_unstable();
     seeds
@@ -151,6 +154,14 @@ pub fn inside(dir: &Path, holds: Holds) -> PathBuf {
         Holds::Drive => dir.join(".dat"),
         Holds::Core | Holds::Seed | Holds::Seeds => dir.to_owned(),
     }
+}
+
+/// Where the process that runs on `dir` may be asked: at what it holds, and for a seed among others that
+/// stand under one lock, at the directory that it is in.
+pub fn asked(dir: &Path, holds: Holds) -> Vec<PathBuf> {
+    let above = dir.join("..");
+    let shared = holds == Holds::Seed && above.join(SEEDS_LOCK).exists();
+    std::iter::once(inside(dir, holds)).chain(shared.then_some(above)).collect()
 }
 
 /// What stands before the names of the files of the bare feed in `dir`, made here or seeded.

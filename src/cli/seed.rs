@@ -7,6 +7,7 @@ use clap::Args;
 use super::network::Network;
 use super::{Global, Outcome, place};
 use crate::daemon::{self, config::Run};
+use crate::limits::QUOTA_LEAST;
 use crate::link::Link;
 
 /// Keep drives or feeds whole and serve them, without a folder of files
@@ -14,7 +15,11 @@ use crate::link::Link;
 #[command(after_help = "\
 Examples:
   gannet seed hyper://<key>
-  gannet seed hyper://<key> dat://<other key> --dir /srv/seeds --max-storage 20G")]
+  gannet seed hyper://<key> dat://<other key> --dir /srv/seeds --max-storage 20G
+
+--max-storage counts the blocks of the keys named here; what else lies in the directory, from runs with
+other keys, stays as it is and is not counted. With a larger bound than before, what was dropped is
+fetched again.")]
 pub struct Arguments {
     /// What to keep
     #[arg(required = true)]
@@ -22,7 +27,7 @@ pub struct Arguments {
     /// Where it is kept [default: ~/.local/share/gannet/seeds]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Store no more than this, as in 20G: what is wanted least is dropped
+    /// Store no more of these than this, as in 20G: what is wanted least is dropped
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_storage: Option<u64>,
     /// A key alone is one of Dat, not of Hypercore
@@ -56,7 +61,11 @@ fn size(text: &str) -> Result<u64, String> {
     let digits = if unit.is_some() { &text[..text.len() - 1] } else { text };
     let bytes =
         digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << unit.map_or(0, |u| u.1)));
-    bytes.filter(|n| *n > 0).ok_or_else(|| "a size is a number, with K, M, G or T behind it".into())
+    match bytes {
+        Some(bytes) if bytes >= QUOTA_LEAST => Ok(bytes),
+        Some(bytes) => Err(format!("{bytes} bytes are too few: at least 1M, as in 20G")),
+        None => Err("a size is a number, with K, M, G or T behind it".into()),
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +75,10 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!(size("20G"), Ok(20 << 30));
-        assert_eq!(size("7"), Ok(7));
+        assert_eq!(size("1048576"), Ok(1 << 20));
+        // The unit was forgotten.
+        assert_eq!(size("20"), Err("20 bytes are too few: at least 1M, as in 20G".into()));
+        assert!(size("1023k").is_err());
         assert_eq!(size("1t"), Ok(1 << 40));
         for bad in ["", "0", "G", "-1", "1.5G", "20GB", "99999999T"] {
             assert!(size(bad).is_err(), "{bad}");

@@ -31,8 +31,10 @@ impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
         let holds = place::store(&self.dir)?;
         let request = Request::ask(What::Status, !global.json);
-        if let Some(answer) = ask(&place::inside(&self.dir, holds), &request)? {
-            return put_answer(&answer);
+        for inside in place::asked(&self.dir, holds) {
+            if let Some(answer) = ask(&inside, &request)? {
+                return put_answer(&answer);
+            }
         }
         let status = stored(&self.dir, holds)?;
         if global.json {
@@ -52,7 +54,9 @@ fn stored(dir: &Path, holds: Holds) -> Result<Status, Failure> {
         Holds::Seed => seed(dir, &mut status)?,
         Holds::Seeds => {
             for dir in place::seeds_in(dir) {
-                seed(&dir, &mut status)?;
+                if let Err(failure) = seed(&dir, &mut status) {
+                    status.drives.push(unreadable(&dir, &failure));
+                }
             }
         }
     }
@@ -73,6 +77,24 @@ fn seed(dir: &Path, status: &mut Status) -> Result<(), Failure> {
     if dir.join("content.key").exists() { drive(dir, status) } else { core(dir, status) }
 }
 
+/// A seed among others that cannot be looked at.
+fn unreadable(dir: &Path, failure: &Failure) -> DriveStatus {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let key = hex::decode(&name).ok().and_then(|key| key.try_into().ok()).unwrap_or_default();
+    DriveStatus {
+        link: name,
+        key: Key(key),
+        folder: dir.display().to_string(),
+        writable: false,
+        seed: true,
+        version: 0,
+        shown: 0,
+        files: 0,
+        bytes: 0,
+        state: failure.to_string(),
+    }
+}
+
 fn drive(dir: &Path, status: &mut Status) -> Result<(), Failure> {
     let mut drive = Drive::open(Offline::looking(), dir)?;
     let writable = dir.join(".dat/metadata.ogd").exists();
@@ -90,6 +112,7 @@ fn drive(dir: &Path, status: &mut Status) -> Result<(), Failure> {
         key,
         folder: dir.display().to_string(),
         writable,
+        seed: !dir.join(".dat").exists(),
         version,
         shown: if writable { version } else { shown(dir).unwrap_or(version) },
         files,

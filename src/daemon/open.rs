@@ -54,7 +54,7 @@ pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), F
             }
             let place = Place::open(sys, dir, true)?;
             place.lock(sys)?;
-            links.iter().try_for_each(|link| seed(node, sys, link, &place))
+            seeds(node, sys, links, &place)
         }
         Run::Refill { link, dir, bare, first, content } => {
             refill(node, sys, (link, *bare), dir, [first, content])
@@ -394,6 +394,23 @@ fn clone(
     Ok(())
 }
 
+/// All seeds that can be opened. One that is damaged, or that the disk has no room for, does not keep the
+/// others from being served; the first failure is told as one only if none opens.
+fn seeds(
+    node: &mut Node,
+    sys: &mut impl Sys,
+    links: &[Link],
+    root: &Place<'_>,
+) -> Result<(), Failure> {
+    let failures: Vec<Failure> =
+        links.iter().filter_map(|link| seed(node, sys, link, root).err()).collect();
+    if failures.len() < links.len() {
+        failures.iter().for_each(|failure| node.warn_at_start(format!("left out: {failure}")));
+        return Ok(());
+    }
+    failures.into_iter().next().map_or(Ok(()), Err)
+}
+
 /// `root` is locked: thousands of seeds need no lock and no descriptor each.
 fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, root: &Place<'_>) -> Result<(), Failure> {
     let name = link.key.to_string();
@@ -416,8 +433,11 @@ fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, root: &Place<'_>) -> R
     let store = opened_or_created(sys, opening, (root.dir, &prefix), link);
     let mut store = store.map_err(failed)?;
     store.lock_above();
-    recover(sys, &mut store).map_err(failed)?;
-    patiently(sys, |disk| store.rest(disk)).map_err(failed)?;
+    let ready = recover(sys, &mut store).and_then(|()| patiently(sys, |disk| store.rest(disk)));
+    if let Err(error) = ready {
+        store.abandon(sys.disk());
+        return Err(failed(error));
+    }
     let now = sys.now();
     node.add_keep(now, (root.dir, &below), place.name(), store);
     Ok(())

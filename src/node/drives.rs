@@ -87,7 +87,6 @@ impl Node {
         follow: bool,
     ) {
         let Some(feed) = self.topics.get(&topic).map(|t| t.first) else { return };
-        self.quota_opened(feed);
         self.exchange(now, feed, wanted, follow);
         self.say_ready(now);
         self.work_due = true;
@@ -131,14 +130,15 @@ impl Node {
     ) -> TopicId {
         let known = store.feed().has(0) && role == Role::Metadata;
         let follow = refill.is_none();
-        let wanted = match &refill {
-            Some(refill) => Wanted::Ranges(refill.first.clone()),
-            None => Wanted::All,
-        };
         let id = self.add_topic(now, dir, folder, store, role, What::Keep(refill));
         if let Some(topic) = self.topics.get_mut(&id) {
             below.clone_into(&mut topic.below);
         }
+        let first = self.topics.get(&id).map(|topic| topic.first);
+        let wanted = first.map_or(Wanted::Nothing, |feed| {
+            self.quota_opened(feed);
+            self.wanted_of(feed)
+        });
         self.add_to_sync(now, id, wanted, follow);
         if known {
             self.index_due.push(id);
@@ -327,8 +327,8 @@ impl Node {
         self.mirror_content_opened(id, key);
         let Some(topic) = self.topics.get_mut(&id) else { return };
         topic.content = Some(feed);
-        let wanted = Node::content_wanted(topic);
         self.quota_opened(feed);
+        let wanted = self.wanted_of(feed);
         self.exchange(now, feed, wanted, true);
         self.say_opened(feed);
         self.open_on_all(now, id, disk);
@@ -342,12 +342,15 @@ impl Node {
         if open.store.is_writable() {
             return Wanted::Nothing;
         }
-        if let (What::Keep(None), Some(quota)) = (&topic.what, &self.quota) {
-            return quota.wanted(feed);
+        if let (What::Keep(None), Some(_), Some(dropped)) =
+            (&topic.what, &self.quota, open.store.dropped())
+        {
+            return Wanted::AllBut(dropped.clone());
         }
         match (&topic.what, open.role) {
             (What::Core(core), _) => Node::core_wanted(core),
             (_, Role::Content) => Node::content_wanted(topic),
+            (What::Keep(Some(refill)), _) => Wanted::Ranges(refill.first.clone()),
             _ => Wanted::All,
         }
     }

@@ -17,7 +17,7 @@ use crate::wire::{Data, Request};
 
 use super::Node;
 use super::event::{Event, EventKind, Role};
-use super::topic::{OpenFeed, TopicId};
+use super::topic::{OpenFeed, TopicId, What};
 
 /// The open feeds by number and by discovery key.
 #[derive(Default)]
@@ -53,6 +53,7 @@ impl Feeds {
             dirty_since: None,
             unannounced: None,
             paused: None,
+            full: false,
             pauses: 0,
             paused_at: Instant::default(),
             resume_at: Instant::default(),
@@ -380,6 +381,7 @@ impl Node {
             }
         };
         open.resume_at = now + wait;
+        open.full = matches!(error, StoreError::Full);
         if open.paused.is_some() {
             return;
         }
@@ -403,13 +405,17 @@ impl Node {
                 continue;
             }
             let room = disk.space(topic.dir).unwrap_or(0);
-            if room < limits::RESUME_SPACE_BYTES {
+            let enough = match (&self.quota, &topic.what) {
+                (Some(quota), What::Keep(_)) => quota.room().min(limits::RESUME_SPACE_BYTES),
+                _ => limits::RESUME_SPACE_BYTES,
+            };
+            if room < enough {
                 // What it took before may fit by now.
                 self.work_due |= open.dirty_since.is_some();
                 continue;
             }
             let Some(open) = self.feeds.get_mut(id) else { continue };
-            open.paused = None;
+            (open.paused, open.full) = (None, false);
             if open.role == Role::Metadata && open.store.feed().has(0) && topic.content.is_none() {
                 // Opening the content is what the disk failed at, perhaps.
                 self.index_due.push(open.topic);

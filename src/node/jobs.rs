@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::feed::Feed;
 use crate::ids::FeedId;
 use crate::job::import::Import;
 use crate::job::mirror::{Mirror, Options};
@@ -572,7 +573,17 @@ impl Node {
                 (0, job::Figures::default(), settled, "fetching")
             }
         };
-        let state = if topic.full_until.is_some() {
+        let feeds = [Some(topic.first), topic.content].into_iter().flatten();
+        let open = feeds.filter_map(|feed| self.feeds.get(feed));
+        let paused = open.clone().find_map(|open| open.paused.as_ref());
+        let bounded = self.quota.is_some()
+            && matches!(topic.what, What::Keep(_))
+            && open.clone().any(|open| open.store.dropped().is_some());
+        let kept;
+        let state = if let Some(why) = paused {
+            kept = format!("paused: {why}");
+            &kept
+        } else if topic.full_until.is_some() {
             "paused: the disk is full"
         } else if !settled && !peers && !matches!(topic.what, What::Share(_)) {
             "waiting for peers"
@@ -583,6 +594,11 @@ impl Node {
             doing
         } else if matches!(topic.what, What::Clone(_)) && !peers {
             "waiting for peers"
+        } else if bounded {
+            let sum = |of: fn(&Feed) -> u64| open.clone().map(|o| of(o.store.feed())).sum::<u64>();
+            let (have, length) = (sum(|feed| feed.have().count()), sum(Feed::length));
+            kept = format!("{have} of {length} blocks kept (bound)");
+            &kept
         } else {
             "up to date"
         };

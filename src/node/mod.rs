@@ -201,6 +201,8 @@ pub struct Node {
     status_wanted: bool,
     /// A bound for what is kept.
     quota: Option<Box<Quota>>,
+    /// Warnings from before the start, when nobody listened.
+    unsaid: Vec<String>,
     /// Of these feeds something else is wanted than before.
     rewanted: BTreeSet<FeedId>,
 }
@@ -263,8 +265,14 @@ impl Node {
             ends: Few::new(),
             status_wanted: false,
             quota: None,
+            unsaid: Vec::new(),
             rewanted: BTreeSet::new(),
         }
+    }
+
+    /// What the user is to hear once the node has started.
+    pub fn warn_at_start(&mut self, text: String) {
+        self.unsaid.push(text);
     }
 
     /// Opens listeners and discovery. Called once, before or after topics were added.
@@ -279,6 +287,9 @@ impl Node {
         self.start_discovery();
         self.started_up = true;
         self.say_ready(now);
+        for text in std::mem::take(&mut self.unsaid) {
+            self.publish(&Event::Warning { text });
+        }
         let ends = self.topics.values().any(|topic| topic.what.ends());
         self.lonely_until = ends.then(|| now + limits::NO_PEERS_AFTER);
     }

@@ -283,7 +283,7 @@ impl Node {
     pub(super) fn reorganised(&mut self, now: Instant, feed: FeedId, moved: Moved) {
         let Moved { common: kept, old: from, new: to } = moved;
         self.work_due = true;
-        self.quota_moved(feed, kept);
+        self.quota_moved(feed);
         self.sync.handle(now, Input::Reorganised { feed, from, kept }, &self.feeds);
         let Some(open) = self.feeds.get(feed) else { return };
         let key = (*open.store.feed().key()).into();

@@ -2,25 +2,28 @@
 //!
 //! What is wanted is remembered for pieces of [`limits::QUOTA_BLOCKS`] blocks, and for the
 //! [`limits::QUOTA_RECENT`] pieces of all feeds that were wanted last; every other piece is older than
-//! these and goes before them. The metadata of drives goes last, its first piece never, because it names
-//! the content. What was dropped is not fetched again by itself. After a start that finds the bound
-//! nearly reached, what is missing counts as dropped.
+//! these and goes before them. The metadata of drives goes last; its first piece, which names the content,
+//! never does, nor block 0 of other feeds that a key names, which tells what they are.
+//!
+//! What was dropped is not fetched again by itself, in later runs neither: each store lists it. When the
+//! bound is reached, what is missing by then is set aside in the same way, so that a terabyte under a
+//! bound of some gigabytes is not fetched through it; what is new is fetched in place of the old.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bits::RangeSet;
 use crate::few::Numbered;
 use crate::ids::FeedId;
-use crate::limits::{self, MAX_SAFE_INTEGER, QUOTA_BLOCKS};
+use crate::limits::{self, QUOTA_BLOCKS};
 use crate::link::Key;
-use crate::store::StoreError;
 use crate::store::disk::Disk;
-use crate::sync::{Input, Wanted};
+use crate::store::{Given, StoreError};
+use crate::sync::Input;
 use crate::time::Instant;
 
 use super::Node;
 use super::event::{Event, Role};
 use super::io::Work;
+use super::status::QuotaStatus;
 use super::topic::What;
 
 /// A piece of a feed: blocks from `QUOTA_BLOCKS` times its number on.
@@ -42,17 +45,21 @@ pub(super) struct Quota {
     /// Bytes of the blocks that are here, by feed.
     counted: Numbered<FeedId, u64>,
     uncounted: BTreeSet<FeedId>,
-    /// What was there at the start is counted.
-    begun: bool,
+    /// The bound was reached: what was missing then is set aside.
+    full: bool,
     /// The pieces (packed) wanted last: when, on a clock that counts such wants.
     recent: BTreeMap<u64, u64>,
     by_time: BTreeMap<u64, u64>,
     clock: u64,
     /// Where among the others the next one to go is looked for.
     cursor: Piece,
-    dropped: Numbered<FeedId, RangeSet>,
-    /// Space is to be given back.
+    /// Space is to be given back, or a list of what was dropped to be written.
     due: BTreeSet<FeedId>,
+    /// The disk failed, or was full, when these were counted or their space given back: they are tried
+    /// again at the next tick.
+    later: BTreeSet<FeedId>,
+    /// The user was told that space is not given back here.
+    told: bool,
 }
 
 impl Quota {
@@ -62,13 +69,14 @@ impl Quota {
             used: 0,
             counted: Numbered::new(),
             uncounted: BTreeSet::new(),
-            begun: false,
+            full: false,
             recent: BTreeMap::new(),
             by_time: BTreeMap::new(),
             clock: 0,
             cursor: (FeedId(0), 0),
-            dropped: Numbered::new(),
             due: BTreeSet::new(),
+            later: BTreeSet::new(),
+            told: false,
         }
     }
 
@@ -80,7 +88,7 @@ impl Quota {
         self.used > self.max - self.slack()
     }
 
-    /// What is left when something was dropped. A start that finds as much finds the store full.
+    /// What is left when something was dropped.
     fn low(&self) -> u64 {
         self.max - 2 * self.slack()
     }
@@ -111,12 +119,23 @@ impl Quota {
         self.used = self.used - before + bytes;
     }
 
-    /// All but what was dropped.
-    pub fn wanted(&self, feed: FeedId) -> Wanted {
-        let Some(dropped) = self.dropped.get(&feed).filter(|dropped| !dropped.is_empty()) else {
-            return Wanted::All;
-        };
-        Wanted::AllBut(dropped.clone())
+    /// Free space with which a feed goes on that met a full disk: what may still come.
+    pub fn room(&self) -> u64 {
+        2 * self.max.saturating_sub(self.used).max(self.slack())
+    }
+
+    /// Whether something is tried again at ticks.
+    pub fn waits(&self) -> bool {
+        !self.later.is_empty()
+    }
+}
+
+/// The blocks before this one are never dropped.
+fn spared(role: Role) -> u64 {
+    match role {
+        Role::Metadata => QUOTA_BLOCKS,
+        Role::Content => 0,
+        Role::Core => 1,
     }
 }
 
@@ -130,8 +149,40 @@ impl Node {
     /// A feed is open.
     pub(super) fn quota_opened(&mut self, feed: FeedId) {
         let kept = self.feeds.get(feed).and_then(|open| self.topics.get(&open.topic));
-        if let (Some(quota), Some(What::Keep(_))) = (&mut self.quota, kept.map(|t| &t.what)) {
-            quota.uncounted.insert(feed);
+        let (Some(quota), Some(What::Keep(_))) = (&mut self.quota, kept.map(|t| &t.what)) else {
+            return;
+        };
+        quota.uncounted.insert(feed);
+        if let Some(open) = self.feeds.get_mut(feed) {
+            open.store.bound(quota.max);
+            quota.full |= open.store.dropped().is_some();
+            if open.store.owes() {
+                quota.due.insert(feed);
+            }
+        }
+        self.work_due = true;
+    }
+
+    /// Of feeds that take part in the bound: the bound, what is used of it, and blocks dropped.
+    pub(super) fn quota_status(&self) -> Option<QuotaStatus> {
+        let quota = self.quota.as_ref()?;
+        let open = quota.counted.keys().filter_map(|feed| self.feeds.get(feed));
+        let dropped = open.filter_map(|open| {
+            let (feed, dropped) = (open.store.feed(), open.store.dropped()?);
+            let missing = |(start, len)| len - feed.have().count_range(start, len);
+            Some(dropped.within(0, feed.length()).map(missing).sum::<u64>())
+        });
+        Some(QuotaStatus { max: quota.max, used: quota.used, dropped: dropped.sum() })
+    }
+
+    /// Once a second: what the disk failed at is tried again.
+    pub(super) fn tick_quota(&mut self) {
+        let Some(quota) = &mut self.quota else { return };
+        for feed in std::mem::take(&mut quota.later) {
+            match quota.counted.contains_key(&feed) {
+                true => quota.due.insert(feed),
+                false => quota.uncounted.insert(feed),
+            };
             self.work_due = true;
         }
     }
@@ -154,14 +205,12 @@ impl Node {
         }
     }
 
-    /// The blocks from here on are others now.
-    pub(super) fn quota_moved(&mut self, feed: FeedId, from: u64) {
+    /// Some of the blocks are others now.
+    pub(super) fn quota_moved(&mut self, feed: FeedId) {
         let Some(quota) = &mut self.quota else { return };
-        if let Some(dropped) = quota.dropped.get_mut(&feed) {
-            dropped.remove(from, MAX_SAFE_INTEGER - from);
-        }
         if quota.counted.contains_key(&feed) {
             quota.uncounted.insert(feed);
+            self.rewanted.insert(feed);
             self.work_due = true;
         }
     }
@@ -176,12 +225,13 @@ impl Node {
     }
 
     fn quota_step(&mut self, now: Instant, quota: &mut Quota, disk: &mut dyn Disk) -> Work {
-        if !self.count_held(now, quota, disk) {
-            return Work::Waiting;
+        let mut work = self.count_held(now, quota, disk);
+        if work != Work::Idle {
+            return work;
         }
-        let mut work = Work::Idle;
         if quota.is_over() {
             let feeds: Vec<FeedId> = quota.counted.keys().collect();
+            self.set_aside(quota, &feeds);
             for piece in 0.. {
                 if quota.used <= quota.low() {
                     break;
@@ -191,78 +241,100 @@ impl Node {
                     break;
                 }
                 let Some(piece) = self.oldest_piece(quota, &feeds) else { break };
-                match self.drop_piece(quota, piece, disk) {
+                match self.drop_piece(now, quota, piece, disk) {
                     Ok(()) => {}
                     Err(StoreError::NotYet) => {
                         work = Work::Waiting;
                         break;
                     }
                     Err(error) => {
+                        quota.later.insert(piece.0);
                         self.pause(now, piece.0, &error);
                         break;
                     }
                 }
             }
         }
-        for feed in quota.due.clone() {
-            let given =
-                self.commit(now, feed, disk).and_then(|()| match self.feeds.get_mut(feed) {
-                    Some(open) => open.store.give_back(disk),
-                    None => Ok(()),
-                });
+        let given = self.give_back(now, quota, disk);
+        if work == Work::Idle { given } else { work }
+    }
+
+    /// Gives the space of some feeds back.
+    fn give_back(&mut self, now: Instant, quota: &mut Quota, disk: &mut dyn Disk) -> Work {
+        let turn: Vec<FeedId> = quota.due.iter().copied().collect();
+        for (at, feed) in turn.into_iter().enumerate() {
+            if at == limits::QUOTA_GIVEN_AT_ONCE {
+                return Work::More;
+            }
+            self.feeds.wake(feed);
+            let given = match self.feeds.get_mut(feed) {
+                Some(open) => open.store.give_back(disk),
+                None => Ok(Given::Back),
+            };
+            if matches!(given, Err(StoreError::NotYet)) {
+                return Work::Waiting;
+            }
+            quota.due.remove(&feed);
             match given {
-                Ok(()) => {
-                    quota.due.remove(&feed);
+                Ok(Given::Kept) if !std::mem::replace(&mut quota.told, true) => {
+                    let text = "this file system does not take back the space of dropped blocks: \
+                                the bound holds for blocks, not for the disk";
+                    self.publish(&Event::Warning { text: text.to_owned() });
                 }
-                Err(StoreError::NotYet) => work = Work::Waiting,
+                Ok(_) | Err(StoreError::Unsynced) => {}
                 Err(error) => {
-                    quota.due.remove(&feed);
+                    quota.later.insert(feed);
                     self.pause(now, feed, &error);
                 }
             }
         }
-        work
+        Work::Idle
     }
 
-    /// Counts what feeds hold. `false`: the disk is fetching what tells.
-    fn count_held(&mut self, now: Instant, quota: &mut Quota, disk: &mut dyn Disk) -> bool {
-        let mut fresh = Vec::new();
-        while let Some(&feed) = quota.uncounted.first() {
+    /// Counts what feeds hold, some of them at once.
+    fn count_held(&mut self, now: Instant, quota: &mut Quota, disk: &mut dyn Disk) -> Work {
+        for _ in 0..limits::QUOTA_AT_ONCE {
+            let Some(&feed) = quota.uncounted.first() else { return Work::Idle };
+            if self.feeds.get(feed).is_some_and(|open| !open.store.feed().have().is_empty()) {
+                self.feeds.wake(feed);
+            }
             let held = match self.feeds.get_mut(feed) {
                 Some(open) => open.store.held_bytes(disk),
                 None => Ok(0),
             };
             match held {
-                Ok(bytes) => {
-                    if !quota.counted.contains_key(&feed) {
-                        fresh.push(feed);
-                    }
-                    quota.count(feed, bytes);
+                Ok(bytes) => quota.count(feed, bytes),
+                Err(StoreError::NotYet) => return Work::Waiting,
+                Err(error) => {
+                    quota.later.insert(feed);
+                    self.pause(now, feed, &error);
                 }
-                Err(StoreError::NotYet) => return false,
-                Err(error) => self.pause(now, feed, &error),
             }
             quota.uncounted.remove(&feed);
         }
-        if !quota.begun {
-            fresh = quota.counted.keys().collect();
-            quota.begun = true;
-        }
-        if quota.used >= quota.low() {
-            // An earlier run dropped what is missing, as far as anybody can tell.
-            for feed in fresh {
-                let Some(open) = self.feeds.get(feed) else { continue };
-                let mut missing = RangeSet::new();
-                missing.insert(0, open.store.feed().length());
-                let have = open.store.feed().have().ranges(0, u64::MAX);
-                have.for_each(|(start, len)| missing.remove(start, len));
-                if !missing.is_empty() && !open.store.is_writable() {
-                    quota.dropped.insert(feed, missing);
-                    self.rewanted.insert(feed);
-                }
+        Work::More
+    }
+
+    /// The bound is reached: what is missing is not fetched any more, but of feeds that have grown since
+    /// it was reached first, where that is no large part of the bound.
+    fn set_aside(&mut self, quota: &mut Quota, feeds: &[FeedId]) {
+        let first = !std::mem::replace(&mut quota.full, true);
+        for &feed in feeds {
+            let Some(open) = self.feeds.get_mut(feed) else { continue };
+            let (have, length) = (open.store.feed().have(), open.store.feed().length());
+            let dropped = open.store.dropped().map_or(0, |dropped| dropped.covered(0, length));
+            let missing = length.saturating_sub(have.count()).saturating_sub(dropped);
+            if missing == 0 || open.store.is_writable() {
+                continue;
+            }
+            let each = open.store.feed().byte_length() / length;
+            let large = each.saturating_mul(missing) > quota.max / limits::QUOTA_NEW;
+            if large || first && open.role != Role::Metadata {
+                open.store.set_aside(spared(open.role), length, quota.max);
+                quota.due.insert(feed);
+                self.rewanted.insert(feed);
             }
         }
-        true
     }
 
     /// What is to go next.
@@ -271,7 +343,9 @@ impl Node {
             let may = |feed: FeedId| {
                 self.feeds.get(feed).filter(|open| {
                     let names = open.role == Role::Metadata;
-                    !open.store.is_writable() && names == last && open.paused.is_none()
+                    // One that waits for room on the disk gives some, too.
+                    let works = open.paused.is_none() || open.full;
+                    !open.store.is_writable() && names == last && works
                 })
             };
             let begin = feeds.partition_point(|feed| *feed < quota.cursor.0);
@@ -279,52 +353,61 @@ impl Node {
             for turn in 0..=feeds.len() {
                 let Some(&feed) = feeds.get((begin + turn) % feeds.len().max(1)) else { break };
                 let Some(open) = may(feed) else { continue };
+                let have = open.store.feed().have();
                 let resumes = turn == 0 && feed == quota.cursor.0;
-                let mut piece = if resumes { quota.cursor.1 } else { u64::from(last) };
-                while let Some(block) = open.store.feed().have().next_set(piece * QUOTA_BLOCKS) {
-                    piece = block / QUOTA_BLOCKS;
+                let mut from = if resumes { quota.cursor.1 * QUOTA_BLOCKS } else { 0 };
+                while let Some(block) = have.next_set(from.max(spared(open.role))) {
+                    let piece = block / QUOTA_BLOCKS;
                     if !quota.recent.contains_key(&pack((feed, piece))) {
                         quota.cursor = (feed, piece);
                         return Some((feed, piece));
                     }
-                    piece += 1;
+                    from = (piece + 1) * QUOTA_BLOCKS;
                 }
             }
-            let oldest = quota
-                .by_time
-                .values()
-                .map(|packed| unpack(*packed))
-                .find(|(feed, piece)| may(*feed).is_some() && (!last || *piece > 0));
-            if let Some(piece) = oldest {
-                return Some(piece);
+            let oldest =
+                quota.by_time.values().map(|packed| unpack(*packed)).find(|(feed, piece)| {
+                    may(*feed).is_some_and(|open| {
+                        let (start, end) = (piece * QUOTA_BLOCKS, (piece + 1) * QUOTA_BLOCKS);
+                        let first = open.store.feed().have().next_set(start.max(spared(open.role)));
+                        quota.counted.contains_key(feed) && first.is_some_and(|block| block < end)
+                    })
+                });
+            if oldest.is_some() {
+                return oldest;
             }
         }
         None
     }
 
+    /// Drops of a piece what is too much.
     fn drop_piece(
         &mut self,
+        now: Instant,
         quota: &mut Quota,
         (feed, piece): Piece,
         disk: &mut dyn Disk,
     ) -> Result<(), StoreError> {
-        let start = piece * QUOTA_BLOCKS;
+        self.feeds.wake(feed);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
-        let have = open.store.feed().have();
-        let runs: Vec<(u64, u64)> = have.ranges(start, start + QUOTA_BLOCKS).collect();
-        let bytes = open.store.discard(disk, start, QUOTA_BLOCKS)?;
+        let end = (piece + 1) * QUOTA_BLOCKS;
+        let from = (piece * QUOTA_BLOCKS).max(spared(open.role));
+        let start = open.store.feed().have().next_set(from).map_or(end, |block| block.min(end));
+        let (mut len, need) = (end - start, quota.used - quota.low());
+        while len > 1 && open.store.bytes_in(disk, start, len / 2)? >= need {
+            len /= 2;
+        }
+        let runs: Vec<(u64, u64)> = open.store.feed().have().ranges(start, start + len).collect();
+        let bytes = open.store.discard(disk, start, len, quota.max)?;
         let key = Key(*open.store.feed().key());
-        quota.forget((feed, piece));
+        if start + len >= end {
+            quota.forget((feed, piece));
+        }
         let left = quota.counted.get(&feed).map_or(0, |held| held.saturating_sub(bytes));
         quota.count(feed, left);
         quota.due.insert(feed);
+        self.feeds.touch(feed, now);
         for (start, length) in runs {
-            if !quota.dropped.contains_key(&feed) {
-                quota.dropped.insert(feed, RangeSet::new());
-            }
-            if let Some(dropped) = quota.dropped.get_mut(&feed) {
-                dropped.insert(start, length);
-            }
             self.sync.handle(self.last_tick, Input::Cleared { feed, start, length }, &self.feeds);
             self.publish(&Event::Cleared { key, start, length });
         }

@@ -28,6 +28,7 @@ impl Node {
                 free: first.and_then(|topic| disk.space(topic.dir).ok()).unwrap_or(0),
                 paused: paused.unwrap_or_default(),
             },
+            quota: self.quota_status(),
         }
     }
 
@@ -99,6 +100,7 @@ impl Node {
             key,
             folder: topic.folder.clone(),
             writable: open.store.is_writable(),
+            seed: matches!(topic.what, What::Keep(_)),
             version,
             shown: figures.shown,
             files: figures.files,

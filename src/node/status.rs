@@ -24,6 +24,19 @@ pub struct Status {
     /// Addresses not talked to any more.
     pub banned: u64,
     pub disk: DiskStatus,
+    /// Of seeds with a bound.
+    pub quota: Option<QuotaStatus>,
+}
+
+/// What all seeds of a run store together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct QuotaStatus {
+    /// The bound, in bytes of blocks.
+    pub max: u64,
+    /// Bytes of the blocks that are here.
+    pub used: u64,
+    /// Blocks that exist and are neither here nor fetched, for want of room.
+    pub dropped: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,6 +46,8 @@ pub struct DriveStatus {
     /// The folder, as the user named it.
     pub folder: String,
     pub writable: bool,
+    /// It is kept without a folder of files.
+    pub seed: bool,
     /// Newest version known.
     pub version: u64,
     /// Version that stands in the folder.
@@ -40,7 +55,7 @@ pub struct DriveStatus {
     pub files: u64,
     pub bytes: u64,
     /// What it is doing: "importing", "fetching", "up to date", "waiting for peers", "waiting:
-    /// no connected peer has the rest", "paused: …".
+    /// no connected peer has the rest", "3 of 7 blocks kept (bound)", "paused: …".
     pub state: String,
 }
 
@@ -133,6 +148,15 @@ impl Status {
         if self.pid != 0 {
             self.write_peers(out)?;
         }
+        if let Some(QuotaStatus { max, used, dropped }) = self.quota {
+            let dropped = Count(dropped, "block");
+            writeln!(
+                out,
+                "{} of {} used, {dropped} dropped or not fetched",
+                Size(used),
+                Size(max)
+            )?;
+        }
         self.disk.write(out)
     }
 
@@ -161,13 +185,22 @@ impl Status {
 
 impl DriveStatus {
     fn write(&self, out: &mut String) -> fmt::Result {
-        let role = if self.writable { "share" } else { "copy" };
+        let role = match (self.seed, self.writable) {
+            (true, _) => "seed",
+            (false, true) => "share",
+            (false, false) => "copy",
+        };
         writeln!(out, "{}", self.link)?;
         write!(out, "  {role} in {}: version {}", Plain(&self.folder), self.version)?;
-        if self.shown != self.version {
-            write!(out, " ({} in the folder)", self.shown)?;
+        if self.seed {
+            // There is no folder of files to tell of.
+            writeln!(out)?;
+        } else {
+            if self.shown != self.version {
+                write!(out, " ({} in the folder)", self.shown)?;
+            }
+            writeln!(out, ", {}, {}", Count(self.files, "file"), Size(self.bytes))?;
         }
-        writeln!(out, ", {}, {}", Count(self.files, "file"), Size(self.bytes))?;
         match self.state.as_str() {
             "" => Ok(()),
             state => writeln!(out, "  {}", Plain(state)),
@@ -231,6 +264,7 @@ mod tests {
                 key: Key([0xab; 32]),
                 folder: "./photos".into(),
                 writable: false,
+                seed: false,
                 version: 4,
                 shown: 3,
                 files: 2,
@@ -267,6 +301,7 @@ mod tests {
             }],
             banned: 1,
             disk: DiskStatus { unsynced: 2000, free: 0, paused: "disk full".into() },
+            quota: Some(QuotaStatus { max: 5_000_000, used: 4_800_000, dropped: 3 }),
         };
         assert_eq!(
             status.text(),
@@ -280,6 +315,7 @@ mod tests {
              up 0 B/s of 10 B, delay 2 ms, 1 asked for\n  \
              127.0.0.1:4001: not connected, failed 2 times, tried again in 30 s\n\
              1 banned for misbehaving\n\
+             4.8 MB of 5.0 MB used, 3 blocks dropped or not fetched\n\
              paused: disk full\n\
              2.0 kB not durable yet\n"
         );

@@ -23,6 +23,7 @@ impl Node {
         self.sync.handle(now, sync::Input::Tick, &self.feeds);
         self.tick_peers(now);
         self.tick_feeds(now, disk);
+        self.tick_quota();
         self.tick_drives();
         self.keep_peers(now, disk, false);
         // The next one is set anew, by `pace`.
@@ -57,6 +58,7 @@ impl Node {
             || self.feeds.any_paused()
             || self.keep_next.is_some()
             || self.drives_need_tick()
+            || self.quota.as_ref().is_some_and(|quota| quota.waits())
             || self.sync.needs_tick()
             || self.peers.values().any(|peer| peer.is_busy())
     }

@@ -39,6 +39,8 @@ pub struct OpenFeed {
     pub unannounced: Option<u64>,
     /// Nothing is written to it for now: why.
     pub paused: Option<String>,
+    /// … which is that the disk is full.
+    pub full: bool,
     /// How often its disk failed without a commit in between, and when it did last.
     pub pauses: u32,
     pub paused_at: Instant,

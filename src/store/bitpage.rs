@@ -89,6 +89,21 @@ fn fill(bytes: &mut [u8], start: u64, len: u64) {
     }
 }
 
+/// Clears the bits of blocks in a page as it lies on disk. Of the accelerator only the page's own part is
+/// made true, where it has one.
+pub(super) fn forget(bytes: &mut [u8], number: u64, blocks: impl Iterator<Item = (u64, u64)>) {
+    for (start, len) in blocks {
+        for bit in start - number * BLOCKS..start + len - number * BLOCKS {
+            if let Some(byte) = bytes.get_mut((bit / 8) as usize) {
+                *byte &= !(0x80 >> (bit % 8));
+            }
+        }
+    }
+    if bytes.len() == PAGE_BYTES {
+        index(bytes);
+    }
+}
+
 /// The accelerator's node over two of its nodes: for each half of each child two bits, 11 all set,
 /// 00 none, 01 mixed.
 fn over(left: u8, right: u8) -> u8 {

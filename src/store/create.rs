@@ -5,11 +5,11 @@ use super::bitpage::{self, Shape};
 use super::core::{self, CORE, MANIFEST, RECORD};
 use super::data::Data;
 use super::disk::{Dir, Disk};
+use super::dropped;
 use super::feed::{Content, FeedStore, Keys};
 use super::files::{Place, Slot};
 use super::open::{FORK, MARKER, lock};
 use super::pages;
-use crate::bits::RangeSet;
 use crate::crypto::sign::KeyPair;
 use crate::feed::Feed;
 use crate::time::Instant;
@@ -46,7 +46,7 @@ impl FeedStore {
             changed: 0,
             committed: Instant::default(),
             unsynced: false,
-            discarded: RangeSet::new(),
+            dropped: None,
         }
     }
 
@@ -106,6 +106,7 @@ impl FeedStore {
         for stale in [MARKER, FORK, CORE, MANIFEST, RECORD] {
             self.place.remove(disk, stale)?;
         }
+        dropped::remove(disk, &self.place)?;
         self.tree.create(disk, &self.place)?;
         match self.feed.as_core() {
             Some(_) => self.make_core(disk)?,

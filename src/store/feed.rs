@@ -10,10 +10,10 @@ use super::bitpage::Shape;
 use super::core::{CoreFiles, Flavor};
 use super::data::Data;
 use super::disk::Disk;
+use super::dropped::Dropped;
 use super::files::{Place, Slot};
 use super::pages::Pages;
 use super::recover::Recovery;
-use crate::bits::RangeSet;
 use crate::crypto::hash::{self, Node};
 use crate::crypto::sign::{KeyPair, PublicKey, Signature};
 use crate::feed::hyper::Manifest;
@@ -133,8 +133,8 @@ pub struct FeedStore {
     /// Bytes changed since the last commit.
     pub(super) changed: usize,
     pub(super) committed: Instant,
-    /// Blocks whose space is not given back yet.
-    pub(super) discarded: RangeSet,
+    /// Blocks that a seed gave up for want of room; boxed, because few feeds have any.
+    pub(super) dropped: Option<Box<Dropped>>,
     /// A sync failed: nothing is taken and no bit is written any more.
     pub(super) unsynced: bool,
 }

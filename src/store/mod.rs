@@ -9,6 +9,7 @@ mod create;
 mod data;
 mod discard;
 pub mod disk;
+mod dropped;
 pub mod feed;
 mod files;
 mod open;
@@ -23,6 +24,7 @@ use std::io;
 use crate::feed::Refusal;
 
 pub use self::core::{CoreAccepted, Flavor, Leafed, Moved, Reorg};
+pub use discard::Given;
 pub use feed::{Content, FeedStore, Keys, Progress, Reader, Stored};
 pub use files::{read_small, write_all, write_small};
 pub use open::{Opening, stored};

@@ -6,6 +6,7 @@ use super::StoreError;
 use super::bitpage;
 use super::core;
 use super::disk::{Dir, Disk, Open};
+use super::dropped;
 use super::feed::{Content, FeedStore, Shelf};
 use super::files::{Place, Slot};
 use super::pages::HEADER;
@@ -129,7 +130,9 @@ impl Opening {
             }
             Stage::Lengths(store) => {
                 store.load_lengths(disk)?;
-                if let Stage::Lengths(store) = std::mem::replace(&mut self.stage, Stage::Ended) {
+                if let Stage::Lengths(mut store) = std::mem::replace(&mut self.stage, Stage::Ended)
+                {
+                    store.settle_dropped();
                     return Ok(Some(*store));
                 }
             }
@@ -177,6 +180,7 @@ impl Opening {
             let fork = Fork::decode(&bytes, feed.as_core().is_some());
             feed.freeze(fork.ok_or_else(|| self.place.damaged(FORK, "cannot be read"))?);
         }
+        let dropped = dropped::load(disk, &self.place, feed.key())?;
         let bitfield = std::mem::replace(&mut self.bitfield, Slot::new("bitfield"));
         let secret = self.secret.take();
         let mut store = FeedStore::new(feed, secret, self.content, self.place.clone(), bitfield);
@@ -185,6 +189,7 @@ impl Opening {
         store.shape.old = page_bytes == bitpage::OLD_PAGE_BYTES;
         store.marked = marked;
         store.recovery = marked.then(Recovery::default);
+        store.dropped = dropped;
         if marked {
             // A killed process left what it wrote to the kernel, which may not have written it yet.
             for slot in [&mut store.bitfield, &mut store.tree.slot] {

@@ -232,6 +232,12 @@ impl FeedStore {
             self.recovery = Some(Recovery::Blocks(flat::right_span(root) / 2 + 1));
             return Ok(NODE_COST);
         }
+        if let Some(end) = self.dropped_end(block).filter(|_| !self.feed.has(block)) {
+            // Given up, and gone or about to go.
+            let held = self.feed.have().next_set(block).unwrap_or(u64::MAX);
+            self.recovery = Some(Recovery::Blocks(end.min(held)));
+            return Ok(NODE_COST);
+        }
         let mut next = block + 1;
         let mut cost = 2 * NODE_COST;
         if !self.feed.has(block) || !self.holds_way(2 * block, root) {
@@ -243,7 +249,7 @@ impl FeedStore {
                     next = ((block / BLOCKS_A_PAGE + 1) * BLOCKS_A_PAGE).min(held);
                 }
                 Some(leaf) if self.recover_way(disk, leaf, root)? => {
-                    if !self.feed.has(block) {
+                    if !self.feed.has(block) && !self.is_dropped(block) {
                         cost += self.recover_bytes(disk, block, leaf, reader)?;
                     }
                 }

@@ -90,6 +90,7 @@ impl FeedStore {
     /// The block is here from now on.
     pub(super) fn have(&mut self, block: u64) {
         if self.feed.set_block(block) {
+            self.undrop(block, 1);
             self.shape.touch_blocks(block, 1);
             self.changed += 1;
         }
@@ -289,6 +290,10 @@ impl FeedStore {
             self.note_sync(synced)?;
         }
         self.feed.settle();
+        if self.moving() {
+            // Blocks of the other history are not those that were dropped.
+            self.write_dropped(disk)?;
+        }
         self.end_move(disk)?;
         self.changed = 0;
         self.committed = now;
@@ -323,7 +328,7 @@ impl FeedStore {
         self.unsynced
     }
 
-    fn believe(&self) -> Result<(), StoreError> {
+    pub(super) fn believe(&self) -> Result<(), StoreError> {
         if self.unsynced { Err(StoreError::Unsynced) } else { Ok(()) }
     }
 
@@ -367,6 +372,15 @@ impl FeedStore {
         self.commit(disk, now)?;
         let synced = self.bitfield.sync(disk, &self.place);
         self.note_sync(synced)?;
+        match self.give_back(disk) {
+            // The next start goes on with it: the marker stays, so that what is not listed is found.
+            Err(StoreError::Full) => return Ok(()),
+            other => drop(other?),
+        }
+        if let Some(dropped) = &mut self.dropped {
+            dropped.dirty |= dropped.worn;
+        }
+        self.write_dropped(disk)?;
         self.unmark(disk)
     }
 }

@@ -702,12 +702,13 @@ fn a_seed_keeps_to_its_quota() {
         let serve = home.start(&["core", "serve", "core"]);
         let (link, address) = ready(&serve);
         let start = |peer: &str| {
-            home.start(&["seed", &link, "--dir", "seeds", "--peer", peer, "--max-storage", "1M"])
+            let words = ["seed", &link, "--dir", "seeds", "--peer", peer, "--max-storage", "1M"];
+            home.start(&[&words[..], &["-vv"]].concat())
         };
         let kept = kept(&link);
         let seed = start(&address);
         let (_, at_seed) = ready(&seed);
-        // Everything came once, and most of it went.
+        // What the bound allows for came, the rest is not even fetched.
         let length = || {
             let status = figures(home.run(&["status", "seeds", "--json"]).ok());
             let feed = &status["feeds"][0];
@@ -730,7 +731,17 @@ fn a_seed_keeps_to_its_quota() {
         assert_eq!(got.out, noise(0)[block as usize * 1000..][..1000]);
         home.feed(&append, &noise(7)).ok();
         settled(6000);
-        assert_eq!(seed.stop(), 0);
+        let status = figures(home.run(&["status", &kept, "--json"]).ok());
+        let (used, dropped) = (&status["quota"]["used"], status["quota"]["dropped"].as_u64());
+        let have = status["feeds"][0]["have"].as_u64().unwrap();
+        assert_eq!(status["quota"]["max"], 1 << 20);
+        assert_eq!((used.as_u64(), dropped), (Some(have * 1000), Some(6000 - have)), "{kind}");
+        let said = home.run(&["status", "seeds"]);
+        let text = said.ok();
+        assert!(text.contains(&format!("\n  {have} of 6000 blocks kept (bound)\n")), "{text}");
+        assert!(text.contains(" of 1.0 MB used, ") && !text.contains("files"), "{text}");
+        let (code, stored_once) = seed.stop_and_hear("block_stored");
+        assert!(code == 0 && stored_once.len() < 4500, "{kind}: {} fetched", stored_once.len());
         let (bytes, space) = stored(&home, &kept);
         assert!((500_000..1_100_000).contains(&bytes), "{kind}: {bytes} bytes stored");
         assert!(space < bytes + 300_000, "{kind}: {space} bytes of space for {bytes}");
@@ -745,7 +756,9 @@ fn a_seed_keeps_to_its_quota() {
         let network = ["--peer", &at_seed, "--listen", "127.0.0.1", "--no-discovery", "-q"];
         let words = ["core", "get", &link, "6000", "--dir", "two"];
         assert_eq!(home.run(&[&words[..], &network].concat()).ok(), "new\n");
-        assert_eq!((serve.stop(), seed.stop()), (0, 0));
+        let (code, fetched) = seed.stop_and_hear("block_stored");
+        let fetched: Vec<_> = fetched.iter().map(|event| event["index"].as_u64()).collect();
+        assert_eq!((serve.stop(), code, fetched), (0, 0, vec![Some(6000)]), "{kind}");
         let (after, _) = stored(&home, &kept);
         assert!(after < 1_100_000 && after.abs_diff(bytes) < 200_000, "{kind}: {after}, {bytes}");
     }

@@ -98,6 +98,14 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Stops it in order; the exit code and all events of this name that were not taken yet.
+    pub fn stop_and_hear(mut self, name: &str) -> (i32, Vec<serde_json::Value>) {
+        self.signal(rustix::process::Signal::TERM);
+        let code = end(&mut self.child);
+        let events = self.lines.iter().map(|line| serde_json::from_str(&line).unwrap());
+        (code, events.filter(|event: &serde_json::Value| event["event"] == name).collect())
+    }
+
     /// Stops it in order; the exit code.
     pub fn stop(mut self) -> i32 {
         self.signal(rustix::process::Signal::TERM);

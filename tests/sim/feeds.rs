@@ -159,8 +159,8 @@ pub fn append(rng: &mut Rng, device: &Device, truth: &mut Truth) {
     device.fs().capacity = capacity;
 }
 
-/// A process of its own that takes blocks back.
-fn truncate(rng: &mut Rng, device: &Device, truth: &mut Truth) {
+/// A process of its own that takes blocks back; how many are left.
+pub fn truncate(rng: &mut Rng, device: &Device, truth: &mut Truth) -> u64 {
     let mut disk = device.process();
     let faults = std::mem::take(&mut device.fs().faults);
     let capacity = std::mem::replace(&mut device.fs().capacity, 1 << 40);
@@ -175,6 +175,7 @@ fn truncate(rng: &mut Rng, device: &Device, truth: &mut Truth) {
     store.close(&mut disk, Instant(0)).expect("a good disk");
     device.fs().faults = faults;
     device.fs().capacity = capacity;
+    length
 }
 
 fn draw_blocks(rng: &mut Rng) -> Vec<Vec<u8>> {

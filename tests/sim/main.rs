@@ -8,6 +8,7 @@
 
 mod actor;
 mod alone;
+mod bound;
 mod copy;
 mod disk;
 mod drives;
@@ -43,6 +44,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "cores", run: feeds::run_cores, every: 1 },
     Scenario { name: "drives", run: drives::run, every: 1 },
     Scenario { name: "hyperdrives", run: drives::run_hyper, every: 1 },
+    Scenario { name: "bound", run: bound::run, every: 1 },
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mixed", run: mixed::run, every: 2 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },

@@ -203,6 +203,9 @@ impl Feed {
             start += self.node(root).ok_or(format!("node {root} is not there"))?.size;
         }
         let size = self.node(2 * block).ok_or("its leaf is not there")?.size;
+        if size == 0 {
+            return Ok(&[]);
+        }
         let data = self.data.as_deref().unwrap_or_default();
         let range = start as usize..(start + size) as usize;
         data.get(range).ok_or_else(|| format!("the data file ends at {}", data.len()))

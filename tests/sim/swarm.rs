@@ -53,9 +53,11 @@ pub struct Post {
     /// The next cut of its disk kills only the process.
     spare: bool,
     /// Its disk had errors that are no full disk: its user has to say that it is mended.
-    hurt: bool,
+    pub hurt: bool,
     /// A sync may have failed: only a new start helps.
-    unsynced: bool,
+    pub unsynced: bool,
+    /// Its disk was full once.
+    pub tight: bool,
     /// Power cuts so far.
     pub cuts: u32,
 }
@@ -71,6 +73,9 @@ pub struct Swarm {
     pub hostile: Option<MachineId>,
     /// Who hung up and what was warned of, if the scenario wants to know.
     pub log: Option<Vec<(MachineId, Event)>>,
+    /// Whose blocks come and go is of interest, and what it said of them.
+    pub watch: Option<MachineId>,
+    pub deeds: Vec<Event>,
     /// How much the nodes ask for at once, instead of what the seed draws.
     pub sync: Option<sync::Tuning>,
     verbose: bool,
@@ -98,6 +103,8 @@ impl Swarm {
             partings: 0,
             overdue: BTreeMap::new(),
             log: None,
+            watch: None,
+            deeds: Vec::new(),
             sync: None,
             verbose: std::env::var_os("GANNET_SIM_TRACE").is_some(),
         }
@@ -136,6 +143,7 @@ impl Swarm {
             spare: false,
             hurt: false,
             unsynced: false,
+            tight: false,
             cuts: 0,
         });
         self.posts.len() - 1
@@ -328,6 +336,15 @@ impl Swarm {
             if self.verbose {
                 eprintln!("{:>12} m{machine} says {event:?}", self.world.now());
             }
+            if self.watch == Some(machine)
+                && matches!(
+                    event,
+                    Event::Cleared { .. } | Event::BlockStored { .. } | Event::Appended { .. }
+                )
+            {
+                self.deeds.push(event);
+                continue;
+            }
             if matches!(event, Event::PeerLeft { .. } | Event::Warning { .. })
                 && let Some(log) = &mut self.log
             {
@@ -391,6 +408,7 @@ impl Swarm {
             }
             7 => {
                 let room = self.rng.below(200_000);
+                self.posts[post].tight = true;
                 device.set_capacity(device.used() + room);
             }
             8 => device.set_capacity(1 << 40),
@@ -420,6 +438,7 @@ impl Swarm {
         let (sync_error, no_space) = (rare(), rare());
         self.posts[post].hurt |= read_error + write_error > 0;
         self.posts[post].unsynced |= sync_error > 0;
+        self.posts[post].tight |= no_space > 0;
         let gentle = Faults::gentle(rng);
         let faults = Faults { read_error, write_error, sync_error, no_space, ..gentle };
         self.world.device(self.posts[post].machine).set_faults(faults);

@@ -44,7 +44,7 @@ fn live(device: &Device, source: &mut (SimDisk, FeedStore), seed: u64) -> Result
         }
         let (start, len) = (rng.below(LENGTH), rng.between(1, 80));
         let before = held(&store);
-        let bytes = wait(|| store.discard(&mut disk, start, len))?;
+        let bytes = wait(|| store.discard(&mut disk, start, len, 1))?;
         assert_eq!(before - held(&store), bytes);
         assert_eq!(wait(|| store.held_bytes(&mut disk))?, held(&store));
         if rng.one_in(3) {
@@ -73,7 +73,7 @@ fn what_is_left_stays_whole_and_the_space_comes_back() {
         store.commit(&mut disk, NOW).expect("committed");
         let full = device.used();
         assert_eq!(
-            store.discard(&mut disk, 0, LENGTH).expect("dropped"),
+            store.discard(&mut disk, 0, LENGTH, 1).expect("dropped"),
             source.1.feed().byte_length()
         );
         store.commit(&mut disk, NOW).expect("committed");
@@ -106,6 +106,6 @@ fn d08_cut_at_every_write_no_bit_speaks_of_bytes_that_are_gone() {
 #[test]
 fn a_writer_gives_nothing_up() {
     let (mut disk, mut store) = source();
-    assert!(matches!(store.discard(&mut disk, 0, 10), Err(StoreError::ReadOnly)));
+    assert!(matches!(store.discard(&mut disk, 0, 10, 1), Err(StoreError::ReadOnly)));
     assert_eq!(held(&store), store.feed().byte_length());
 }

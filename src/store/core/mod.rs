@@ -352,6 +352,7 @@ impl FeedStore {
             self.feed.set_nodes(first, end - first, false);
             self.shape.touch_cleared(first, end);
         }
+        self.undrop(length, limits::FEED_BLOCKS - length);
         // Nodes on the left that reach over the end lie above the first leaf behind it.
         let mut node = first;
         while flat::depth(node) < limits::FEED_DEPTH {

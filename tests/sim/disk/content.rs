@@ -100,8 +100,11 @@ impl Content {
     /// Whole pages give their space back, what is left at both ends becomes zeros.
     pub fn punch(&mut self, rng: &mut Rng, offset: u64, len: u64) {
         let end = offset.saturating_add(len).min(self.len.next_multiple_of(PAGE));
-        let there: Vec<u64> =
-            self.pages.range(offset / PAGE..end.div_ceil(PAGE)).map(|(n, _)| *n).collect();
+        let there: Vec<u64> = self
+            .pages
+            .range(offset / PAGE..end.div_ceil(PAGE).max(offset / PAGE))
+            .map(|(n, _)| *n)
+            .collect();
         for number in there {
             let first = number * PAGE;
             let (from, to) = (offset.max(first) - first, end.min(first + PAGE) - first);
