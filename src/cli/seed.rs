@@ -17,9 +17,9 @@ Examples:
   gannet seed hyper://<key>
   gannet seed hyper://<key> dat://<other key> --dir /srv/seeds --max-storage 20G
 
---max-storage counts the blocks of the keys named here; what else lies in the directory, from runs with
-other keys, stays as it is and is not counted. With a larger bound than before, what was dropped is
-fetched again.")]
+--max-storage counts the blocks of the keys named here; what else lies in the directory, from
+runs with other keys, stays as it is and is not counted. With a larger bound than before, what
+was dropped is fetched again.")]
 pub struct Arguments {
     /// What to keep
     #[arg(required = true)]
@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Where it is kept [default: ~/.local/share/gannet/seeds]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Store no more of these than this, as in 20G: what is wanted least is dropped
+    /// Keep these below this size, as in 20G: what is wanted least is dropped
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_storage: Option<u64>,
     /// A key alone is one of Dat, not of Hypercore
