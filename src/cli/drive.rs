@@ -5,7 +5,7 @@ mod mapped;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::offline::{At, Offline, Opened, failure, open_beside};
+use super::offline::{At, NOW, Offline, Opened, failure, open_beside};
 use super::place::{self, Holds};
 use crate::codec;
 use crate::drive::format::{self, Format};
@@ -247,9 +247,8 @@ impl Drive {
     /// Makes durable what was forgotten, and closes.
     pub fn close(self) -> Result<(), Failure> {
         let Drive { mut metadata, content, path, .. } = self;
-        let now = metadata.off.now();
         if let Some(content) = content {
-            content.close(&mut *metadata.off.disk, now).map_err(|e| failure(&path, e))?;
+            content.close(&mut *metadata.off.disk, NOW).map_err(|e| failure(&path, e))?;
         }
         metadata.close()
     }

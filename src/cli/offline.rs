@@ -19,12 +19,14 @@ use crate::store::{
 use crate::sys::linux::disk::LinuxDisk;
 use crate::time::Instant;
 
-/// A disk and the time, for one command.
+/// When a command commits: nobody asks a store that is soon closed how long ago that was.
+pub const NOW: Instant = Instant(0);
+
+/// A disk, for one command.
 pub struct Offline {
     pub disk: Box<dyn Disk>,
     /// What is opened is changed.
     writes: bool,
-    began: std::time::Instant,
 }
 
 impl Offline {
@@ -39,11 +41,7 @@ impl Offline {
     }
 
     fn on(disk: Box<dyn Disk>, writes: bool) -> Offline {
-        Offline { disk, writes, began: std::time::Instant::now() }
-    }
-
-    pub fn now(&self) -> Instant {
-        Instant(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Offline { disk, writes }
     }
 
     pub fn root(&mut self, path: &Path, create: bool) -> Result<Dir, Failure> {
@@ -204,14 +202,12 @@ impl Opened {
     /// Makes everything so far durable.
     pub fn commit(&mut self) -> Result<(), Failure> {
         let Opened { off, store, path, .. } = self;
-        let now = off.now();
-        off.wait(|disk| store.commit(disk, now)).map_err(|e| failure(path, e))
+        off.wait(|disk| store.commit(disk, NOW)).map_err(|e| failure(path, e))
     }
 
     pub fn close(self) -> Result<(), Failure> {
         let Opened { mut off, dir, store, path } = self;
-        let now = off.now();
-        let closed = store.close(&mut *off.disk, now).map_err(|e| failure(&path, e));
+        let closed = store.close(&mut *off.disk, NOW).map_err(|e| failure(&path, e));
         off.disk.close_dir(dir);
         closed
     }
