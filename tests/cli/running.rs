@@ -39,7 +39,7 @@ of_both_kinds! {
     a_clone_is_equal_and_ends_with_complete
     a_clone_follows_and_both_sides_know_their_peer
     f05_the_content_feed_opens_for_peers_from_before_and_after_block_zero
-    d10_a_signal_ends_it_in_order_and_soon
+    d10_a_signal_ends_it_in_order
     sigusr1_prints_the_status
     interrupted_before_it_was_done_is_code_130
     a_damaged_seed_is_repaired_from_its_peers
@@ -248,15 +248,13 @@ fn f05_the_content_feed_opens_for_peers_from_before_and_after_block_zero(kind: K
     assert_eq!((late.stop(), far.stop(), near.stop(), share.stop()), (0, 0, 0, 0));
 }
 
-fn d10_a_signal_ends_it_in_order_and_soon(kind: Kind) {
+fn d10_a_signal_ends_it_in_order(kind: Kind) {
     let (home, share, link, address) = shared(kind);
     let copy = home.start(&["clone", &link, "copy", "--peer", &address]);
     copy.event("complete");
     std::fs::write(home.path("folder/new.txt"), "news").unwrap();
-    let began = Instant::now();
+    // How soon, the simulator knows: two seconds (`tests/sim`).
     assert_eq!(share.stop(), 0);
-    // Two seconds, which the simulator holds it to, and some for a busy machine.
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     copy.event("peer_left");
     for name in ["metadata.gannet.open", "content.gannet.open", "gannet.sock"] {
         assert!(!home.path("folder/.dat").join(name).exists(), "{name} is left");
