@@ -105,6 +105,66 @@ fn cores_of_gannet_are_read_by_hypercore_10() {
     }
 }
 
+/// Lines of sizes that differ, empty ones among them.
+fn lines(from: u64, count: u64, fork: u64) -> Vec<String> {
+    let line = |n: u64| format!("{n}.{fork} ").repeat((n * 7919 % 500) as usize);
+    (from..from + count).map(line).collect()
+}
+
+/// gannet writes and takes blocks back; who is connected meanwhile follows, who comes later reads the same.
+fn taken_back(follower: &str, late: &str, compat: bool) {
+    let (scratch, home) = (Scratch::new(), Home::hyper());
+    let (from, mut follower) = (scratch.name("from"), Hub::new(follower));
+    let kind: &[&str] = if compat { &["--compat"] } else { &[] };
+    home.core_create_as(&from, kind);
+    let mut serve = home.core_serve(&from, &[]);
+    let at = listening(&serve.expect("ready"));
+    follower.open("a", &home.core_key(&from));
+    follower.connect(&at);
+    let (mut all, mut fork) = (Vec::new(), 0);
+    let steps = [(0, 120), (77, 9), (50, 0), (33, 2), (34, 300), (0, 5), (5, 40)];
+    for (length, more) in steps {
+        if length < all.len() {
+            home.gannet(&["core", "truncate", str(&from), &length.to_string()]).succeed();
+            all.truncate(length);
+            fork += 1;
+        }
+        if more > 0 {
+            let new = lines(all.len() as u64, more, fork);
+            home.core_append(&from, (new.join("\n") + "\n").as_bytes(), None);
+            all.extend(new);
+        }
+        let (length, bytes) = (all.len() as u64, all.concat());
+        let mut later = Hub::new(late);
+        later.open("a", &home.core_key(&from));
+        later.connect(&at);
+        for reader in [&mut follower, &mut later] {
+            let read = reader.whole("a", length, fork);
+            assert_eq!(text(&read, "sha256"), sha256(bytes.as_bytes()), "fork {fork}: {read}");
+            assert_eq!((&read["length"], &read["fork"]), (&length.into(), &fork.into()));
+            assert_eq!((&read["compat"], &read["bytes"]), (&compat.into(), &bytes.len().into()));
+        }
+    }
+    assert_eq!(fork, 5);
+    serve.stop();
+}
+
+#[test]
+fn blocks_that_gannet_takes_back_are_followed_by_hypercore_11() {
+    if !left_out() {
+        taken_back("11", "10", false);
+        taken_back("11", "11", true);
+    }
+}
+
+#[test]
+fn blocks_that_gannet_takes_back_are_followed_by_hypercore_10() {
+    if !left_out() {
+        taken_back("10", "11", false);
+        taken_back("10", "10", true);
+    }
+}
+
 /// The JavaScript side has these blocks as `from` has them.
 fn same(reader: &mut Hub, from: &mut Hub, name: &str, ranges: &[(u64, u64)]) {
     for (start, end) in ranges {
@@ -361,13 +421,25 @@ fn who_does_not_know_the_key_gets_nothing() {
     reader.open("a", &key);
     reader.connect(&at);
     assert_eq!(text(&reader.whole("a", 2, 0), "sha256"), sha256(b"onetwo"));
-    // A key that nobody has is no key of a core here.
+    // A key that is not known here gets nothing, on a stream where another one gets all.
     let other: Value = reader.create("b", false, 1, 1);
-    let mut nobody = home.core_get(
-        text(&other, "key"),
-        &scratch.name("other"),
-        &["--peer", &format!("127.0.0.1:{at}")],
-    );
-    nobody.expect("ready");
-    assert!(!nobody.has_ended());
+    let (other, folder) = (text(&other, "key"), scratch.name("seeds"));
+    let peer = format!("127.0.0.1:{at}");
+    let more = [&*key, "--peer", &peer];
+    let mut both = home.seed(other, &folder, &more);
+    for length in [2, 3] {
+        if length == 3 {
+            home.core_append(&from, b"three\n", None);
+        }
+        both.expect_where("complete", |told| told["key"] == *key && told["version"] == length);
+    }
+    both.stop();
+    let held = |key: &str| {
+        let kept = folder.join(key);
+        let words = ["core", "info", "--json", str(&kept)];
+        let told = home.gannet_quiet(&words).output().expect("it runs").stdout;
+        let told: Value = serde_json::from_slice(&told).expect("facts");
+        told["have"].as_u64().expect("a number")
+    };
+    assert_eq!((held(&key), held(other)), (3, 0));
 }

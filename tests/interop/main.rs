@@ -1,6 +1,6 @@
 //! gannet against the JavaScript programs it has to live with: hypercore 6.26.0 and 7.7.1,
 //! hyperdrive 9.16.0, and the `dat` command 13.13.1 and 14.0.3, in both directions; and against
-//! hypercore 10.38.2 and 11.37.1, hyperdrive 13.3.4.
+//! hypercore 10.38.2 and 11.37.1, hyperdrive 11.13.4 and 13.3.4.
 //!
 //! The packages are pinned in `rigs/*/package-lock.json` and installed once, below Cargo's target
 //! directory. Without Node.js every test fails with the line that says so; `GANNET_NO_INTEROP=1`
@@ -15,7 +15,6 @@ mod drives;
 mod feeds;
 mod gannet;
 mod hub;
-mod hyper;
 mod hyperdrives;
 mod install;
 mod network;

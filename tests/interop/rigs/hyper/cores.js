@@ -1,44 +1,28 @@
 'use strict'
-// Any number of hypercores on TCP connections, told what to do line by line.
+// Any number of hypercores on TCP connections, told what to do line by line (told.js).
 //   node cores.js --dir D [--core 10|11]
-// It listens on a port of loopback that the system chooses. Standard input takes JSON objects with a number
-// `id` and the name of what is to be done as `do`; each is answered by a `done` or `failed` event of the same id.
 // Block i of fork f is `size` bytes made of the text "i.f ".
 
-const net = require('net')
-const readline = require('readline')
 const { createHash } = require('crypto')
 const crypto = require('hypercore-crypto')
+const { options: read, tell, streams, obey } = require('./told')
 
-const options = { dir: '', core: '11' }
-for (const words = process.argv.slice(2); words.length;) {
-  const name = words.shift().replace(/^--/, '')
-  if (!(name in options)) throw new Error('unknown option ' + name)
-  options[name] = words.shift()
-}
-
+const options = read({ dir: '', core: '11' })
 const Hypercore = require(options.core === '10' ? 'hypercore10' : 'hypercore')
 const Protomux = require('protomux')
 const c = require('compact-encoding')
 const Hyperbee = require('hyperbee')
 const Hyperblobs = require('hyperblobs')
 
-const tell = (event, facts) => process.stdout.write(JSON.stringify({ event, ...facts }) + '\n')
 const cores = new Map()
-const streams = new Set()
 let made = 0
 
 const block = (i, fork, size) => Buffer.alloc(size, i + '.' + fork + ' ')
 
-function run (socket, initiator) {
+function replicate (initiator) {
   const stream = Hypercore.createProtocolStream(initiator)
-  streams.add(stream)
-  socket.setNoDelay(true)
-  socket.on('error', () => stream.destroy())
-  stream.on('close', () => { streams.delete(stream); tell('disconnected', {}) })
-  stream.on('error', (err) => { tell('error', { message: err.message }); socket.destroy() })
   for (const core of cores.values()) core.replicate(stream)
-  socket.pipe(stream).pipe(socket)
+  return stream
 }
 
 async function facts (core) {
@@ -151,10 +135,6 @@ const todo = {
     const bytes = await new Hyperblobs(cores.get(name)).get(blob)
     return { length: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
   },
-  connect: ({ port }) => new Promise((resolve, reject) => {
-    const socket = net.connect(Number(port), '127.0.0.1', () => { run(socket, true); resolve({}) })
-    socket.on('error', reject)
-  }),
   // Opens a channel for a core whose key is not known; what comes over it.
   guess: ({ discoveryKey }) => new Promise((resolve) => {
     const [stream] = streams
@@ -167,30 +147,7 @@ const todo = {
     })
     stream.once('close', () => resolve({ heard }))
     channel.open(Buffer.alloc(33, 1))
-  }),
-  async disconnect () {
-    const count = streams.size
-    for (const stream of streams) stream.destroy()
-    return { count }
-  }
+  })
 }
 
-async function obey (order) {
-  try {
-    tell('done', { id: order.id, ...(await todo[order.do](order)) })
-  } catch (err) {
-    tell('failed', { id: order.id, why: err.message })
-  }
-}
-
-const server = net.createServer((socket) => run(socket, false))
-server.listen(0, '127.0.0.1', () => {
-  tell('ready', { port: server.address().port })
-  let last = Promise.resolve()
-  readline.createInterface({ input: process.stdin }).on('line', (line) => {
-    const order = JSON.parse(line)
-    // What waits for others does not hold up what follows.
-    if (order.meanwhile) obey(order)
-    else last = last.then(() => obey(order))
-  }).on('close', () => process.exit(0))
-})
+obey(replicate, todo)

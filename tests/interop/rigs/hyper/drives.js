@@ -1,38 +1,18 @@
 'use strict'
-// A hyperdrive on TCP connections, told what to do line by line.
+// A hyperdrive on TCP connections, told what to do line by line (told.js).
 //   node drives.js --dir D [--drive 11|13]
-// It listens on a port of loopback that the system chooses. Standard input takes JSON objects with a number
-// `id` and the name of what is to be done as `do`; each is answered by a `done` or `failed` event of the same id.
 
-const net = require('net')
-const readline = require('readline')
 const { createHash } = require('crypto')
+const { options: read, obey } = require('./told')
 
-const options = { dir: '', drive: '13' }
-for (const words = process.argv.slice(2); words.length;) {
-  const name = words.shift().replace(/^--/, '')
-  if (!(name in options)) throw new Error('unknown option ' + name)
-  options[name] = words.shift()
-}
+const options = read({ dir: '', drive: '13' })
 
 const Corestore = require('corestore')
 const Hyperdrive = require(options.drive === '11' ? 'hyperdrive11' : 'hyperdrive')
 const Localdrive = require('localdrive')
 
-const tell = (event, facts) => process.stdout.write(JSON.stringify({ event, ...facts }) + '\n')
 const store = new Corestore(options.dir)
-const streams = new Set()
 let drive = null
-
-function run (socket, initiator) {
-  const stream = store.replicate(initiator)
-  streams.add(stream)
-  socket.setNoDelay(true)
-  socket.on('error', () => stream.destroy())
-  stream.on('close', () => { streams.delete(stream); tell('disconnected', {}) })
-  stream.on('error', (err) => { tell('error', { message: err.message }); socket.destroy() })
-  socket.pipe(stream).pipe(socket)
-}
 
 const facts = async () => ({ key: drive.key.toString('hex'), version: drive.version })
 
@@ -117,34 +97,7 @@ const todo = {
       look()
     })
     return facts()
-  },
-  connect: ({ port }) => new Promise((resolve, reject) => {
-    const socket = net.connect(Number(port), '127.0.0.1', () => { run(socket, true); resolve({}) })
-    socket.on('error', reject)
-  }),
-  async disconnect () {
-    const count = streams.size
-    for (const stream of streams) stream.destroy()
-    return { count }
   }
 }
 
-async function obey (order) {
-  try {
-    tell('done', { id: order.id, ...(await todo[order.do](order)) })
-  } catch (err) {
-    tell('failed', { id: order.id, why: err.message })
-  }
-}
-
-const server = net.createServer((socket) => run(socket, false))
-server.listen(0, '127.0.0.1', () => {
-  tell('ready', { port: server.address().port })
-  let last = Promise.resolve()
-  readline.createInterface({ input: process.stdin }).on('line', (line) => {
-    const order = JSON.parse(line)
-    // What waits for others does not hold up what follows.
-    if (order.meanwhile) obey(order)
-    else last = last.then(() => obey(order))
-  }).on('close', () => process.exit(0))
-})
+obey((initiator) => store.replicate(initiator), todo)
