@@ -14,15 +14,9 @@ use gannet::sys::Change;
 use super::disk::{Device, Faults, Item};
 use super::rig::*;
 
-fn furnish(device: &Device, rng: &mut Rng) {
-    device.write("/share/a.txt", b"hello").unwrap();
-    device.write("/share/empty", b"").unwrap();
-    device.write("/share/dir/deep/er/file", &bytes(rng, 1000)).unwrap();
-    device.write("/share/dir/big", &bytes(rng, 200_000)).unwrap();
-    device.write("/share/dir/exact", &bytes(rng, 131_072)).unwrap();
-    device.write("/share/ünï/日本語 \u{1f426}.txt", b"names").unwrap();
-    device.make_dirs("/share/nothing/in/here").unwrap();
-    device.set_mode("/share/dir/big", 0o755).unwrap();
+/// With links of all kinds.
+fn fill(device: &Device, rng: &mut Rng) {
+    furnish(device, rng);
     device.symlink("dir/big", "/share/link").unwrap();
     device.symlink("../../a.txt", "/share/dir/deep/up").unwrap();
     device.symlink("dir", "/share/linked-dir").unwrap();
@@ -84,7 +78,7 @@ fn assert_published(share: &mut Share) {
 #[test]
 fn a_folder_is_published_and_arrives() {
     let (here, there) = (Device::new(1), Device::new(2));
-    furnish(&here, &mut Rng::from_seed(3));
+    fill(&here, &mut Rng::from_seed(3));
     let mut share = Share::create(&here, Format::Hyper);
     let outputs = share.run();
     // The header and ten entries.
@@ -131,7 +125,7 @@ fn a_folder_is_published_and_arrives() {
 #[test]
 fn edits_follow_and_old_blocks_are_dropped() {
     let (here, there) = (Device::new(1), Device::new(2));
-    furnish(&here, &mut Rng::from_seed(3));
+    fill(&here, &mut Rng::from_seed(3));
     here.remove("/share/absolute").unwrap();
     here.remove("/share/out").unwrap();
     let mut share = Share::create(&here, Format::Hyper);
@@ -187,7 +181,7 @@ fn edits_follow_and_old_blocks_are_dropped() {
 #[test]
 fn an_unchanged_folder_is_not_read_again() {
     let here = Device::new(1);
-    furnish(&here, &mut Rng::from_seed(3));
+    fill(&here, &mut Rng::from_seed(3));
     let mut share = Share::create(&here, Format::Hyper);
     share.run();
     let version = share.version();
@@ -262,7 +256,7 @@ fn the_share_survives_power_cuts() {
     for seed in 0..24 {
         let here = Device::new(seed);
         let mut rng = Rng::from_seed(seed);
-        furnish(&here, &mut rng);
+        fill(&here, &mut rng);
         here.remove("/share/absolute").unwrap();
         here.remove("/share/out").unwrap();
         here.sync();

@@ -29,6 +29,18 @@ use super::disk::{Device, Item, SimDisk};
 pub const SECOND: i128 = 1_000_000_000;
 pub const START: i128 = 1_700_000_000 * SECOND;
 
+/// A folder with some of everything that both networks know.
+pub fn furnish(device: &Device, rng: &mut Rng) {
+    device.write("/share/a.txt", b"hello").unwrap();
+    device.write("/share/empty", b"").unwrap();
+    device.write("/share/dir/deep/er/file", &bytes(rng, 1000)).unwrap();
+    device.write("/share/dir/big", &bytes(rng, 200_000)).unwrap();
+    device.write("/share/dir/exact", &bytes(rng, 131_072)).unwrap();
+    device.write("/share/ünï/日本語 \u{1f426}.txt", b"names").unwrap();
+    device.make_dirs("/share/nothing/in/here").unwrap();
+    device.set_mode("/share/dir/big", 0o755).unwrap();
+}
+
 /// Calls until it is not "not yet".
 pub fn retry<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> T {
     for _ in 0..10_000 {

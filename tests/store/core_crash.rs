@@ -9,15 +9,10 @@ use gannet::rng::Rng;
 use gannet::store::{FeedStore, StoreError};
 
 use super::core::*;
-use super::crash::kill;
+use super::crash::{cuts, kill, lives, often};
 use super::disk::{Device, SimDisk};
 use super::help::*;
 use super::reorg::{KIND, agrees, follow, writer};
-
-/// How many disks are cut at each write: `GANNET_SWEEPS`, or one.
-fn sweeps() -> u64 {
-    std::env::var("GANNET_SWEEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
 
 fn at(feed: &Feed) -> (u64, u64) {
     (feed.fork_id(), feed.length())
@@ -123,27 +118,11 @@ fn d08_a_core_s_writer_cut_at_every_write_never_signs_twice() {
     write_all(&device, &mut World::default(), 1, &mut rng).expect("no cut");
     let writes = device.writes();
     assert!(writes > 50);
-    let cuts = 0..=writes + 40;
-    for (cut, sweep) in cuts.flat_map(|cut| (0..sweeps()).map(move |sweep| (cut, sweep))) {
-        let device = Device::new(cut + (sweep << 32));
+    for (cut, seed, device) in cuts(writes + 40) {
         let mut world = World::default();
-        let mut rng = Rng::from_seed(cut + (sweep << 32));
-        device.cut_after(cut);
-        for life in 1..30 {
-            match write_all(&device, &mut world, life, &mut rng) {
-                Ok(()) => break,
-                Err(error) => assert!(device.is_cut(), "cut {cut}, life {life}: {error}"),
-            }
-            if rng.one_in(3) {
-                kill(&device)
-            } else {
-                device.crash()
-            }
-            if rng.one_in(2) {
-                device.cut_after(rng.below(60));
-            }
-        }
-        device.kill();
+        let mut rng = Rng::from_seed(seed);
+        let live = |life, rng: &mut Rng| write_all(&device, &mut world, life, rng);
+        lives((&device, cut), (&mut rng, 29), live, often);
         let mut disk = device.process();
         let mut store = open_core(&mut disk, KIND).expect("opened");
         assert!(world.done && !store.recovering(), "cut {cut}");
@@ -299,30 +278,12 @@ fn d08_a_core_s_reader_cut_at_every_write() {
     read_all(&device, &mut sources, &mut Kept::default(), &mut rng).expect("no cut");
     let writes = device.writes();
     assert!(writes > 60);
-    for (cut, sweep) in (0..=writes).flat_map(|cut| (0..sweeps()).map(move |sweep| (cut, sweep))) {
-        let device = Device::new(cut + (sweep << 32));
+    for (cut, seed, device) in cuts(writes) {
         let mut kept = Kept::default();
-        let mut rng = Rng::from_seed(cut + (sweep << 32));
-        device.cut_after(cut);
-        let mut ended = false;
-        for life in 0..20 {
-            match read_all(&device, &mut sources, &mut kept, &mut rng) {
-                Ok(()) => {
-                    ended = true;
-                    break;
-                }
-                Err(error) => assert!(device.is_cut(), "cut {cut}: {error}"),
-            }
-            if rng.one_in(3) {
-                kill(&device)
-            } else {
-                device.crash()
-            }
-            if cut % 3 != 0 && life < 3 {
-                device.cut_after(rng.below(cut + 10));
-            }
-        }
-        assert!(ended, "cut {cut}");
+        let mut rng = Rng::from_seed(seed);
+        let live = |_, rng: &mut Rng| read_all(&device, &mut sources, &mut kept, rng);
+        let next = |life, rng: &mut Rng| (cut % 3 != 0 && life <= 3).then(|| rng.below(cut + 10));
+        lives((&device, cut), (&mut rng, 20), live, next);
     }
 }
 

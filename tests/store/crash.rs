@@ -13,6 +13,49 @@ fn sweeps() -> u64 {
     std::env::var("GANNET_SWEEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
+/// A disk for each write that is cut, and for each sweep: the number of the write, and a seed.
+pub fn cuts(writes: u64) -> impl Iterator<Item = (u64, u64, Device)> {
+    let sweeps = sweeps();
+    (0..=writes).flat_map(move |cut| (0..sweeps).map(move |sweep| (cut, sweep))).map(
+        |(cut, sweep)| {
+            let seed = cut + (sweep << 32);
+            let device = Device::new(seed);
+            device.cut_after(cut);
+            (cut, seed, device)
+        },
+    )
+}
+
+/// Lives on until one life comes through, of `most`: at each cut the process is ended or the power fails.
+/// `next` says after how many writes it is cut again.
+pub fn lives(
+    (device, cut): (&Device, u64),
+    (rng, most): (&mut Rng, u8),
+    mut live: impl FnMut(u8, &mut Rng) -> Result<(), StoreError>,
+    next: impl Fn(u8, &mut Rng) -> Option<u64>,
+) {
+    for life in 1..=most {
+        match live(life, rng) {
+            Ok(()) => return device.kill(),
+            Err(error) => assert!(device.is_cut(), "cut {cut}, life {life}: {error}"),
+        }
+        if rng.one_in(3) {
+            kill(device)
+        } else {
+            device.crash()
+        }
+        if let Some(writes) = next(life, rng) {
+            device.cut_after(writes);
+        }
+    }
+    panic!("cut {cut}: no end");
+}
+
+/// A writer is cut off often.
+pub fn often(_: u8, rng: &mut Rng) -> Option<u64> {
+    rng.one_in(2).then(|| rng.below(60))
+}
+
 /// Ends the process at the operation that was to be cut: the power stays, and with it all that was
 /// written.
 pub fn kill(device: &Device) {
@@ -91,12 +134,9 @@ fn d08_a_reader_cut_at_every_write() {
     read_all(&device, &mut source, &mut Kept::default(), &mut Vec::new(), 0).expect("no cut");
     let writes = device.writes();
     assert!(writes > 50);
-    for (cut, sweep) in (0..=writes).flat_map(|cut| (0..sweeps()).map(move |sweep| (cut, sweep))) {
-        let device = Device::new(cut + (sweep << 32));
+    for (cut, first, device) in cuts(writes) {
         let (mut kept, mut seen) = (Kept::default(), Vec::new());
-        device.cut_after(cut);
-        let mut seed = cut + (sweep << 32);
-        let first = seed;
+        let mut seed = first;
         for _ in 0..20 {
             match read_all(&device, &mut source, &mut kept, &mut seen, seed) {
                 Ok(()) => break,
@@ -220,27 +260,11 @@ fn d08_a_writer_cut_at_every_write_never_takes_back_what_was_announced() {
     let mut rng = Rng::from_seed(0);
     write_all(&device, &mut 0, 1, &mut rng, &mut blocks).expect("no cut");
     let writes = device.writes();
-    let cuts = 0..=writes + 40;
-    for (cut, sweep) in cuts.flat_map(|cut| (0..sweeps()).map(move |sweep| (cut, sweep))) {
-        let device = Device::new(cut + (sweep << 32));
+    for (cut, seed, device) in cuts(writes + 40) {
         let (mut blocks, mut announced) = (Vec::new(), 0);
-        let mut rng = Rng::from_seed(cut + (sweep << 32));
-        device.cut_after(cut);
-        for life in 1..30 {
-            match write_all(&device, &mut announced, life, &mut rng, &mut blocks) {
-                Ok(()) => break,
-                Err(error) => assert!(device.is_cut(), "cut {cut}, life {life}: {error}"),
-            }
-            if rng.one_in(3) {
-                kill(&device)
-            } else {
-                device.crash()
-            }
-            if rng.one_in(2) {
-                device.cut_after(rng.below(60));
-            }
-        }
-        device.kill();
+        let mut rng = Rng::from_seed(seed);
+        let live = |life, rng: &mut Rng| write_all(&device, &mut announced, life, rng, &mut blocks);
+        lives((&device, cut), (&mut rng, 29), live, often);
         let mut disk = device.process();
         let mut store = open(&mut disk, "").expect("opened");
         assert!(store.feed().length() >= LENGTH, "cut {cut}");
