@@ -115,10 +115,7 @@ impl Mirror {
             self.refuse_pending(cx, seq, &name, &stat)?;
             return Ok(false);
         }
-        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-        let opened = self.files.open_temp(&mut nodes, cx.dir, seq)?;
-        let Some((file, _)) = opened else { return Ok(false) };
-        self.temps.insert(seq);
+        let Some((file, _)) = self.temp(cx, seq)? else { return Ok(false) };
         // A file of ours that it takes the place of may have another mode by the user's will.
         let standing = self.pending.get(&seq).is_some_and(|&standing| standing != 0);
         let has = path::check(&name).ok().filter(|_| standing && stat.form != Form::Posix);

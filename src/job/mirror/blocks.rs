@@ -6,6 +6,7 @@ use crate::drive::stat::Stat;
 use crate::job::files::{self, Part, Place, within};
 use crate::job::{Budget, Cx, Nodes, Output};
 use crate::limits::{MIRROR_BATCH_FILES, MIRROR_BATCH_WAIT};
+use crate::store::disk::File;
 use crate::store::{StoreError, write_all};
 use crate::time::Instant;
 
@@ -108,18 +109,34 @@ impl Mirror {
         offset: u64,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-        let Some((file, stat)) = self.files.open_temp(&mut nodes, cx.dir, seq)? else {
-            return Ok(false);
-        };
-        self.temps.insert(seq);
+        let Some((file, stat)) = self.temp(cx, seq)? else { return Ok(false) };
         let Some(at) = within(&stat, offset, bytes.len() as u64) else { return Ok(false) };
         write_all(cx.disk, file, at, bytes)?;
         let written = bytes.len() as u64;
-        self.uncommitted += written;
-        self.unflushed = true;
+        self.wrote(written);
         self.partial += written;
         Ok(true)
+    }
+
+    /// The temporary file of an entry, made if it is not there, and what the entry says. `None`: it
+    /// says nothing.
+    pub(super) fn temp(
+        &mut self,
+        cx: &mut Cx<'_>,
+        seq: u32,
+    ) -> Result<Option<(File, Stat)>, StoreError> {
+        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
+        let opened = self.files.open_temp(&mut nodes, cx.dir, seq)?;
+        if opened.is_some() {
+            self.temps.insert(seq);
+        }
+        Ok(opened)
+    }
+
+    /// Bytes of content were written that are not durable yet.
+    pub(super) fn wrote(&mut self, bytes: u64) {
+        self.uncommitted += bytes;
+        self.unflushed = true;
     }
 
     /// The block was accepted by the content feed.

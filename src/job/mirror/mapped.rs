@@ -156,8 +156,7 @@ impl Mirror {
         let written = write_all(cx.disk, file, at, bytes);
         cx.disk.close(file);
         written?;
-        self.uncommitted += bytes.len() as u64;
-        self.unflushed = true;
+        self.wrote(bytes.len() as u64);
         Ok(true)
     }
 
@@ -170,11 +169,7 @@ impl Mirror {
         block: u64,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-        let Some((file, stat)) = self.files.open_temp(&mut nodes, cx.dir, seq)? else {
-            return Ok(false);
-        };
-        self.temps.insert(seq);
+        let Some((file, stat)) = self.temp(cx, seq)? else { return Ok(false) };
         let Some(map) = self.files.map(cx.disk, cx.dir, seq, &stat)? else { return Ok(false) };
         for chunk in map.places(block) {
             if chunk.bytes != bytes.len() as u64 {
@@ -182,8 +177,7 @@ impl Mirror {
             }
             write_all(cx.disk, file, chunk.at, bytes)?;
         }
-        self.uncommitted += bytes.len() as u64;
-        self.unflushed = true;
+        self.wrote(bytes.len() as u64);
         Ok(true)
     }
 
@@ -249,11 +243,7 @@ impl Mirror {
         standing: Option<File>,
         bytes: &mut Vec<u8>,
     ) -> Result<bool, StoreError> {
-        let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-        let Some((temp, _)) = self.files.open_temp(&mut nodes, cx.dir, seq)? else {
-            return Ok(false);
-        };
-        self.temps.insert(seq);
+        let Some((temp, _)) = self.temp(cx, seq)? else { return Ok(false) };
         for file in [Some(temp), standing].into_iter().flatten() {
             bytes.clear();
             if read_all(cx.disk, file, chunk.at, chunk.bytes, bytes)?
@@ -278,10 +268,7 @@ impl Mirror {
             if self.files.read_place(&mut nodes, cx.dir, place, at, bytes)?
                 && self.found(cx, chunk.block, bytes)?
             {
-                let mut nodes = Nodes { disk: cx.disk, metadata: cx.metadata };
-                let Some((temp, _)) = self.files.open_temp(&mut nodes, cx.dir, seq)? else {
-                    return Ok(false);
-                };
+                let Some((temp, _)) = self.temp(cx, seq)? else { return Ok(false) };
                 write_all(cx.disk, temp, chunk.at, bytes)?;
                 return Ok(true);
             }
