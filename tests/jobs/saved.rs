@@ -113,6 +113,29 @@ fn while_a_file_is_replaced() {
     }
 }
 
+/// Where names cannot be exchanged, the moment between the last look and the rename is left.
+#[test]
+fn while_a_file_is_replaced_without_an_exchange() {
+    for act in [saves, saves_as_much, writes_into_it] {
+        let mut lost = Vec::new();
+        for call in 0.. {
+            assert!(call < CALLS);
+            let (mut writer, mut copy, device) = hyper(&big());
+            device.forbid_exchange();
+            writer.write("/big", &[7; 3000], &mut Rng::from_seed(2));
+            writer.append();
+            device.before(call, act);
+            copy.all(&mut writer);
+            if device.is_to_act() {
+                break;
+            }
+            assert_tidy(&device, call);
+            lost.extend((!is_there(&device)).then_some(call));
+        }
+        assert!(lost.len() <= 1, "{lost:?}");
+    }
+}
+
 #[test]
 fn while_a_file_is_removed() {
     for act in [saves, saves_as_much, writes_into_it] {

@@ -116,6 +116,11 @@ impl Device {
         self.fs().user = Some((calls, Box::new(act)));
     }
 
+    /// A file system that cannot exchange names.
+    pub fn forbid_exchange(&self) {
+        self.fs().no_exchange = true;
+    }
+
     /// Whether what was said with `before` is still to be done.
     pub fn is_to_act(&self) -> bool {
         self.fs().user.is_some()

@@ -67,6 +67,11 @@ pub(super) fn is_still(cx: &mut Cx<'_>, path: &Path, proven: &Meta) -> io::Resul
     }
 }
 
+/// Whether an error is about what stands there, and not about what the file system can.
+fn says_more(error: &io::Error) -> bool {
+    waits(error) || matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound)
+}
+
 impl Mirror {
     /// What stands at a path, as `present` says, looked at once more. What changed meanwhile is
     /// compared anew, once; then it is somebody else's. `None`: call again.
@@ -90,16 +95,14 @@ impl Mirror {
 
     /// Puts a complete file to where nothing stands. `AlreadyExists`: something does.
     pub(super) fn put_there(&mut self, cx: &mut Cx<'_>, seq: u32, path: &Path) -> io::Result<()> {
-        match cx.disk.rename(cx.dir, &temp_path(seq), path, true) {
-            // A file system that cannot say "only if nothing is there".
-            Err(error)
-                if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied)
-                    && cx.disk.stat(cx.dir, path, false).is_err() =>
-            {
-                cx.disk.rename(cx.dir, &temp_path(seq), path, false)
-            }
-            done => done,
+        let Err(error) = cx.disk.rename(cx.dir, &temp_path(seq), path, true) else {
+            return Ok(());
+        };
+        if says_more(&error) || cx.disk.stat(cx.dir, path, false).is_ok() {
+            return Err(error);
         }
+        // A file system may have no way to say "only if nothing is there".
+        cx.disk.rename(cx.dir, &temp_path(seq), path, false)
     }
 
     /// Puts a complete file in the place of one that is proven to be ours.
@@ -121,7 +124,7 @@ impl Mirror {
                 let Err(error) = exchanged else { return Ok(()) };
                 cx.disk.rename(cx.dir, &aside.path(), &temp, true)?;
                 self.asides.pop();
-                if error.kind() != ErrorKind::Unsupported {
+                if says_more(&error) {
                     return Err(error);
                 }
             }

@@ -156,6 +156,7 @@ pub struct Fs {
     pub writes: u64,
     pub cut_in: Option<u64>,
     pub cut: bool,
+    pub no_exchange: bool,
     /// What the user does between two calls, and after how many.
     pub user: Option<(u64, Act)>,
     inodes: BTreeMap<Ino, Inode>,
@@ -182,6 +183,7 @@ impl Fs {
             writes: 0,
             cut_in: None,
             cut: false,
+            no_exchange: false,
             user: None,
             inodes: BTreeMap::new(),
             last_ino: 0,
@@ -822,6 +824,9 @@ impl Fs {
     }
 
     pub fn exchange(&mut self, base: Ino, one: &Path, other: &Path) -> io::Result<()> {
+        if self.no_exchange {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let (one, other) = (self.existing(base, one)?, self.existing(base, other)?);
         let (Some(first), Some(second)) = (one.ino, other.ino) else { return fail(ENOENT) };
         if self.is_within(one.parent, second) || self.is_within(other.parent, first) {
