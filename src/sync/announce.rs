@@ -131,6 +131,7 @@ impl Sync {
     /// The proven length is `to`, and of `from..to` there may be blocks of our own.
     pub(super) fn grew(&mut self, of: FeedId, from: u64, to: u64, feeds: &dyn Feeds) {
         self.touched.insert(of);
+        self.growth_succeeded(of);
         self.end_growth(of, None);
         let upload = self.feeds.get(&of).is_some_and(|state| state.upload);
         let Some(feed) = feeds.feed(of) else { return };

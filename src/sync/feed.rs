@@ -34,6 +34,8 @@ pub(super) struct FeedState {
     pub(super) call_at: Option<Instant>,
     /// Somebody was asked to prove the feed longer.
     pub(super) growth: Option<Growth>,
+    /// Whose proof is being looked at.
+    pub(super) prover: Option<PeerId>,
 }
 
 /// A request for what proves a feed longer; one at a time for each feed.
@@ -88,6 +90,7 @@ impl FeedState {
             called: None,
             call_at: None,
             growth: None,
+            prover: None,
         }
     }
 

@@ -2,6 +2,8 @@
 //! (hyper/SPEC c.5, c.13). Only peers that hear of everything speak of lengths; a feed whose blocks
 //! prove its length themselves grows without any of this.
 
+use std::cmp::Reverse;
+
 use super::feed::{FeedState, Growth};
 use super::remote::Remote;
 use super::{Feeds, OwnedMessage, PeerId, Sync, Why};
@@ -30,8 +32,12 @@ impl Sync {
         remote.wants.answered = true;
         let same = before.is_some_and(|old| (old.fork, old.length) == (head.fork, head.length));
         if !same {
-            (remote.stuck, remote.stuck_until, remote.hoped_until) = (0, None, None);
             remote.length = head.length;
+            // News are worth another question; to boast of ever more is not.
+            if remote.stuck <= 1 {
+                remote.stuck_until = None;
+                self.no_hope(id, of);
+            }
         }
         if before.is_some_and(|old| old.length > head.length || old.fork != head.fork) {
             // What it held behind its end is gone, and was asked for in vain.
@@ -59,8 +65,9 @@ impl Sync {
         let Some(growth) = growth.filter(|_| proves_more(head, feed)) else { return };
         if let Some(due) = growth.due.filter(|due| *due > soon) {
             growth.due = Some(soon);
-            self.growths.remove(&(due, of));
-            self.grow_again(of, soon);
+            let asked = growth.peer;
+            self.growths.remove(&(due, of, asked));
+            self.grow_again(of, asked, soon);
         }
     }
 
@@ -100,31 +107,33 @@ impl Sync {
         peers.into_iter().for_each(|id| self.say_head(id, of, feeds));
     }
 
-    /// Asks the peer with the longest feed to prove it, if it is longer than ours.
+    /// Asks a peer with a longer feed than ours to prove it: of those that failed least often in a row
+    /// the one with the longest.
     pub(super) fn grow(&mut self, now: Instant, of: FeedId, feeds: &dyn Feeds) {
         let (Some(state), Some(feed)) = (self.feeds.get(&of), feeds.feed(of)) else { return };
         if state.growth.is_some() || !state.grows() || feed.askable() > feed.length() {
             return;
         }
-        let mut best: Option<(Head, PeerId)> = None;
-        let mut later: Option<Instant> = None;
+        let mut best: Option<((Reverse<u32>, u64, u64), Head, PeerId)> = None;
+        let mut later: Option<(Instant, PeerId)> = None;
         let mut others = false;
         for id in &state.peers {
             let Some(peer) = self.peers.get(id).filter(|peer| !peer.leaving) else { continue };
             let Some(remote) = peer.feeds.get(&of) else { continue };
             let Some(head) = remote.head.filter(|head| proves_more(head, feed)) else { continue };
             match remote.stuck_until.filter(|until| *until > now) {
-                Some(until) => later = Some(later.map_or(until, |at| at.min(until))),
+                Some(until) => later = Some(later.map_or((until, *id), |at| at.min((until, *id)))),
                 None => {
                     others |= best.is_some();
-                    if best.is_none_or(|(b, _)| (b.fork, b.length) < (head.fork, head.length)) {
-                        best = Some((head, *id));
+                    let merit = (Reverse(remote.stuck), head.fork, head.length);
+                    if best.is_none_or(|(most, ..)| most < merit) {
+                        best = Some((merit, head, *id));
                     }
                 }
             }
         }
-        let Some((head, id)) = best else {
-            return later.into_iter().for_each(|at| self.grow_again(of, at));
+        let Some((_, head, id)) = best else {
+            return later.into_iter().for_each(|(at, id)| self.grow_again(of, id, at));
         };
         let start = if head.fork == feed.fork_id() { feed.length() } else { 0 };
         let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -132,34 +141,55 @@ impl Sync {
         // Where somebody else has it too, nobody waits long for one that is silent.
         let patience = peer.delay.smooth().unwrap_or_default() * 2;
         let due = if others { hope.min(now + patience.max(limits::HEDGE_AFTER)) } else { hope };
-        if let Some(remote) = peer.feeds.get_mut(&of) {
-            remote.hoped_until = Some(hope);
+        let before = peer.feeds.get_mut(&of).and_then(|remote| remote.hoped_until.replace(hope));
+        if let Some(before) = before {
+            self.growths.remove(&(before, of, id));
         }
-        self.grow_again(of, hope);
+        self.grow_again(of, id, hope);
         if let Some(state) = self.feeds.get_mut(&of) {
             state.growth = Some(Growth { peer: id, due: Some(due) });
         }
-        self.grow_again(of, due);
+        self.grow_again(of, id, due);
         let grow = OwnedMessage::Grow { fork: head.fork, start, length: head.length - start };
         self.send(id, of, grow);
     }
 
-    fn grow_again(&mut self, of: FeedId, at: Instant) {
-        self.growths.insert((at, of));
+    fn grow_again(&mut self, of: FeedId, id: PeerId, at: Instant) {
+        self.growths.insert((at, of, id));
         self.wake_for(Some(at));
+    }
+
+    /// No answer to a question about its length is waited for any more.
+    pub(super) fn no_hope(&mut self, id: PeerId, of: FeedId) {
+        let remote = self.peers.get_mut(&id).and_then(|peer| peer.feeds.get_mut(&of));
+        if let Some(hope) = remote.and_then(|remote| remote.hoped_until.take()) {
+            self.growths.remove(&(hope, of, id));
+        }
+    }
+
+    /// A proof that came was taken: whose it was is believed again.
+    pub(super) fn growth_succeeded(&mut self, of: FeedId) {
+        let Some(id) = self.feeds.get_mut(&of).and_then(|state| state.prover.take()) else {
+            return;
+        };
+        let remote = self.peers.get_mut(&id).and_then(|peer| peer.feeds.get_mut(&of));
+        if let Some(remote) = remote {
+            (remote.stuck, remote.stuck_until) = (0, None);
+        }
+        self.no_hope(id, of);
     }
 
     /// What was to prove a feed longer is overdue, or may be asked for again.
     pub(super) fn expire_growths(&mut self, now: Instant) {
-        while let Some((at, of)) = self.growths.first().copied().filter(|(at, _)| *at <= now) {
-            self.growths.remove(&(at, of));
+        while let Some((_, of, _)) = self.growths.first().copied().filter(|(at, ..)| *at <= now) {
+            self.growths.pop_first();
             let growth = self.feeds.get(&of).and_then(|state| state.growth);
             if let Some(growth) = growth.filter(|g| g.due.is_some_and(|due| due <= now)) {
                 self.growth_ended(now, growth.peer, of, true);
             }
             self.touched.insert(of);
         }
-        let next = self.growths.first().map(|(at, _)| *at);
+        let next = self.growths.first().map(|(at, ..)| *at);
         self.wake_for(next);
     }
 
@@ -171,11 +201,15 @@ impl Sync {
         };
         let growth = state.growth.as_mut().filter(|growth| growth.peer == id);
         if let Some(due) = growth.and_then(|growth| growth.due.take()) {
-            self.growths.remove(&(due, of));
+            self.growths.remove(&(due, of, id));
         }
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.leaving) else { return false };
         peer.heard = now;
-        peer.feeds.contains_key(&of)
+        let joined = peer.feeds.contains_key(&of);
+        if joined {
+            state.prover = Some(id);
+        }
+        joined
     }
 
     /// The same peer was asked for more that belongs to the answer.
@@ -184,13 +218,16 @@ impl Sync {
         let growth = self.feeds.get_mut(&of).and_then(|state| state.growth.as_mut());
         if let Some(growth) = growth.filter(|growth| growth.peer == id) {
             growth.due = Some(now + wait);
-            self.grow_again(of, now + wait);
+            self.grow_again(of, id, now + wait);
         }
     }
 
     /// It is over with what a peer was asked to prove the feed longer with.
     pub(super) fn growth_failed(&mut self, now: Instant, id: PeerId, of: FeedId, bad: bool) {
         self.growth_ended(now, id, of, false);
+        if let Some(state) = self.feeds.get_mut(&of) {
+            state.prover.take_if(|prover| *prover == id);
+        }
         let Some(peer) = self.peers.get_mut(&id).filter(|_| bad) else { return };
         peer.strikes += 1;
         if peer.strikes >= limits::STRIKES {
@@ -208,7 +245,9 @@ impl Sync {
             remote.stuck += 1;
             remote.stuck_until = Some(now + wait);
             // (Overdue is not yet hopeless.)
-            remote.hoped_until = remote.hoped_until.filter(|hope| overdue && *hope > now);
+            if !overdue {
+                self.no_hope(id, of);
+            }
         }
     }
 
@@ -218,7 +257,7 @@ impl Sync {
         let ends = |growth: &Growth| only.is_none_or(|only| only == growth.peer);
         if let Some(growth) = state.growth.take_if(|growth| ends(growth)) {
             if let Some(due) = growth.due {
-                self.growths.remove(&(due, of));
+                self.growths.remove(&(due, of, growth.peer));
             }
             self.touched.insert(of);
         }
@@ -233,6 +272,7 @@ impl Sync {
         kept: u64,
         feeds: &dyn Feeds,
     ) {
+        self.growth_succeeded(of);
         self.end_growth(of, None);
         let state = self.feeds.get(&of);
         let gone = state.map(|s| s.flights.range(kept..).map(|(block, _)| *block).collect());

@@ -35,6 +35,7 @@ impl Sync {
 
     pub(super) fn parted(&mut self, now: Instant, id: PeerId, of: FeedId) {
         self.end_growth(of, Some(id));
+        self.no_hope(id, of);
         self.return_all(now, id, Some(of));
         if let Some(state) = self.feeds.get_mut(&of) {
             state.peers.remove(&id);
@@ -60,7 +61,7 @@ impl Sync {
         self.unannounced.remove(&of);
         self.calls.retain(|(_, called)| *called != of);
         self.touched.remove(&of);
-        self.growths.retain(|(_, growing)| *growing != of);
+        self.growths.retain(|(_, growing, _)| *growing != of);
     }
 
     /// Changes what is wanted: requests that are not wanted any more are taken back, and every

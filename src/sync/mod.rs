@@ -62,8 +62,9 @@ pub struct Sync {
     moving: BTreeSet<FeedId>,
     /// Feeds that lack blocks, and when it is to be seen whether anybody can be asked for them.
     calls: BTreeSet<(Instant, FeedId)>,
-    /// Feeds that somebody was asked to prove longer, and until when; with leftovers.
-    growths: BTreeSet<(Instant, FeedId)>,
+    /// Feeds that somebody was or will be asked to prove longer, and when that is to be looked at: at
+    /// most three times for each feed of a peer.
+    growths: BTreeSet<(Instant, FeedId, PeerId)>,
     judge: Judge,
     /// Heap for what all peers say they hold.
     held_bytes: usize,

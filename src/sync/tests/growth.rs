@@ -183,3 +183,36 @@ fn g06_lies_about_the_length_are_strikes_and_what_is_stale_is_none() {
     assert_eq!(rig.dropped(liar), Some(Why::BadData));
     assert!(rig.said(|output| matches!(output, Output::Ban { peer, .. } if *peer == liar)));
 }
+
+#[test]
+fn g07_boasters_who_take_turns_keep_nobody_from_growing() {
+    for (fork, say_nothing) in [(0, true), (0, false), (2, true), (2, false)] {
+        let (liars, honest) = ([peer(1), peer(2)], peer(3));
+        let mut rig = rig();
+        for id in [liars[0], liars[1], honest] {
+            rig.meet(id);
+        }
+        let (mut boast, mut longest_wait, mut waits) = (1000, 0, 0);
+        for round in 0..600 {
+            let length = round / 20 + 1;
+            rig.tell(honest, 0, length);
+            for liar in liars {
+                boast += 1;
+                rig.tell(liar, fork, boast);
+                let asked = rig.grows(liar).len();
+                (0..asked).filter(|_| say_nothing).for_each(|_| rig.fails(liar, false));
+            }
+            if let Some(asked) = rig.grows(honest).last() {
+                rig.prove(honest, *asked);
+                waits = 0;
+            }
+            waits += u64::from(rig.shelf.0[&F].length() < length);
+            longest_wait = longest_wait.max(waits);
+            rig.pass(Duration::from_millis(50));
+        }
+        // The boasters are asked too, each at most once before it is known for one.
+        let most = if say_nothing { 0 } else { 10 };
+        assert!(longest_wait <= most, "fork {fork}: {longest_wait} x 50 ms without the honest one");
+        assert!(rig.sync.growths.len() <= 9, "{}", rig.sync.growths.len());
+    }
+}
