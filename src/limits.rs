@@ -133,14 +133,18 @@ pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 pub const REQUESTS_REMEMBERED: usize = 512;
 /// A peer that did not answer for a block is asked for it again after at most this.
 pub const DECLINED_FOR: Duration = Duration::from_secs(300);
-/// Blocks remembered per peer and feed as not answered.
+/// Blocks remembered per peer as not answered, divided among its feeds, and of each feed at least.
 pub const DECLINED: usize = 4096;
+pub const DECLINED_LEAST: usize = 16;
 /// In the endgame a second peer is asked for a block when the first has had it for this long.
 pub const HEDGE_AFTER: Duration = Duration::from_millis(100);
 /// Blocks looked up at a time to be asked of one peer, sorted by rarity.
 pub const PICK_WINDOW: usize = 256;
 /// Steps from gap to gap in one search for missing blocks; the rest is searched in the next turn.
 pub const PICK_STEPS: usize = 4096;
+/// Steps of all searches for one peer in one moment, and what a search counts for before its first.
+pub const SEARCH_STEPS: usize = 4 * PICK_STEPS;
+pub const SEARCH_LEAST: usize = 8;
 /// Peers counted for the rarity of a block.
 pub const RARITY_PEERS: usize = 32;
 /// Wants unanswered on one feed by one peer, as JavaScript peers do it.

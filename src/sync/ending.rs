@@ -13,8 +13,7 @@ impl Sync {
         let ids: Vec<PeerId> = self.peers.keys().copied().collect();
         for id in ids {
             let Some(peer) = self.peers.get(&id) else { continue };
-            let live = self.tuning.live && peer.feeds.values().all(|remote| remote.live);
-            if live || peer.leaving || peer.finished {
+            if self.tuning.live && peer.lasting || peer.leaving || peer.finished {
                 continue;
             }
             let feeds: Vec<FeedId> = peer.feeds.keys().copied().collect();

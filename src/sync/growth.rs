@@ -43,6 +43,10 @@ impl Sync {
             // What it held behind its end is gone, and was asked for in vain.
             self.unhave(now, id, of, head.length, limits::MAX_SAFE_INTEGER);
         }
+        if before == Some(*head) {
+            return;
+        }
+        self.touched.insert(of);
         self.info(now, id, of, head.uploading, head.downloading);
         self.extend_wants(id, of);
         // It waits for our word that we know before it asks us for more.

@@ -156,9 +156,8 @@ impl Sync {
         let Some(peer) = self.peers.get(&id) else { return false };
         let more = peer.feeds.iter().flat_map(|(of, remote)| {
             let queued = remote.picks.queue.iter().take(limits::REQUESTS_MAX);
-            let tried = remote.declined.iter().filter(|(_, d)| d.until.is_some());
-            let tried = tried.map(|(block, _)| block).take(limits::REQUESTS_MAX);
-            queued.chain(tried).map(|block| (*of, *block))
+            let tried = remote.declined.passing().take(limits::REQUESTS_MAX);
+            queued.copied().chain(tried).map(|block| (*of, block))
         });
         peer.live_asks().chain(more).any(|(of, block)| self.lonely(now, id, of, block, feeds))
     }

@@ -21,6 +21,7 @@ impl Sync {
             remote.windows.add(0, None);
         }
         let told = remote.told;
+        peer.lasting &= remote.live;
         peer.feeds.insert(of, Box::new(remote));
         peer.finished = false;
         if let Some(state) = self.feeds.get_mut(&of) {

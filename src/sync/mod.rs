@@ -13,6 +13,7 @@
 mod announce;
 mod check;
 mod contract;
+mod declined;
 mod ending;
 mod feed;
 mod growth;
@@ -71,6 +72,11 @@ pub struct Sync {
     out: VecDeque<Output>,
     /// The next time at which something is due; it may be too early, never too late.
     wake: Option<Instant>,
+    /// Counts moments: the time as it is told, and ticks.
+    moment: u64,
+    at: Instant,
+    /// The moment in which it was last looked at what is due.
+    timed: u64,
 }
 
 impl Sync {
@@ -91,12 +97,17 @@ impl Sync {
             held_bytes: 0,
             out: VecDeque::new(),
             wake: None,
+            moment: 0,
+            at: Instant::default(),
+            timed: 0,
         }
     }
 
     /// Takes one input in. Drain `poll_output` before the next one.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, feeds: &dyn Feeds) {
         let ticked = matches!(input, Input::Tick);
+        self.moment += u64::from(ticked || now != self.at);
+        self.at = now;
         match input {
             Input::FeedAdded { feed, wanted, upload, follow } => {
                 if !self.feeds.contains_key(&feed) {
@@ -149,7 +160,10 @@ impl Sync {
             Input::Tick => {}
         }
         self.settle(now, feeds);
-        if ticked || self.wake.is_some_and(|wake| wake <= now) {
+        // Once in a moment, however many messages that brings.
+        let due = self.wake.is_some_and(|wake| wake <= now) && self.timed != self.moment;
+        if ticked || due {
+            self.timed = self.moment;
             self.timers(now, feeds);
             self.settle(now, feeds);
         }
@@ -183,7 +197,7 @@ impl Sync {
         for (id, peer) in &mut self.peers {
             if peer.retry.is_some_and(|at| at <= now) {
                 peer.retry = None;
-                peer.ripe.extend(peer.feeds.keys());
+                peer.search_declined();
                 self.hungry.insert(*id);
             }
         }
@@ -247,8 +261,7 @@ impl Sync {
     /// `next_deadline`.
     pub fn needs_tick(&self) -> bool {
         self.peers.values().any(|peer| {
-            let live = self.tuning.live && peer.feeds.values().all(|remote| remote.live);
-            !live || peer.owes() || peer.uploads.len() > 0
+            peer.owes() || peer.uploads.len() > 0 || !(self.tuning.live && peer.lasting)
         })
     }
 

@@ -14,8 +14,12 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) feeds: BTreeMap<FeedId, Box<Remote>>,
+    /// It stays when everything is fetched, as its Handshake says.
+    pub(super) lasting: bool,
     /// Feeds that may have a block to ask of it; the others need not be searched.
     pub(super) ripe: BTreeSet<FeedId>,
+    /// Feeds with blocks that it did not answer for; with leftovers.
+    declining: BTreeSet<FeedId>,
     /// The feed that was asked last: the next one has its turn.
     pub(super) turn: FeedId,
     asks: BTreeMap<(FeedId, u64), Ask>,
@@ -54,6 +58,8 @@ pub(super) struct Peer {
     pub(super) reached: Instant,
     /// Heap for what it says it holds.
     pub(super) held_bytes: usize,
+    /// Steps of searching for something to ask of it, in which moment.
+    searched: (u64, usize),
     /// Look again for something to ask of it then.
     pub(super) retry: Option<Instant>,
 }
@@ -137,7 +143,9 @@ impl Peer {
     pub(super) fn new(tuning: &Tuning) -> Peer {
         Peer {
             feeds: BTreeMap::new(),
+            lasting: true,
             ripe: BTreeSet::new(),
+            declining: BTreeSet::new(),
             turn: FeedId(0),
             asks: BTreeMap::new(),
             order: VecDeque::new(),
@@ -165,6 +173,7 @@ impl Peer {
             head: Head::default(),
             reached: Instant::default(),
             held_bytes: 0,
+            searched: (0, 0),
             retry: None,
         }
     }
@@ -235,6 +244,53 @@ impl Peer {
         let asked = self.asked_at(feed, block).unwrap_or(now);
         self.head.since = self.head.since.or(Some(asked.max(self.heard)));
         self.head.first = self.head.first.or(self.head.since);
+    }
+
+    /// The peer is not asked for a block for `wait`, or longer if it did not answer before. Until when.
+    pub(super) fn decline(
+        &mut self,
+        now: Instant,
+        wait: Duration,
+        feed: FeedId,
+        block: u64,
+    ) -> Option<Instant> {
+        let most = self.declined_most();
+        let until = self.feeds.get_mut(&feed)?.declined.add(block, now, wait, most);
+        self.declining.insert(feed);
+        Some(until)
+    }
+
+    /// Whether to search for something to ask of it in this moment; messages that cost the peer nothing
+    /// would otherwise cost us a search each.
+    pub(super) fn may_search(&mut self, moment: u64) -> bool {
+        if self.searched.0 != moment {
+            self.searched = (moment, 0);
+        }
+        self.searched.1 < limits::SEARCH_STEPS
+    }
+
+    pub(super) fn searched(&mut self, steps: usize) {
+        self.searched.1 += steps + limits::SEARCH_LEAST;
+    }
+
+    /// Feeds with blocks that it may be asked for again are searched again.
+    pub(super) fn search_declined(&mut self) {
+        let Peer { feeds, ripe, declining, .. } = self;
+        declining.retain(|of| feeds.get(of).is_some_and(|remote| !remote.declined.is_empty()));
+        ripe.extend(declining.iter());
+    }
+
+    /// The peer is never asked for a block again.
+    pub(super) fn decline_for_good(&mut self, now: Instant, feed: FeedId, block: u64) {
+        let most = self.declined_most();
+        if let Some(remote) = self.feeds.get_mut(&feed) {
+            remote.declined.add_for_good(block, now, most);
+        }
+    }
+
+    /// How many blocks of one feed are remembered as not answered: fewer where it has many feeds.
+    fn declined_most(&self) -> usize {
+        (limits::DECLINED / self.feeds.len().max(1)).max(limits::DECLINED_LEAST)
     }
 
     /// The block is not expected any more, but may come.

@@ -31,6 +31,7 @@ pub(super) enum Pick {
 /// Everything that a search looks at.
 pub(super) struct Picker<'a> {
     pub(super) now: Instant,
+    pub(super) moment: u64,
     pub(super) id: FeedId,
     pub(super) state: &'a FeedState,
     pub(super) feed: &'a Feed,
@@ -40,26 +41,31 @@ pub(super) struct Picker<'a> {
 impl Picker<'_> {
     /// The next block to ask of `peer`.
     pub(super) fn pick(&mut self, peers: &mut BTreeMap<PeerId, Box<Peer>>, peer: PeerId) -> Pick {
-        let remote = peers.get_mut(&peer).and_then(|p| p.feeds.get_mut(&self.id));
+        let Some(asked) = peers.get_mut(&peer) else { return Pick::Nothing };
+        let may_search = asked.may_search(self.moment);
         let good = |remote: &&mut Box<Remote>| remote.uploading && remote.shares_history(self.feed);
-        let Some(remote) = remote.filter(good) else { return Pick::Nothing };
+        let Some(remote) = asked.feeds.get_mut(&self.id).filter(good) else { return Pick::Nothing };
         let mut picks = std::mem::take(&mut remote.picks);
-        let mut found = self.take_window(remote, &mut picks);
-        if found.is_none() {
-            let searched = self.search(remote, &mut picks);
-            self.sort_by_rarity(peers, &mut picks);
-            found = picks.queue.pop_front();
-            if let Some(remote) = peers.get_mut(&peer).and_then(|p| p.feeds.get_mut(&self.id)) {
-                remote.picks = picks;
-            }
-            return match (found, searched) {
-                (Some(block), _) => Pick::Block(block),
-                (None, true) => Pick::Nothing,
-                (None, false) => Pick::Later,
-            };
+        if let Some(block) = self.take_window(remote, &mut picks) {
+            remote.picks = picks;
+            return Pick::Block(block);
         }
-        remote.picks = picks;
-        found.map_or(Pick::Nothing, Pick::Block)
+        if !may_search {
+            remote.picks = picks;
+            return Pick::Later;
+        }
+        let (whole, steps) = self.search(remote, &mut picks);
+        asked.searched(steps);
+        self.sort_by_rarity(peers, &mut picks);
+        let found = picks.queue.pop_front();
+        if let Some(remote) = peers.get_mut(&peer).and_then(|p| p.feeds.get_mut(&self.id)) {
+            remote.picks = picks;
+        }
+        match (found, whole) {
+            (Some(block), _) => Pick::Block(block),
+            (None, true) => Pick::Nothing,
+            (None, false) => Pick::Later,
+        }
     }
 
     fn take_window(&self, remote: &Remote, picks: &mut Picks) -> Option<u64> {
@@ -73,8 +79,8 @@ impl Picker<'_> {
     }
 
     /// Fills the window. `true`: a whole pass over what the peer holds was made, and the window
-    /// has everything that it found.
-    fn search(&mut self, remote: &Remote, picks: &mut Picks) -> bool {
+    /// has everything that it found. And the steps it took.
+    fn search(&mut self, remote: &Remote, picks: &mut Picks) -> (bool, usize) {
         if !picks.placed {
             picks.placed = true;
             // Several downloaders of one source start apart, so that they have something to give
@@ -84,7 +90,7 @@ impl Picker<'_> {
             picks.at = if apart { self.rng.below(remote.length.max(1)) } else { 0 };
             picks.barren = picks.at == 0;
         }
-        for _ in 0..limits::PICK_STEPS {
+        for steps in 0..limits::PICK_STEPS {
             match self.step(remote, picks.at) {
                 Some((candidate, at)) => {
                     picks.at = at;
@@ -92,7 +98,7 @@ impl Picker<'_> {
                         picks.barren = false;
                         picks.queue.push_back(block);
                         if picks.queue.len() >= limits::PICK_WINDOW {
-                            return false;
+                            return (false, steps);
                         }
                     }
                 }
@@ -100,12 +106,12 @@ impl Picker<'_> {
                     let whole = std::mem::replace(&mut picks.barren, true);
                     picks.at = 0;
                     if whole || !picks.queue.is_empty() {
-                        return whole;
+                        return (whole, steps);
                     }
                 }
             }
         }
-        false
+        (false, limits::PICK_STEPS)
     }
 
     /// One step of the search: a block to ask for, perhaps, and where to go on.

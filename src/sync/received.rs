@@ -42,15 +42,10 @@ impl Sync {
 
     /// The peer is not going to answer for a block; others are asked, and it perhaps later.
     fn refused(&mut self, now: Instant, id: PeerId, of: FeedId, index: u64) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let wait = peer.timeout();
-        if peer.asked_at(of, index).is_none() {
+        if self.peers.get(&id).is_none_or(|peer| peer.asked_at(of, index).is_none()) {
             return;
         }
-        if let Some(remote) = peer.feeds.get_mut(&of) {
-            let until = remote.decline_for(index, now, wait);
-            self.look_again(id, until);
-        }
+        self.decline(now, id, of, index);
         self.touched.insert(of);
         self.disown(now, id, of, index);
     }
@@ -223,6 +218,9 @@ impl Sync {
     ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(remote) = peer.feeds.get_mut(&of) else { return };
+        if (remote.uploading, remote.downloading) == (uploading, downloading) {
+            return;
+        }
         remote.uploading = uploading;
         remote.downloading = downloading;
         if uploading {

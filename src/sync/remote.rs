@@ -1,13 +1,12 @@
 //! One feed at one peer: what the peer holds, what each side asked the other to announce, and
 //! which blocks are next to be asked of it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::collections::VecDeque;
 
+use super::declined::Declined;
 use super::holdings::Holdings;
 use crate::bits::RangeSet;
 use crate::feed::Feed;
-use crate::limits;
 use crate::time::Instant;
 use crate::wire::Head;
 
@@ -26,7 +25,7 @@ pub(super) struct Remote {
     pub(super) windows: Windows,
     pub(super) picks: Picks,
     /// Blocks that it did not answer for, or answered wrongly.
-    pub(super) declined: BTreeMap<u64, Declined>,
+    pub(super) declined: Declined,
     pub(super) ending: Ending,
     pub(super) doubt: Doubt,
     /// Blocks of it that failed and were no strike.
@@ -95,13 +94,6 @@ pub(super) struct Picks {
     pub(super) placed: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Declined {
-    /// It may be asked again then; `None`: never on this connection.
-    pub(super) until: Option<Instant>,
-    pub(super) times: u32,
-}
-
 /// How far the end of a session that is not live has come (dat/SPEC §5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -124,7 +116,7 @@ impl Remote {
             wants: Wants::default(),
             windows: Windows::default(),
             picks: Picks::default(),
-            declined: BTreeMap::new(),
+            declined: Declined::default(),
             ending: Ending::Open,
             doubt: Doubt::Never,
             excused: 0,
@@ -153,33 +145,6 @@ impl Remote {
     }
 
     pub(super) fn declines(&self, block: u64, now: Instant) -> bool {
-        let declined = self.declined.get(&block);
-        declined.is_some_and(|d| d.until.is_none_or(|until| until > now))
-    }
-
-    /// It did not answer for a block: leave it alone with that for a while, longer each time.
-    /// Until when.
-    pub(super) fn decline_for(&mut self, block: u64, now: Instant, wait: Duration) -> Instant {
-        let times = self.declined.get(&block).map_or(0, |d| d.times);
-        let until = now + (wait * (1 << times.min(8))).min(limits::DECLINED_FOR);
-        self.decline(block, Some(until), times + 1);
-        until
-    }
-
-    /// It lied about a block: never again on this connection.
-    pub(super) fn decline_always(&mut self, block: u64) {
-        self.decline(block, None, 1);
-    }
-
-    fn decline(&mut self, block: u64, until: Option<Instant>, times: u32) {
-        if self.declined.len() >= limits::DECLINED && !self.declined.contains_key(&block) {
-            self.declined.pop_first();
-        }
-        self.declined.insert(block, Declined { until, times });
-    }
-
-    /// When the first declined block may be asked for again.
-    pub(super) fn next_retry(&self, now: Instant) -> Option<Instant> {
-        self.declined.values().filter_map(|d| d.until).filter(|&until| until > now).min()
+        self.declined.contains(block, now)
     }
 }

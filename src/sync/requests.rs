@@ -133,13 +133,10 @@ impl Sync {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             let wait = peer.timeout();
             let overdue = peer.take_overdue(now);
-            let mut again = None;
-            for (feed, block) in &overdue {
-                if let Some(remote) = peer.feeds.get_mut(feed) {
-                    let until = remote.decline_for(*block, now, wait);
-                    again = Some(again.map_or(until, |at: Instant| at.min(until)));
-                }
-            }
+            let again = overdue
+                .iter()
+                .filter_map(|(feed, block)| peer.decline(now, wait, *feed, *block))
+                .min();
             let next = peer.next_overdue();
             self.wake_for(next);
             if let Some(again) = again {
@@ -164,7 +161,7 @@ impl Sync {
                 if let Some(peer) = self.peers.get_mut(peer) {
                     peer.satisfied(id, index);
                     if let Some(remote) = peer.feeds.get_mut(&id) {
-                        remote.declined.remove(&index);
+                        remote.declined.remove(index);
                         if remote.doubt == Doubt::About(index) {
                             remote.doubt = Doubt::Never;
                         }
@@ -200,7 +197,6 @@ impl Sync {
         let here = feeds.feed(feed);
         let told = here.is_some_and(|here| here.digest(index) != 0);
         let flight = self.feeds.get(&feed).and_then(|state| state.flights.get(&index)).copied();
-        let wait = self.peers.get(&from).map_or(limits::REQUEST_TIMEOUT_MIN, |peer| peer.timeout());
         let remote = self.peers.get_mut(&from).and_then(|peer| peer.feeds.get_mut(&feed));
         let Some(remote) = remote else { return self.rejected(now, feed, from, index) };
         let excused = remote.excused < limits::DOUBTED_BLOCKS;
@@ -212,8 +208,7 @@ impl Sync {
             }
             Doubt::About(other) if excused && other != index => {
                 remote.excused += 1;
-                let until = remote.decline_for(index, now, wait);
-                self.look_again(from, until);
+                self.decline(now, from, feed, index);
                 self.set_aside(now, feed, from, index);
             }
             Doubt::Never | Doubt::About(_) | Doubt::Spent => {
@@ -245,22 +240,16 @@ impl Sync {
     }
 
     pub(super) fn unusable(&mut self, now: Instant, feed: FeedId, from: PeerId, index: u64) {
-        if let Some(remote) = self.peers.get_mut(&from).and_then(|p| p.feeds.get_mut(&feed)) {
-            remote.decline_always(index);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.decline_for_good(now, feed, index);
         }
         self.set_aside(now, feed, from, index);
     }
 
     /// What a peer said of a block was true once, or is going to be.
     pub(super) fn overtaken(&mut self, now: Instant, feed: FeedId, from: PeerId, index: u64) {
-        if let Some(peer) = self.peers.get_mut(&from) {
-            let wait = peer.timeout();
-            if let Some(remote) = peer.feeds.get_mut(&feed) {
-                let until = remote.decline_for(index, now, wait);
-                self.look_again(from, until);
-            }
-            self.hungry.insert(from);
-        }
+        self.decline(now, from, feed, index);
+        self.hungry.insert(from);
         self.set_aside(now, feed, from, index);
     }
 
@@ -335,7 +324,8 @@ impl Sync {
                 return false;
             }
             peer.turn = of;
-            let mut picker = Picker { now, id: of, state, feed, rng: &mut self.rng };
+            let moment = self.moment;
+            let mut picker = Picker { now, moment, id: of, state, feed, rng: &mut self.rng };
             match picker.pick(&mut self.peers, id) {
                 Pick::Block(block) => {
                     self.request(now, id, of, block, feed);
@@ -345,7 +335,8 @@ impl Sync {
                     if let Some(peer) = self.peers.get_mut(&id) {
                         peer.ripe.remove(&of);
                         let remote = peer.feeds.get(&of);
-                        if let Some(at) = remote.and_then(|remote| remote.next_retry(now)) {
+                        if let Some(at) = remote.and_then(|remote| remote.declined.next_retry(now))
+                        {
                             self.look_again(id, at);
                         }
                     }
@@ -355,6 +346,15 @@ impl Sync {
                     return false;
                 }
             }
+        }
+    }
+
+    /// Leaves a peer alone with a block for a while.
+    pub(super) fn decline(&mut self, now: Instant, id: PeerId, of: FeedId, block: u64) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let wait = peer.timeout();
+        if let Some(until) = peer.decline(now, wait, of, block) {
+            self.look_again(id, until);
         }
     }
 
@@ -406,7 +406,7 @@ impl Sync {
         }
         let mut soonest = None;
         let mut found = None;
-        'feeds: for of in peer.feeds.keys() {
+        'feeds: for of in self.moving.iter().filter(|of| peer.feeds.contains_key(of)) {
             let (Some(state), Some(feed)) = (self.feeds.get(of), feeds.feed(*of)) else { continue };
             let few = state.flights.len() <= limits::REQUESTS_MAX;
             if state.flights.is_empty() || !few || !peer.can_ask(block_estimate(feed), &self.tuning)
