@@ -341,6 +341,11 @@ impl Node {
         }
     }
 
+    /// Whether an orderly stop has begun and is not done.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.stopping, Stopping::Committing { .. })
+    }
+
     fn signal(&mut self, now: Instant, signal: Signal) {
         match signal {
             Signal::Stop => {
@@ -456,7 +461,11 @@ impl Engine for Node {
     fn work(&mut self, now: Instant, budget: usize, disk: &mut dyn Disk) -> Work {
         let work = self.background(now, budget, disk);
         self.settle(now, disk);
-        work
+        match work {
+            // What was done led to the end: nobody else may ever call.
+            Work::Idle if self.is_stopping() => Work::More,
+            work => work,
+        }
     }
 
     fn poll_output(&mut self) -> Option<Output> {

@@ -13,6 +13,17 @@ use crate::limits;
 use crate::time::Instant;
 use crate::wire::Head;
 
+/// What of a peer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Await {
+    /// Its answer; then somebody else is asked.
+    Answer,
+    /// Its answer, while somebody else is asked already.
+    LateAnswer,
+    /// That it may be asked again.
+    Turn,
+}
+
 impl Sync {
     /// A peer said how long its feed is, and how long it takes ours to be.
     pub(super) fn head(
@@ -70,8 +81,8 @@ impl Sync {
         if let Some(due) = growth.due.filter(|due| *due > soon) {
             growth.due = Some(soon);
             let asked = growth.peer;
-            self.growths.remove(&(due, of, asked));
-            self.grow_again(of, asked, soon);
+            self.growths.remove(&(due, of, asked, Await::Answer));
+            self.grow_again(of, asked, soon, Await::Answer);
         }
     }
 
@@ -137,7 +148,7 @@ impl Sync {
             }
         }
         let Some((_, head, id)) = best else {
-            return later.into_iter().for_each(|(at, id)| self.grow_again(of, id, at));
+            return later.into_iter().for_each(|(at, id)| self.grow_again(of, id, at, Await::Turn));
         };
         let start = if head.fork == feed.fork_id() { feed.length() } else { 0 };
         let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -147,19 +158,19 @@ impl Sync {
         let due = if others { hope.min(now + patience.max(limits::HEDGE_AFTER)) } else { hope };
         let before = peer.feeds.get_mut(&of).and_then(|remote| remote.hoped_until.replace(hope));
         if let Some(before) = before {
-            self.growths.remove(&(before, of, id));
+            self.growths.remove(&(before, of, id, Await::LateAnswer));
         }
-        self.grow_again(of, id, hope);
+        self.grow_again(of, id, hope, Await::LateAnswer);
         if let Some(state) = self.feeds.get_mut(&of) {
             state.growth = Some(Growth { peer: id, due: Some(due) });
         }
-        self.grow_again(of, id, due);
+        self.grow_again(of, id, due, Await::Answer);
         let grow = OwnedMessage::Grow { fork: head.fork, start, length: head.length - start };
         self.send(id, of, grow);
     }
 
-    fn grow_again(&mut self, of: FeedId, id: PeerId, at: Instant) {
-        self.growths.insert((at, of, id));
+    fn grow_again(&mut self, of: FeedId, id: PeerId, at: Instant, what: Await) {
+        self.growths.insert((at, of, id, what));
         self.wake_for(Some(at));
     }
 
@@ -167,7 +178,7 @@ impl Sync {
     pub(super) fn no_hope(&mut self, id: PeerId, of: FeedId) {
         let remote = self.peers.get_mut(&id).and_then(|peer| peer.feeds.get_mut(&of));
         if let Some(hope) = remote.and_then(|remote| remote.hoped_until.take()) {
-            self.growths.remove(&(hope, of, id));
+            self.growths.remove(&(hope, of, id, Await::LateAnswer));
         }
     }
 
@@ -185,7 +196,7 @@ impl Sync {
 
     /// What was to prove a feed longer is overdue, or may be asked for again.
     pub(super) fn expire_growths(&mut self, now: Instant) {
-        while let Some((_, of, _)) = self.growths.first().copied().filter(|(at, ..)| *at <= now) {
+        while let Some((_, of, ..)) = self.growths.first().copied().filter(|(at, ..)| *at <= now) {
             self.growths.pop_first();
             let growth = self.feeds.get(&of).and_then(|state| state.growth);
             if let Some(growth) = growth.filter(|g| g.due.is_some_and(|due| due <= now)) {
@@ -205,7 +216,7 @@ impl Sync {
         };
         let growth = state.growth.as_mut().filter(|growth| growth.peer == id);
         if let Some(due) = growth.and_then(|growth| growth.due.take()) {
-            self.growths.remove(&(due, of, id));
+            self.growths.remove(&(due, of, id, Await::Answer));
         }
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.leaving) else { return false };
         peer.heard = now;
@@ -222,7 +233,7 @@ impl Sync {
         let growth = self.feeds.get_mut(&of).and_then(|state| state.growth.as_mut());
         if let Some(growth) = growth.filter(|growth| growth.peer == id) {
             growth.due = Some(now + wait);
-            self.grow_again(of, id, now + wait);
+            self.grow_again(of, id, now + wait, Await::Answer);
         }
     }
 
@@ -261,7 +272,7 @@ impl Sync {
         let ends = |growth: &Growth| only.is_none_or(|only| only == growth.peer);
         if let Some(growth) = state.growth.take_if(|growth| ends(growth)) {
             if let Some(due) = growth.due {
-                self.growths.remove(&(due, of, growth.peer));
+                self.growths.remove(&(due, of, growth.peer, Await::Answer));
             }
             self.touched.insert(of);
         }

@@ -62,7 +62,7 @@ impl Sync {
         self.unannounced.remove(&of);
         self.calls.retain(|(_, called)| *called != of);
         self.touched.remove(&of);
-        self.growths.retain(|(_, growing, _)| *growing != of);
+        self.growths.retain(|(_, growing, ..)| *growing != of);
     }
 
     /// Changes what is wanted: requests that are not wanted any more are taken back, and every

@@ -43,6 +43,7 @@ use crate::ids::FeedId;
 use crate::rng::Rng;
 use crate::time::Instant;
 use feed::FeedState;
+use growth::Await;
 use judge::Judge;
 use peer::Peer;
 use remote::Remote;
@@ -65,7 +66,7 @@ pub struct Sync {
     calls: BTreeSet<(Instant, FeedId)>,
     /// Feeds that somebody was or will be asked to prove longer, and when that is to be looked at: at
     /// most three times for each feed of a peer.
-    growths: BTreeSet<(Instant, FeedId, PeerId)>,
+    growths: BTreeSet<(Instant, FeedId, PeerId, Await)>,
     judge: Judge,
     /// Heap for what all peers say they hold.
     held_bytes: usize,

@@ -2,12 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gannet::crypto::hash::discovery_key;
 use gannet::crypto::noise::Role;
 use gannet::crypto::sign::KeyPair;
+use gannet::feed::hyper::{Ask, Grown, Indexed, Path, Proof, Upgrade};
 use gannet::rng::Rng;
-use gannet::wire::hyper::{Session, Setup, What};
+use gannet::wire::hyper::{Data, Message, Request, Session, Setup, Sync, What};
 
 use super::{Victim, is_closed, pour};
 use crate::processes::gannet::Home;
@@ -65,6 +68,111 @@ impl Line {
             }
         }
     }
+
+    fn open(&mut self, key: &[u8; 32]) -> io::Result<()> {
+        let core = discovery_key(key);
+        self.session.open(&core, key, &mut self.out).map_err(io::Error::other)?;
+        self.until(|what| matches!(what, What::Live { .. }))
+    }
+}
+
+/// One connection of an attacker, until it is closed or `over`. `met`: somebody came through.
+fn flood(
+    port: &str,
+    key: &[u8; 32],
+    attacker: u64,
+    rng: &mut Rng,
+    met: &AtomicBool,
+    over: &AtomicBool,
+) -> io::Result<()> {
+    let core = discovery_key(key);
+    let mut line = Line::dial(port, rng)?;
+    line.open(key)?;
+    met.store(true, Ordering::Relaxed);
+    line.stream.set_nonblocking(true)?;
+    let mut waiting: Vec<u8> = Vec::new();
+    for n in 0u64.. {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let block = Some(Indexed { index: n % 4, nodes: n % 70 });
+        let upgrade = Some(Upgrade { start: 0, length: 1 + n % 9 });
+        let message = match attacker {
+            // Blocks, and never a byte of them read.
+            0 => {
+                let ask = Ask { block, upgrade, ..Ask::default() };
+                Message::Request(Request { id: 1 + n, ask, manifest: true, ..Request::default() })
+            }
+            // Another length each time, to each of which there is an answer.
+            1 => Message::Sync(Sync {
+                length: n % 1000,
+                fork: n % 3,
+                can_upgrade: true,
+                uploading: n % 2 == 0,
+                ..Sync::default()
+            }),
+            2 => {
+                let upgrade = Grown { length: n, signature: Some(vec![1; 64]), ..Grown::default() };
+                let block = Path { index: n % 9, ..Path::default() };
+                let proof =
+                    Proof { block: Some(block), upgrade: Some(upgrade), ..Proof::default() };
+                let value = Some(&b"forged"[..]);
+                Message::Data(Data { request: n % 20, value, proof, ..Data::default() })
+            }
+            _ => {
+                let mut other = [0; 32];
+                rng.fill(&mut other);
+                let unknown = discovery_key(&other);
+                let _ = line.session.open(&unknown, &other, &mut waiting);
+                line.session.close(&core, &mut waiting);
+                let _ = line.session.open(&core, key, &mut waiting);
+                Message::Range { drop: n % 2 == 0, start: n * 4096, length: 1 << 30 }
+            }
+        };
+        let _ = line.session.send(&core, &message, &mut waiting);
+        line.session.poll(&mut waiting);
+        while waiting.len() > 64 * 1024 && !over.load(Ordering::Relaxed) {
+            match line.stream.write(&waiting) {
+                Ok(0) => return Ok(()),
+                Ok(count) => drop(waiting.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Holds the connection open and its own window full.
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn streams_that_flood_do_not_keep_an_honest_peer_waiting() {
+    let mut victim = Victim::of(Home::hyper());
+    let (port, key) = (victim.port.clone(), victim.key);
+    let (over, met) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for attacker in 0..4u64 {
+            let (port, over, met) = (port.clone(), &over, &met);
+            scope.spawn(move || {
+                let mut rng = Rng::from_seed(attacker);
+                while !over.load(Ordering::Relaxed) {
+                    // It may be refused, dropped or banned; it comes back.
+                    let _ = flood(&port, &key, attacker, &mut rng, met, over);
+                }
+            });
+        }
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..3 {
+                victim.serves_honest_peers(&format!("flood of streams {round}"));
+            }
+        }));
+        over.store(true, Ordering::Relaxed);
+        if let Err(panic) = told {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    assert!(met.load(Ordering::Relaxed), "no attack came through");
 }
 
 #[test]

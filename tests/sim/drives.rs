@@ -51,15 +51,37 @@ pub fn run_hyper(seed: u64) -> u64 {
     share(seed, Dialect::Hyper)
 }
 
+/// A clone that ends by itself when it has everything, whatever the share does meanwhile.
+pub fn run_once(seed: u64) -> u64 {
+    let mut drive = Drive::new(seed, if seed % 8 < 4 { Dialect::Hyper } else { Dialect::Dat });
+    drive.swarm.calm_down();
+    let key = drive.publish();
+    let link = Link::new(drive.dialect, key);
+    let stores = format!("{COPY}/.dat");
+    let feeds = vec![(stores.clone(), "metadata.", true), (stores, "content.", false)];
+    let run = Run::Clone { link, dir: COPY.into(), once: true, only: Vec::new() };
+    let copy = drive.swarm.add(run, feeds);
+    drive.swarm.posts[copy].ends = true;
+    drive.swarm.introduce();
+    let pause = drive.swarm.rng.below(SECOND);
+    drive.swarm.run(pause, |_| false);
+    if drive.swarm.rng.one_in(2) {
+        // It does not hear that the other leaves.
+        let share = drive.swarm.posts[0].machine;
+        drive.swarm.world.freeze(share, 20 * SECOND);
+    }
+    // (Some lines bring less than a kilobyte a second.)
+    let ended = drive.swarm.run(1800 * SECOND, |swarm| swarm.posts[copy].ended.is_some());
+    assert!(ended, "it does not end");
+    let (_, code, failure) = drive.swarm.posts[copy].ended.take().expect("it has ended");
+    assert_eq!((code, failure), (0, None));
+    drive.users.insert(copy, User::default());
+    assert_eq!(drive.unlike(), None);
+    drive.swarm.world.trace()
+}
+
 fn share(seed: u64, dialect: Dialect) -> u64 {
-    let mut drive = Drive {
-        dialect,
-        swarm: Swarm::new(seed),
-        shared: Tree::new(),
-        users: BTreeMap::new(),
-        texts: 0,
-        cuts: 0,
-    };
+    let mut drive = Drive::new(seed, dialect);
     let key = drive.publish();
     for _ in 0..drive.swarm.rng.between(1, 3) {
         drive.add_follower(key);
@@ -88,6 +110,17 @@ fn share(seed: u64, dialect: Dialect) -> u64 {
 }
 
 impl Drive {
+    fn new(seed: u64, dialect: Dialect) -> Drive {
+        Drive {
+            dialect,
+            swarm: Swarm::new(seed),
+            shared: Tree::new(),
+            users: BTreeMap::new(),
+            texts: 0,
+            cuts: 0,
+        }
+    }
+
     fn device(&self, post: usize) -> Device {
         self.swarm.world.device(self.swarm.posts[post].machine)
     }

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use gannet::daemon::config::{Config, Listen, Run};
 use gannet::daemon::open;
 use gannet::failure::Failure;
+use gannet::limits;
 use gannet::link::{Dialect, Link};
 use gannet::node::event::{Event, Interest};
 use gannet::node::status::Status;
 use gannet::node::{self, Node};
-use gannet::reactor::Engine;
+use gannet::reactor::{Engine, Wakeup};
 use gannet::rng::Rng;
 use gannet::sync;
 use gannet::sys::{Endpoint, Signal, Sys};
@@ -330,6 +331,17 @@ impl Swarm {
         let turns = self.overdue.entry(machine).or_default();
         *turns = if passed { *turns + 1 } else { 0 };
         assert!(*turns < OVERDUE_TURNS, "machine {machine} spins: its deadline stays in the past");
+        let ended = self.world.exit_code(machine).is_some();
+        let Some(reactor) = self.world.reactor(machine) else { return };
+        if !ended && reactor.engine().node().is_some_and(Node::is_stopping) {
+            // Whoever else does or does not do anything.
+            let soon = match reactor.wakeup() {
+                Wakeup::Now => true,
+                Wakeup::At(at) => at <= now + limits::STOP_WITHIN,
+                Wakeup::Never => false,
+            };
+            assert!(soon, "machine {machine} is to stop and sleeps");
+        }
         let events = reactor.engine_mut().events();
         for event in events {
             self.partings += u32::from(matches!(event, Event::PeerLeft { .. }));
