@@ -13,6 +13,9 @@ use crate::limits;
 use crate::time::Instant;
 use crate::wire::Head;
 
+/// Failures in a row, fork and length: who is asked first to prove more.
+type Merit = (Reverse<u32>, u64, u64);
+
 /// What of a peer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Await {
@@ -129,7 +132,7 @@ impl Sync {
         if state.growth.is_some() || !state.grows() || feed.askable() > feed.length() {
             return;
         }
-        let mut best: Option<((Reverse<u32>, u64, u64), Head, PeerId)> = None;
+        let mut best: Option<(Merit, Head, PeerId)> = None;
         let mut later: Option<(Instant, PeerId)> = None;
         let mut others = false;
         for id in &state.peers {

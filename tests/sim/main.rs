@@ -44,11 +44,8 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "cores", run: feeds::run_cores, every: 1 },
     Scenario { name: "drives", run: drives::run, every: 1 },
     Scenario { name: "hyperdrives", run: drives::run_hyper, every: 1 },
-<<<<<<< HEAD
     Scenario { name: "bound", run: bound::run, every: 1 },
-=======
     Scenario { name: "once", run: drives::run_once, every: 4 },
->>>>>>> cb83b0a (An end that came out of the loop's own work is not slept over; a scenario of clones that end by themselves; floods over streams against the real program)
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mixed", run: mixed::run, every: 2 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
