@@ -519,6 +519,8 @@ pub const QUOTA_SLACK_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Feeds whose files may be open at once, five of them each; the others are opened when they are needed.
 pub const FEEDS_AWAKE: usize = 64;
+/// Content feeds of drives that are being opened at a time, with some open files each.
+pub const OPENINGS: usize = 8;
 
 /// The port of Dat peers.
 pub const DAT_PORT: u16 = 3282;

@@ -141,7 +141,7 @@ impl Node {
         });
         self.add_to_sync(now, id, wanted, follow);
         if known {
-            self.index_due.push(id);
+            self.index_due.push_back(id);
         }
         id
     }
@@ -150,7 +150,7 @@ impl Node {
     pub(super) fn metadata_stored(&mut self, topic: TopicId, index: u64) {
         let unknown = self.topics.get(&topic).is_some_and(|t| t.content.is_none());
         if index == 0 && unknown {
-            self.index_due.push(topic);
+            self.index_due.push_back(topic);
             self.work_due = true;
         }
     }
@@ -164,20 +164,23 @@ impl Node {
         disk: &mut dyn Disk,
     ) -> Work {
         let (mut work, mut left) = (Work::Idle, budget);
-        for id in std::mem::take(&mut self.index_due) {
-            let Some(feed) = self.topics.get(&id).map(|t| t.first) else { continue };
-            let Some(open) = self.feeds.get_mut(feed) else { continue };
-            if left == 0 {
-                self.index_due.push(id);
-                work = Work::More;
-                continue;
+        // Each opening under way has files open: the others wait for their turn.
+        let mut unread = false;
+        for _ in 0..self.index_due.len() {
+            unread = left == 0 || self.openings.len() >= limits::OPENINGS;
+            if unread {
+                break;
             }
+            let Some(id) = self.index_due.pop_front() else { break };
+            let Some(feed) = self.topics.get(&id).map(|t| t.first) else { continue };
+            self.wake(now, feed, disk);
+            let Some(open) = self.feeds.get_mut(feed) else { continue };
             left = left.saturating_sub(OPENING_COST);
             let mut block = Vec::new();
             match open.store.read(disk, 0, &mut block) {
                 Ok(()) => self.index_read(id, &block),
                 Err(StoreError::NotYet) => {
-                    self.index_due.push(id);
+                    self.index_due.push_back(id);
                     work = if work == Work::Idle { Work::Waiting } else { work };
                 }
                 Err(error) => self.pause(now, feed, &error),
@@ -207,6 +210,9 @@ impl Node {
                     }
                 }
             }
+        }
+        if unread && self.openings.len() < limits::OPENINGS {
+            work = Work::More;
         }
         work
     }
@@ -323,7 +329,7 @@ impl Node {
     fn content_opened(&mut self, now: Instant, id: TopicId, store: FeedStore, disk: &mut dyn Disk) {
         let key = Key(*store.feed().key());
         let feed = self.feeds.add(store, id, Role::Content);
-        self.feeds.wake(feed);
+        self.wake(now, feed, disk);
         self.mirror_content_opened(id, key);
         let Some(topic) = self.topics.get_mut(&id) else { return };
         topic.content = Some(feed);
@@ -480,7 +486,6 @@ impl Node {
         settled &= self.write_back(now, disk);
         let within = self.keep_within_quota(now, disk);
         settled &= within != Work::Waiting;
-        self.put_to_rest(now, disk);
         self.say_complete(now);
         let jobs = self.step_jobs(now, budget, disk);
         let work = if [jobs, opening, restoring, within].contains(&Work::More) {

@@ -118,13 +118,14 @@ impl Feeds {
         }
     }
 
-    /// A feed's files are going to be opened.
-    pub fn wake(&mut self, id: FeedId) {
-        if let Some(open) = self.get_mut(id)
-            && !std::mem::replace(&mut open.awake, true)
-        {
+    /// Notes that a feed's files may be open. True: they were not before.
+    fn wake(&mut self, id: FeedId) -> bool {
+        let rested =
+            self.get_mut(id).is_some_and(|open| !std::mem::replace(&mut open.awake, true));
+        if rested {
             self.awake.push_back(id);
         }
+        rested
     }
 
     /// Everything of a feed is durable.
@@ -160,7 +161,7 @@ impl Node {
         request: Request,
         disk: &mut dyn Disk,
     ) -> Result<Answer, StoreError> {
-        self.feeds.wake(feed);
+        self.wake(now, feed, disk);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let (index, digest) = match request.bytes {
             0 => (request.index, request.digest),
@@ -206,16 +207,23 @@ impl Node {
         read
     }
 
-    /// Closes the files of feeds that were in use longest ago, so that any number of feeds needs a
-    /// bounded number of descriptors.
-    pub(super) fn put_to_rest(&mut self, now: Instant, disk: &mut dyn Disk) {
+    /// A feed's files are going to be opened. Those of the feeds that were woken longest ago are closed
+    /// before, so that any number of feeds needs a bounded number of descriptors, whatever happens
+    /// within a turn.
+    pub(super) fn wake(&mut self, now: Instant, id: FeedId, disk: &mut dyn Disk) {
+        if !self.feeds.wake(id) {
+            return;
+        }
         for _ in 0..self.feeds.awake.len().saturating_sub(limits::FEEDS_AWAKE) {
             let Some(id) = self.feeds.awake.pop_front() else { return };
             let Some(open) = self.feeds.get_mut(id) else { continue };
             open.awake = false;
             match open.store.rest(disk) {
                 Ok(()) => {}
-                Err(StoreError::NotYet) => self.feeds.wake(id),
+                // It is tried again when the next one wakes.
+                Err(StoreError::NotYet) => {
+                    self.feeds.wake(id);
+                }
                 Err(error) => self.pause(now, id, &error),
             }
         }
@@ -229,7 +237,7 @@ impl Node {
         data: &Data<'_>,
         disk: &mut dyn Disk,
     ) -> Result<Stored, StoreError> {
-        self.feeds.wake(feed);
+        self.wake(now, feed, disk);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         if let Some(why) = &open.paused {
             log::debug!("{feed:?} is paused: {why}");
@@ -294,7 +302,7 @@ impl Node {
             let due = now >= since + limits::COMMIT_EVERY
                 || open.store.dirty() >= limits::COMMIT_BYTES
                 || stopping;
-            let result = if due { self.commit(now, id, disk) } else { open.store.flush(disk) };
+            let result = if due { self.commit(now, id, disk) } else { self.flush(now, id, disk) };
             match result {
                 Ok(()) => {}
                 Err(StoreError::NotYet) => settled = false,
@@ -304,6 +312,17 @@ impl Node {
         settled
     }
 
+    /// Writes what is in memory of a feed.
+    fn flush(
+        &mut self,
+        now: Instant,
+        id: FeedId,
+        disk: &mut dyn Disk,
+    ) -> Result<(), StoreError> {
+        self.wake(now, id, disk);
+        self.feeds.get_mut(id).ok_or(StoreError::Absent)?.store.flush(disk)
+    }
+
     /// Makes everything that a feed took durable.
     pub(super) fn commit(
         &mut self,
@@ -311,6 +330,7 @@ impl Node {
         id: FeedId,
         disk: &mut dyn Disk,
     ) -> Result<(), StoreError> {
+        self.wake(now, id, disk);
         let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
         open.store.commit(disk, now)?;
         self.feeds.clean(id);
@@ -418,7 +438,7 @@ impl Node {
             (open.paused, open.full) = (None, false);
             if open.role == Role::Metadata && open.store.feed().has(0) && topic.content.is_none() {
                 // Opening the content is what the disk failed at, perhaps.
-                self.index_due.push(open.topic);
+                self.index_due.push_back(open.topic);
             }
             self.feeds.paused.remove(&id);
             let wanted = self.wanted_of(id);

@@ -155,7 +155,7 @@ impl Node {
             topic.stores = stores;
         }
         if known {
-            self.index_due.push(id);
+            self.index_due.push_back(id);
         }
         self.add_to_sync(now, id, Wanted::All, true);
         id

@@ -165,7 +165,7 @@ pub struct Node {
     failure: Option<Failure>,
     next_topic: u32,
     /// Drives whose block 0 is to be read.
-    index_due: Vec<TopicId>,
+    index_due: VecDeque<TopicId>,
     openings: VecDeque<ContentOpening>,
     /// Complete, and to be said so once durable.
     completed: Vec<(TopicId, FeedId, u64)>,
@@ -244,7 +244,7 @@ impl Node {
             name_sockets: Default::default(),
             failure: None,
             next_topic: 0,
-            index_due: Vec::new(),
+            index_due: VecDeque::new(),
             openings: VecDeque::new(),
             completed: Vec::new(),
             alarm: None,

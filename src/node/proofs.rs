@@ -177,7 +177,7 @@ impl Node {
         given: &Given<'_>,
         disk: &mut dyn Disk,
     ) -> Result<Stored, StoreError> {
-        self.feeds.wake(feed);
+        self.wake(now, feed, disk);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         if let Some(why) = &open.paused {
             log::debug!("{feed:?} is paused: {why}");
@@ -216,7 +216,7 @@ impl Node {
         disk: &mut dyn Disk,
     ) -> Result<(), StoreError> {
         let Given { fork, proof, manifest, value, .. } = *given;
-        self.feeds.wake(feed);
+        self.wake(now, feed, disk);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let feed_now = open.store.feed();
         if fork < feed_now.fork_id() {
@@ -305,6 +305,7 @@ impl Node {
         given: &Given<'_>,
         disk: &mut dyn Disk,
     ) -> Result<(), StoreError> {
+        self.wake(now, feed, disk);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let found = match open.store.conflicts(disk, given.fork, given.proof) {
             Err(StoreError::Refused(_)) => false,
@@ -388,7 +389,7 @@ impl Node {
         numbered: &hyper::Request,
         disk: &mut dyn Disk,
     ) -> Result<Answer, StoreError> {
-        self.feeds.wake(feed);
+        self.wake(now, feed, disk);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let manifest = if numbered.manifest { open.store.manifest() } else { None };
         let stale = numbered.fork != open.store.feed().fork_id();

@@ -266,7 +266,7 @@ impl Node {
             if at == limits::QUOTA_GIVEN_AT_ONCE {
                 return Work::More;
             }
-            self.feeds.wake(feed);
+            self.wake(self.last_tick, feed, disk);
             let given = match self.feeds.get_mut(feed) {
                 Some(open) => open.store.give_back(disk),
                 None => Ok(Given::Back),
@@ -296,7 +296,7 @@ impl Node {
         for _ in 0..limits::QUOTA_AT_ONCE {
             let Some(&feed) = quota.uncounted.first() else { return Work::Idle };
             if self.feeds.get(feed).is_some_and(|open| !open.store.feed().have().is_empty()) {
-                self.feeds.wake(feed);
+                self.wake(now, feed, disk);
             }
             let held = match self.feeds.get_mut(feed) {
                 Some(open) => open.store.held_bytes(disk),
@@ -388,7 +388,7 @@ impl Node {
         (feed, piece): Piece,
         disk: &mut dyn Disk,
     ) -> Result<(), StoreError> {
-        self.feeds.wake(feed);
+        self.wake(self.last_tick, feed, disk);
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let end = (piece + 1) * QUOTA_BLOCKS;
         let from = (piece * QUOTA_BLOCKS).max(spared(open.role));

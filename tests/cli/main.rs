@@ -7,4 +7,5 @@ mod core;
 mod help;
 mod key;
 mod running;
+mod seeds;
 mod support;
