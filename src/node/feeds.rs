@@ -237,28 +237,51 @@ impl Node {
         data: &Data<'_>,
         disk: &mut dyn Disk,
     ) -> Result<Stored, StoreError> {
-        self.wake(now, feed, disk);
+        let files = self.taking(now, feed, disk)?;
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
-        if let Some(why) = &open.paused {
-            log::debug!("{feed:?} is paused: {why}");
-            return Err(StoreError::Full);
-        }
-        let (topic, role) = (open.topic, open.role);
         let signature = data.signature.as_ref();
         let accepted = open.store.check(disk, data.index, data.value, &data.nodes, signature)?;
-        let keeps_files = self.keeps_files(topic);
-        if let (Role::Content, Some(value), true) = (role, data.value, keeps_files)
+        if let (Some(topic), Some(value)) = (files, data.value)
             && !self.place(now, topic, (accepted.index, accepted.offset), value, disk)?
         {
             return Err(StoreError::Absent);
         }
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let stored = open.store.accept(disk, &accepted, data.value)?;
-        if !(role == Role::Content && keeps_files) {
+        self.taken(now, feed, files);
+        Ok(stored)
+    }
+
+    /// Before a block of a peer is checked. The topic whose files it goes into, where the feed's own
+    /// does not hold it.
+    pub(super) fn taking(
+        &mut self,
+        now: Instant,
+        feed: FeedId,
+        disk: &mut dyn Disk,
+    ) -> Result<Option<TopicId>, StoreError> {
+        self.wake(now, feed, disk);
+        let open = self.feeds.get(feed).ok_or(StoreError::Absent)?;
+        if let Some(why) = &open.paused {
+            log::debug!("{feed:?} is paused: {why}");
+            return Err(StoreError::Full);
+        }
+        Ok(self.files_of(feed))
+    }
+
+    /// The topic in whose files a feed's blocks lie; `None`: in its own.
+    pub(super) fn files_of(&self, feed: FeedId) -> Option<TopicId> {
+        let open = self.feeds.get(feed).filter(|open| open.role == Role::Content)?;
+        Some(open.topic).filter(|topic| self.keeps_files(*topic))
+    }
+
+    /// A feed took a block, or what proves it longer. What lies in a folder's files is committed by the
+    /// job that syncs these first.
+    pub(super) fn taken(&mut self, now: Instant, feed: FeedId, files: Option<TopicId>) {
+        if files.is_none() {
             self.feeds.touch(feed, now);
         }
         self.work_due = true;
-        Ok(stored)
     }
 
     /// Tells everybody about a block that was stored.

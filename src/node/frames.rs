@@ -370,10 +370,13 @@ impl Node {
 
     /// The same for all: what opens a gate is not always that something was sent.
     pub(super) fn read_on_all(&mut self) {
-        for (conn, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.held) {
-            if peer.arrival.is_none() && !peer.is_full() && !self.sync.uploads_full(*conn) {
+        let held = self.peers.iter().filter(|(_, peer)| peer.held);
+        let open = held.filter(|(conn, peer)| !self.is_deaf_to(**conn, peer));
+        let open: Vec<ConnId> = open.map(|(conn, _)| *conn).collect();
+        for conn in open {
+            if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.held = false;
-                self.out.push_back(Output::Resume { conn: *conn });
+                self.out.push_back(Output::Resume { conn });
             }
         }
     }

@@ -177,31 +177,22 @@ impl Node {
         given: &Given<'_>,
         disk: &mut dyn Disk,
     ) -> Result<Stored, StoreError> {
-        self.wake(now, feed, disk);
+        let files = self.taking(now, feed, disk)?;
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
-        if let Some(why) = &open.paused {
-            log::debug!("{feed:?} is paused: {why}");
-            return Err(StoreError::Full);
-        }
-        let (topic, role) = (open.topic, open.role);
         if given.fork != open.store.feed().fork_id() {
             // It was asked for in another history.
             return Err(Refusal::OtherFork.into());
         }
         let Given { fork, proof, manifest, value, .. } = *given;
         let accepted = open.store.check_core(disk, fork, proof, manifest, value)?;
-        let keeps_files = role == Role::Content && self.keeps_files(topic);
-        if let (Some(block), Some(value), true) = (accepted.block, value, keeps_files)
+        if let (Some(topic), Some(block), Some(value)) = (files, accepted.block, value)
             && !self.place(now, topic, (block.index, block.offset), value, disk)?
         {
             return Err(StoreError::Absent);
         }
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Absent)?;
         let stored = open.store.accept_core(disk, &accepted, value)?;
-        if !keeps_files {
-            self.feeds.touch(feed, now);
-        }
-        self.work_due = true;
+        self.taken(now, feed, files);
         Ok(stored)
     }
 
@@ -223,14 +214,9 @@ impl Node {
             return Err(StoreError::Refused(Refusal::OtherFork));
         }
         if fork == feed_now.fork_id() || feed_now.length() == 0 {
-            let (topic, role) = (open.topic, open.role);
             let accepted = open.store.check_core(disk, fork, proof, manifest, value)?;
             let stored = open.store.accept_core(disk, &accepted, value)?;
-            // (What lies in a folder's files is committed by the job that syncs these first.)
-            if role != Role::Content || !self.keeps_files(topic) {
-                self.feeds.touch(feed, now);
-            }
-            self.work_due = true;
+            self.taken(now, feed, self.files_of(feed));
             match stored.grew {
                 Some((from, to)) => self.core_grew(now, feed, from, to),
                 None => self.growth_failed(now, conn, feed, false),
