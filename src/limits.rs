@@ -82,6 +82,9 @@ pub const HYPER_SIGNATURE_BYTES: usize = 16 * 1024;
 pub const READ_QUANTUM_BYTES: usize = 64 * 1024;
 /// Frames handled for one connection in one turn.
 pub const FRAME_QUANTUM: usize = 256;
+/// Frames that one counts for which is the first to change a feed since that was committed: the marker that
+/// says so is synced.
+pub const FIRST_CHANGE_FRAMES: usize = FRAME_QUANTUM / 4;
 /// Bytes written to one socket in one turn.
 pub const WRITE_QUANTUM_BYTES: usize = 64 * 1024;
 /// From connecting to a complete Handshake.
@@ -528,6 +531,8 @@ pub const DAT_PORT: u16 = 3282;
 pub const COMMIT_EVERY: Duration = Duration::from_secs(2);
 /// … or as soon as so many bytes of a feed wait for it.
 pub const COMMIT_BYTES: usize = 64 * 1024 * 1024;
+/// Feeds made durable before other work has its turn: each syncs up to five files, some milliseconds each.
+pub const COMMITS_AT_ONCE: usize = 4;
 /// Free space at which a feed that met a full disk goes on: two of the largest blocks and what the
 /// tree and bitfields of the next commits take.
 pub const RESUME_SPACE_BYTES: u64 = 20 * 1024 * 1024;

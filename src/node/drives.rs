@@ -362,13 +362,7 @@ impl Node {
     }
 
     /// Nothing wanted of a feed is missing.
-    pub(super) fn feed_complete(
-        &mut self,
-        now: Instant,
-        feed: FeedId,
-        heard: bool,
-        disk: &mut dyn Disk,
-    ) {
+    pub(super) fn feed_complete(&mut self, now: Instant, feed: FeedId, heard: bool) {
         let Some(open) = self.feeds.get(feed) else { return };
         let (topic, length) = (open.topic, open.store.feed().length());
         if open.role == Role::Metadata {
@@ -382,12 +376,8 @@ impl Node {
         if !heard || open.store.is_writable() {
             return;
         }
-        if let Err(error) = self.commit(now, feed, disk)
-            && !matches!(error, StoreError::NotYet)
-        {
-            self.pause(now, feed, &error);
-            return;
-        }
+        // It is said when that is durable, too.
+        self.feeds.hurry(feed, now);
         self.completed.push((topic, feed, length));
         self.work_due = true;
     }
@@ -396,7 +386,7 @@ impl Node {
     fn say_complete(&mut self, now: Instant) {
         for (id, feed, length) in std::mem::take(&mut self.completed) {
             let Some(open) = self.feeds.get(feed) else { continue };
-            if open.dirty_since.is_some() {
+            if open.commit_at.is_some() {
                 self.completed.push((id, feed, length));
                 continue;
             }
@@ -465,13 +455,13 @@ impl Node {
     /// Everything that is not an answer to an event: blocks that wait for the disk, commits, jobs.
     pub(super) fn background(&mut self, now: Instant, budget: usize, disk: &mut dyn Disk) -> Work {
         if let Stopping::Committing { code, until } = self.stopping {
-            let settled = self.write_back(now, disk);
-            if settled && !self.feeds.any_dirty() || now >= until {
+            let work = self.write_back(now, disk);
+            if work == Work::Idle && !self.feeds.any_dirty() || now >= until {
                 self.stopping = Stopping::Done;
                 self.out.push_back(super::io::Output::Exit { code });
                 return Work::Idle;
             }
-            return Work::Waiting;
+            return if work == Work::More { Work::More } else { Work::Waiting };
         }
         if !self.work_due {
             return Work::Idle;
@@ -483,12 +473,13 @@ impl Node {
         settled &= restoring != Work::Waiting;
         let opening = self.find_content(now, budget, disk);
         settled &= opening != Work::Waiting;
-        settled &= self.write_back(now, disk);
+        let writing = self.write_back(now, disk);
+        settled &= writing != Work::Waiting;
         let within = self.keep_within_quota(now, disk);
         settled &= within != Work::Waiting;
         self.say_complete(now);
         let jobs = self.step_jobs(now, budget, disk);
-        let work = if [jobs, opening, restoring, within].contains(&Work::More) {
+        let work = if [jobs, opening, restoring, writing, within].contains(&Work::More) {
             Work::More
         } else if settled && jobs == Work::Idle {
             Work::Idle

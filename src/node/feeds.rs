@@ -1,7 +1,6 @@
 //! The table of open feeds, and what happens to their blocks: answered, stored, committed, paused.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use crate::failure::{Failure, Kind};
 use crate::feed::Feed;
@@ -17,6 +16,7 @@ use crate::wire::{Data, Request};
 
 use super::Node;
 use super::event::{Event, EventKind, Role};
+use super::io::Work;
 use super::topic::{OpenFeed, TopicId, What};
 
 /// The open feeds by number and by discovery key.
@@ -24,9 +24,11 @@ use super::topic::{OpenFeed, TopicId, What};
 pub struct Feeds {
     open: Vec<Option<OpenFeed>>,
     by_key: BTreeMap<[u8; 32], FeedId>,
-    /// Those with bytes that are not committed, and those that wait for room on the disk: nothing
-    /// regular looks at the others (CHECKLIST P01).
-    dirty: BTreeSet<FeedId>,
+    /// Those with bytes that are not committed, by the time when that is due; of these, those whose bytes
+    /// were not even written yet; and those that wait for room on the disk: nothing regular looks at the
+    /// others (CHECKLIST P01).
+    dirty: BTreeSet<(Instant, FeedId)>,
+    unwritten: BTreeSet<FeedId>,
     paused: BTreeSet<FeedId>,
     /// Those whose files may be open, the longest at the front.
     awake: VecDeque<FeedId>,
@@ -50,7 +52,7 @@ impl Feeds {
             store,
             topic,
             role,
-            dirty_since: None,
+            commit_at: None,
             unannounced: None,
             paused: None,
             full: false,
@@ -66,7 +68,10 @@ impl Feeds {
     pub fn remove(&mut self, id: FeedId) -> Option<OpenFeed> {
         let open = self.open.get_mut(id.0 as usize)?.take()?;
         self.by_key.remove(open.store.feed().discovery_key());
-        self.dirty.remove(&id);
+        if let Some(at) = open.commit_at {
+            self.dirty.remove(&(at, id));
+        }
+        self.unwritten.remove(&id);
         self.paused.remove(&id);
         Some(open)
     }
@@ -106,22 +111,38 @@ impl Feeds {
         !self.paused.is_empty()
     }
 
+    /// Those with bytes that are not committed.
+    pub fn dirty(&self) -> usize {
+        self.dirty.len()
+    }
+
     pub fn any_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
 
     /// A feed took bytes that are to be committed.
     pub fn touch(&mut self, id: FeedId, now: Instant) {
-        if let Some(open) = self.get_mut(id) {
-            open.dirty_since.get_or_insert(now);
-            self.dirty.insert(id);
+        let Some(open) = self.get_mut(id) else { return };
+        if open.commit_at.is_none() {
+            let at = now + limits::COMMIT_EVERY;
+            open.commit_at = Some(at);
+            self.dirty.insert((at, id));
         }
+        self.unwritten.insert(id);
+    }
+
+    /// What a feed took is committed as soon as there is time.
+    pub fn hurry(&mut self, id: FeedId, now: Instant) {
+        let Some(open) = self.get_mut(id) else { return };
+        let Some(at) = open.commit_at.filter(|at| *at > now) else { return };
+        open.commit_at = Some(now);
+        self.dirty.remove(&(at, id));
+        self.dirty.insert((now, id));
     }
 
     /// Notes that a feed's files may be open. True: they were not before.
     fn wake(&mut self, id: FeedId) -> bool {
-        let rested =
-            self.get_mut(id).is_some_and(|open| !std::mem::replace(&mut open.awake, true));
+        let rested = self.get_mut(id).is_some_and(|open| !std::mem::replace(&mut open.awake, true));
         if rested {
             self.awake.push_back(id);
         }
@@ -130,10 +151,10 @@ impl Feeds {
 
     /// Everything of a feed is durable.
     fn clean(&mut self, id: FeedId) {
-        if let Some(open) = self.get_mut(id) {
-            open.dirty_since = None;
-            self.dirty.remove(&id);
+        if let Some(at) = self.get_mut(id).and_then(|open| open.commit_at.take()) {
+            self.dirty.remove(&(at, id));
         }
+        self.unwritten.remove(&id);
     }
 
     /// The next paused feeds in turn, a tick's worth of them.
@@ -309,41 +330,54 @@ impl Node {
         }
     }
 
-    /// Writes what is in memory of feeds that took blocks, and makes it durable when it is time.
-    /// `false`: something waits for the disk.
-    pub(super) fn write_back(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
-        let mut settled = true;
-        let stopping = self.stopping != super::Stopping::No;
-        let dirty: Vec<FeedId> = self.feeds.dirty.iter().copied().collect();
-        for id in dirty {
-            let Some(open) = self.feeds.get_mut(id) else { continue };
-            let Some(since) = open.dirty_since else { continue };
-            let rests = now < open.resume_at || open.store.is_unsynced();
-            if open.paused.is_some() && rests && !stopping {
+    /// Writes what is in memory of feeds that took blocks, and makes it durable when it is time: of a few
+    /// feeds, those that wait longest, because each waits for the device several times.
+    pub(super) fn write_back(&mut self, now: Instant, disk: &mut dyn Disk) -> Work {
+        let mut work = Work::Idle;
+        let unwritten: Vec<FeedId> = self.feeds.unwritten.iter().copied().collect();
+        for id in unwritten {
+            if self.is_resting(now, id) {
                 continue;
             }
-            let due = now >= since + limits::COMMIT_EVERY
-                || open.store.dirty() >= limits::COMMIT_BYTES
-                || stopping;
-            let result = if due { self.commit(now, id, disk) } else { self.flush(now, id, disk) };
-            match result {
+            match self.flush(now, id, disk) {
                 Ok(()) => {}
-                Err(StoreError::NotYet) => settled = false,
+                Err(StoreError::NotYet) => work = Work::Waiting,
                 Err(error) => self.pause(now, id, &error),
             }
         }
-        settled
+        let until = if self.stopping == super::Stopping::No { now } else { Instant(u64::MAX) };
+        let due = self.feeds.dirty.iter().take_while(|(at, _)| *at <= until);
+        let due = due.map(|(_, id)| *id).filter(|id| !self.is_resting(now, *id));
+        let due: Vec<FeedId> = due.take(limits::COMMITS_AT_ONCE + 1).collect();
+        let (more, mut done) = (due.len() > limits::COMMITS_AT_ONCE, false);
+        for id in due.into_iter().take(limits::COMMITS_AT_ONCE) {
+            match self.commit(now, id, disk) {
+                Ok(()) => done = true,
+                Err(StoreError::NotYet) => work = Work::Waiting,
+                Err(error) => self.pause(now, id, &error),
+            }
+        }
+        if more && done { Work::More } else { work }
+    }
+
+    /// Whether its disk is given time to mend.
+    fn is_resting(&self, now: Instant, id: FeedId) -> bool {
+        let Some(open) = self.feeds.get(id) else { return false };
+        let rests = now < open.resume_at || open.store.is_unsynced();
+        open.paused.is_some() && rests && self.stopping == super::Stopping::No
     }
 
     /// Writes what is in memory of a feed.
-    fn flush(
-        &mut self,
-        now: Instant,
-        id: FeedId,
-        disk: &mut dyn Disk,
-    ) -> Result<(), StoreError> {
+    fn flush(&mut self, now: Instant, id: FeedId, disk: &mut dyn Disk) -> Result<(), StoreError> {
         self.wake(now, id, disk);
-        self.feeds.get_mut(id).ok_or(StoreError::Absent)?.store.flush(disk)
+        let open = self.feeds.get_mut(id).ok_or(StoreError::Absent)?;
+        open.store.flush(disk)?;
+        let much = open.store.dirty() >= limits::COMMIT_BYTES;
+        self.feeds.unwritten.remove(&id);
+        if much {
+            self.feeds.hurry(id, now);
+        }
+        Ok(())
     }
 
     /// Makes everything that a feed took durable.
@@ -454,7 +488,7 @@ impl Node {
             };
             if room < enough {
                 // What it took before may fit by now.
-                self.work_due |= open.dirty_since.is_some();
+                self.work_due |= open.commit_at.is_some();
                 continue;
             }
             let Some(open) = self.feeds.get_mut(id) else { continue };
@@ -474,11 +508,7 @@ impl Node {
     /// When a commit is due next. That of a paused feed is tried at ticks: it would be due again as
     /// soon as it has failed.
     pub(super) fn commit_deadline(&self) -> Option<Instant> {
-        let dirty = self.feeds.dirty.iter().filter_map(|id| self.feeds.get(*id));
-        dirty
-            .filter(|open| open.paused.is_none())
-            .filter_map(|open| open.dirty_since)
-            .map(|since| since + limits::COMMIT_EVERY.max(Duration::from_millis(1)))
-            .min()
+        let paused = |id| self.feeds.get(id).is_some_and(|open| open.paused.is_some());
+        self.feeds.dirty.iter().find(|(_, id)| !paused(*id)).map(|(at, _)| *at)
     }
 }

@@ -83,8 +83,12 @@ impl Node {
             }
             done.frames += 1;
             let in_parts = std::mem::take(&mut peer.partial) > 0;
+            let dirty = self.feeds.dirty();
             if let Some(why) = self.heard(now, conn, peer, received.what, disk) {
                 return (done, Some(why));
+            }
+            if self.feeds.dirty() > dirty {
+                done.frames += limits::FIRST_CHANGE_FRAMES;
             }
             if in_parts {
                 self.sync.frame_over(conn);
@@ -437,7 +441,7 @@ impl Node {
     }
 
     /// Carries out what `sync` decided.
-    pub(super) fn settle_sync(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
+    pub(super) fn settle_sync(&mut self, now: Instant) -> bool {
         let mut moved = false;
         while let Some(output) = self.sync.poll_output() {
             moved = true;
@@ -474,7 +478,7 @@ impl Node {
                 sync::Output::Ban { peer, why } => self.ban(now, peer, why),
                 sync::Output::Finished { peer } => self.finish(now, peer),
                 sync::Output::Complete { feed, heard } => {
-                    self.feed_complete(now, feed, heard, disk);
+                    self.feed_complete(now, feed, heard);
                 }
                 sync::Output::NeedPeers { feed } => self.need_peers(now, feed),
             }

@@ -59,10 +59,11 @@ use finding::NameSocket;
 use io::{Consumed, Input, Output, Tag, Work};
 use peer::Peer;
 use quota::Quota;
-use topic::{Topic, TopicId};
+use topic::Topic;
 
 pub use cores::{Blocks, CoreOptions, Show};
 pub use jobs::CloneOptions;
+pub use topic::TopicId;
 
 /// What a node is told once. By default it listens nowhere and looks for nobody; `id` and `seed` have to
 /// be drawn.
@@ -362,7 +363,7 @@ impl Node {
     /// Carries what each behaviour says to the others until all are silent.
     fn settle(&mut self, now: Instant, disk: &mut dyn Disk) {
         loop {
-            let moved = self.settle_sync(now, disk) | self.settle_finding(now, disk);
+            let moved = self.settle_sync(now) | self.settle_finding(now, disk);
             if !moved {
                 break;
             }

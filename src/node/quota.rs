@@ -266,7 +266,7 @@ impl Node {
             if at == limits::QUOTA_GIVEN_AT_ONCE {
                 return Work::More;
             }
-            self.wake(self.last_tick, feed, disk);
+            self.wake(now, feed, disk);
             let given = match self.feeds.get_mut(feed) {
                 Some(open) => open.store.give_back(disk),
                 None => Ok(Given::Back),

@@ -33,8 +33,8 @@ pub struct OpenFeed {
     pub store: FeedStore,
     pub topic: TopicId,
     pub role: Role,
-    /// Bytes were written since this time and are not committed.
-    pub dirty_since: Option<Instant>,
+    /// Bytes were written that are not committed; they are to be from this time on.
+    pub commit_at: Option<Instant>,
     /// Blocks of ours from here on are appended, not durable, and nobody was told of them.
     pub unannounced: Option<u64>,
     /// Nothing is written to it for now: why.

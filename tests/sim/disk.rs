@@ -131,6 +131,11 @@ impl Device {
         self.fs().writes
     }
 
+    /// Times that somebody waited for the device to keep something.
+    pub fn syncs(&self) -> u64 {
+        self.fs().syncs
+    }
+
     /// The power fails and comes back. Every open handle is dead afterwards.
     pub fn crash(&self) {
         self.fs().crash();

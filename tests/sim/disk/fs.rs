@@ -154,6 +154,8 @@ pub struct Fs {
     pub next_process: u32,
     pub trace: u64,
     pub writes: u64,
+    /// How often somebody waited for the device to keep something.
+    pub syncs: u64,
     pub cut_in: Option<u64>,
     pub cut: bool,
     pub no_exchange: bool,
@@ -181,6 +183,7 @@ impl Fs {
             next_process: 0,
             trace: 0,
             writes: 0,
+            syncs: 0,
             cut_in: None,
             cut: false,
             no_exchange: false,
@@ -862,6 +865,7 @@ impl Fs {
     // ── Durability ──────────────────────────────────────────────────────────────────────────────
 
     pub fn sync_data(&mut self, ino: Ino) -> io::Result<()> {
+        self.syncs += 1;
         if self.fault(self.faults.sync_error) {
             return fail(EIO);
         }
@@ -876,6 +880,7 @@ impl Fs {
     }
 
     pub fn sync_dir(&mut self, base: Ino, path: &Path) -> io::Result<()> {
+        self.syncs += 1;
         if self.fault(self.faults.sync_error) {
             return fail(EIO);
         }
@@ -922,6 +927,7 @@ impl Fs {
     }
 
     pub fn sync_fs(&mut self) -> io::Result<()> {
+        self.syncs += 1;
         if self.fault(self.faults.sync_error) {
             return fail(EIO);
         }
