@@ -2,7 +2,6 @@
 
 use crate::failure::{Failure, Kind};
 use crate::feed::hyper::{EncryptionKey, open_block};
-use crate::ids::FeedId;
 use crate::store::disk::{Dir, Disk};
 use crate::store::{FeedStore, StoreError};
 use crate::sync::{Input, Wanted};
@@ -10,7 +9,7 @@ use crate::time::Instant;
 
 use super::Node;
 use super::event::Role;
-use super::topic::{TopicId, What};
+use super::topic::{Topic, TopicId, What};
 
 /// Which blocks of a bare feed are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +103,11 @@ impl Core {
         self.over
     }
 
+    /// Whether its blocks are handed out.
+    pub(super) fn shows(&self) -> bool {
+        self.show.is_some()
+    }
+
     /// Whether the run ends when everything wanted is here.
     pub(super) fn ends(&self) -> bool {
         !matches!(self.blocks, Blocks::Tail { .. } | Blocks::Follow)
@@ -167,27 +171,21 @@ impl Node {
 
     /// Whether `next_shown` may have something, or has to end the run.
     pub fn can_show(&self) -> bool {
-        self.topics.values().any(|topic| match &topic.what {
-            What::Core(core) if core.show.is_some() && self.stopping == super::Stopping::No => {
-                let open = self.feeds.get(topic.first);
-                core.over
-                    || core
-                        .cursor
-                        .zip(open)
-                        .is_some_and(|(at, open)| core.in_range(at) && open.store.feed().has(at))
-            }
-            _ => false,
-        })
+        let shown = self.showing.iter().filter_map(|topic| self.topics.get(topic));
+        let may = |topic: &Topic| {
+            let What::Core(core) = &topic.what else { return false };
+            let has = |at| self.feeds.get(topic.first).is_some_and(|o| o.store.feed().has(at));
+            core.over || core.cursor.is_some_and(|at| core.in_range(at) && has(at))
+        };
+        self.stopping == super::Stopping::No && shown.into_iter().any(may)
     }
 
     /// The next block in order and what comes behind it, for a run that shows blocks. After the
     /// last one of a run that ends, the node stops.
     pub fn next_shown(&mut self, now: Instant, disk: &mut dyn Disk) -> Option<(Vec<u8>, Vec<u8>)> {
-        let entry = self.topics.values_mut().find_map(|topic| match &mut topic.what {
-            What::Core(core) if core.show.is_some() => Some((topic.first, core)),
-            _ => None,
-        });
-        let (feed, core): (FeedId, &mut Core) = entry?;
+        let topic = self.topics.get_mut(self.showing.first()?)?;
+        let What::Core(core) = &mut topic.what else { return None };
+        let feed = topic.first;
         let (cursor, over) = (core.cursor?, core.over);
         let open = self.feeds.get_mut(feed)?;
         let end = match core.blocks {

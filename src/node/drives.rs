@@ -57,6 +57,12 @@ impl Node {
         if matches!(topic.what, What::Share(_) | What::Clone(_)) {
             self.folders.push(id);
         }
+        if topic.what.ends() {
+            self.ending.push(id);
+        }
+        if matches!(&topic.what, What::Core(core) if core.shows()) {
+            self.showing.push(id);
+        }
         self.topics.insert(id, topic);
         self.unrestored.push(id);
         let rng = crate::rng::Rng::from_seed(self.rng.next_u64());

@@ -1,10 +1,12 @@
 //! Where peers come from: addresses given by the user, names looked up, the local network; and
 //! when each is dialled.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::discovery::multicast;
+use crate::discovery::resolve::LookupId;
 use crate::failure::{Failure, Kind};
 use crate::ids::FeedId;
 use crate::limits;
@@ -26,6 +28,19 @@ pub(super) struct NameSocket {
     open: bool,
     /// Waits for the socket.
     waiting: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+/// A peer that the user named by a host name, which is looked up once for all topics.
+pub(super) struct Named {
+    /// As the user wrote it.
+    name: String,
+    topics: BTreeSet<TopicId>,
+    /// What is being asked.
+    lookup: Option<LookupId>,
+    /// When it is asked again otherwise.
+    again: Instant,
+    /// What came of it last.
+    addrs: Vec<SocketAddr>,
 }
 
 impl Node {
@@ -185,8 +200,16 @@ impl Node {
         if name.is_empty() || name.len() > limits::HOST_NAME_BYTES {
             return Err(bad());
         }
-        let id = self.resolver.lookup(now, name, port);
-        self.lookups.insert(id, (topic, peer.to_owned()));
+        if let Some(named) = self.names.iter_mut().find(|named| named.name == peer) {
+            named.topics.insert(topic);
+            if let Some(swarm) = self.swarms.get_mut(&topic) {
+                named.addrs.iter().for_each(|addr| swarm.configured(*addr));
+            }
+            return Ok(());
+        }
+        let lookup = Some(self.resolver.lookup(now, name, port));
+        let (topics, addrs) = (BTreeSet::from([topic]), Vec::new());
+        self.names.push(Named { name: peer.to_owned(), topics, lookup, again: now, addrs });
         Ok(())
     }
 
@@ -196,28 +219,33 @@ impl Node {
             multicast.tick(now);
         }
         self.resolver.tick(now);
-        let (due, later) = self.names.drain(..).partition(|(at, ..)| *at <= now);
-        self.names = later;
-        let due: Vec<(Instant, TopicId, String)> = due;
-        for (_, topic, name) in due {
-            let connected = self.peers.values().any(|peer| peer.is_about(topic));
-            if connected {
-                self.names.push((now + limits::NAME_AGAIN, topic, name));
-            } else if let Err(failure) = self.add_peer(now, topic, &name) {
-                log::warn!("{failure}");
+        for named in &mut self.names {
+            if named.lookup.is_some() || named.again > now {
+                continue;
+            }
+            named.again = now + limits::NAME_AGAIN;
+            let mut alone = named.topics.clone();
+            for topic in self.peers.values().flat_map(|peer| peer.topics()) {
+                alone.remove(&topic);
+            }
+            if let Some((name, port)) = named.name.rsplit_once(':')
+                && let (false, Ok(port)) = (alone.is_empty(), port.parse())
+            {
+                named.lookup = Some(self.resolver.lookup(now, name, port));
             }
         }
     }
 
-    pub(super) fn finding_next(&self) -> Option<Instant> {
+    pub(super) fn finding_next(&mut self) -> Option<Instant> {
         if self.stopping != super::Stopping::No {
             // Nobody is dialled any more: that somebody could be wakes nobody up.
             return None;
         }
         // With all dials out, the next one that ends lets the others go on.
-        let swarms = self.swarms.values().filter(|_| self.dialing < limits::DIALS);
-        let swarms = swarms.filter_map(|swarm| swarm.next_deadline());
-        let names = self.names.iter().map(|(at, ..)| *at);
+        let swarms = self.swarms.next().filter(|_| self.dialing < limits::DIALS);
+        let swarms = swarms.map(|(at, _)| at).into_iter();
+        let names = self.names.iter().filter(|named| named.lookup.is_none());
+        let names = names.map(|named| named.again);
         let cast = self.multicast.as_ref().and_then(multicast::Multicast::next_deadline);
         swarms.chain(names).chain(cast).chain(self.resolver.next_deadline()).min()
     }
@@ -243,19 +271,22 @@ impl Node {
         }
         while let Some((id, result)) = self.resolver.poll_done() {
             moved = true;
-            let Some((topic, name)) = self.lookups.remove(&id) else { continue };
+            let asked = self.names.iter_mut().find(|named| named.lookup == Some(id));
+            let Some(named) = asked else { continue };
+            (named.lookup, named.again) = (None, now + limits::NAME_AGAIN);
             match result {
                 Ok(addrs) => {
-                    if let Some(swarm) = self.swarms.get_mut(&topic) {
-                        addrs.into_iter().for_each(|addr| swarm.configured(addr));
+                    for topic in &named.topics {
+                        let Some(swarm) = self.swarms.get_mut(topic) else { continue };
+                        addrs.iter().for_each(|addr| swarm.configured(*addr));
                     }
+                    named.addrs = addrs;
                 }
                 Err(error) => {
-                    let text = format!("{name}: {error}; it is tried again");
+                    let text = format!("{}: {error}; it is tried again", named.name);
                     self.publish(&Event::Warning { text });
                 }
             }
-            self.names.push((now + limits::NAME_AGAIN, topic, name));
         }
         if self.stopping == super::Stopping::No && self.listeners_pending == 0 {
             moved |= self.dial(now, disk);
@@ -265,12 +296,10 @@ impl Node {
 
     fn dial(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
         let mut dials = Vec::new();
-        for (topic, swarm) in self.swarms.iter_mut() {
-            while self.dialing + dials.len() < limits::DIALS
-                && let Some(addr) = swarm.poll_dial(now)
-            {
-                dials.push((topic, addr));
-            }
+        while self.dialing + dials.len() < limits::DIALS
+            && let Some(dial) = self.swarms.poll_dial(now)
+        {
+            dials.push(dial);
         }
         for &(topic, addr) in &dials {
             if self.is_core(topic) && self.share_stream(now, topic, addr, disk) {

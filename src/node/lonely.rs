@@ -17,9 +17,10 @@ impl Node {
 
     /// A connection ended. If it was the last one, somebody else has to come in time.
     pub(super) fn left_alone(&mut self, now: Instant) {
-        let ends = self.topics.values().any(|topic| topic.what.ends());
-        let company = self.peers.values().any(|peer| !peer.is_stranger());
-        if ends && !company && self.stopping == Stopping::No {
+        if self.ending.is_empty() || self.stopping != Stopping::No {
+            return;
+        }
+        if self.peers.values().all(|peer| peer.is_stranger()) {
             self.lonely_until.get_or_insert(now + limits::NO_PEERS_AFTER);
         }
     }
@@ -30,8 +31,8 @@ impl Node {
         if self.lonely_until.is_none_or(|until| now < until) {
             return;
         }
-        let lacks = |topic: &Topic| topic.what.ends() && self.lacks(topic);
-        if !self.topics.values().any(lacks) {
+        let mut ending = self.ending.iter().filter_map(|topic| self.topics.get(topic));
+        if !ending.any(|topic| self.lacks(topic)) {
             // What it does now may show that there is more to fetch.
             self.lonely_until = Some(now + limits::NO_PEERS_AFTER);
             return;

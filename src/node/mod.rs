@@ -27,6 +27,7 @@ mod quota;
 mod report;
 mod session;
 mod streams;
+mod swarms;
 mod tick;
 mod topic;
 
@@ -37,7 +38,7 @@ use std::path::PathBuf;
 use crate::conn::Reason;
 use crate::crypto::sign::KeyPair;
 use crate::discovery::multicast::Multicast;
-use crate::discovery::resolve::{LookupId, Resolver};
+use crate::discovery::resolve::Resolver;
 use crate::failure::Failure;
 use crate::few::{Few, Numbered};
 use crate::ids::{ConnId, FeedId};
@@ -45,7 +46,6 @@ use crate::limits;
 use crate::reactor::Engine;
 use crate::rng::Rng;
 use crate::store::disk::Disk;
-use crate::swarm::Swarm;
 use crate::sync::{self, Sync};
 use crate::sys::{Endpoint, Signal};
 use crate::time::{Instant, Wall};
@@ -55,10 +55,11 @@ use drives::ContentOpening;
 use event::{Event, Observer, Subscribers};
 use exec::Exec;
 use feeds::Feeds;
-use finding::NameSocket;
+use finding::{NameSocket, Named};
 use io::{Consumed, Input, Output, Tag, Work};
 use peer::Peer;
 use quota::Quota;
+use swarms::Swarms;
 use topic::Topic;
 
 pub use cores::{Blocks, CoreOptions, Show};
@@ -148,10 +149,9 @@ pub struct Node {
     topics: Numbered<TopicId, Topic>,
     feeds: Feeds,
     sync: Sync,
-    swarms: Numbered<TopicId, Swarm>,
-    lookups: Few<LookupId, (TopicId, String)>,
-    /// Names to look up again, when, for whom.
-    names: Vec<(Instant, TopicId, String)>,
+    swarms: Swarms,
+    /// Peers that the user named by host names.
+    names: Vec<Named>,
     multicast: Option<Multicast>,
     multicast_tag: Option<Tag>,
     interfaces: Vec<crate::sys::Interface>,
@@ -176,8 +176,11 @@ pub struct Node {
     ticking: bool,
     /// It comes every second; otherwise when a connection needs a look.
     brisk: bool,
-    /// Topics with a folder; few even where thousands of drives are kept.
+    /// Topics with a folder, those whose run is to end, and those whose blocks are shown; few even
+    /// where thousands of drives are kept.
     folders: Vec<TopicId>,
+    ending: Vec<TopicId>,
+    showing: Vec<TopicId>,
     peers_kept: Instant,
     /// Keeping them has come to this topic.
     keep_next: Option<TopicId>,
@@ -233,8 +236,7 @@ impl Node {
             clients: Few::new(),
             topics: Numbered::new(),
             feeds: Feeds::default(),
-            swarms: Numbered::new(),
-            lookups: Few::new(),
+            swarms: Swarms::default(),
             names: Vec::new(),
             multicast_tag: None,
             interfaces: Vec::new(),
@@ -252,6 +254,8 @@ impl Node {
             ticking: false,
             brisk: false,
             folders: Vec::new(),
+            ending: Vec::new(),
+            showing: Vec::new(),
             keep_next: None,
             peers_kept: now,
             lonely_until: None,
@@ -291,7 +295,7 @@ impl Node {
         for text in std::mem::take(&mut self.unsaid) {
             self.publish(&Event::Warning { text });
         }
-        let ends = self.topics.values().any(|topic| topic.what.ends());
+        let ends = !self.ending.is_empty();
         self.lonely_until = ends.then(|| now + limits::NO_PEERS_AFTER);
     }
 
@@ -350,8 +354,8 @@ impl Node {
     fn signal(&mut self, now: Instant, signal: Signal) {
         match signal {
             Signal::Stop => {
-                let interrupted = self.topics.values().any(|topic| topic.what.ends());
-                let code = if interrupted { crate::failure::Kind::Interrupted.code() } else { 0 };
+                let stays = self.ending.is_empty();
+                let code = if stays { 0 } else { crate::failure::Kind::Interrupted.code() };
                 self.stop(now, code);
             }
             Signal::Status => self.status_wanted = true,

@@ -248,8 +248,12 @@ impl Node {
         let new = peer.add_topic(topic, dialed);
         let mut end = None;
         if let Some(id) = peer.handshake.as_ref().map(|h| h.id.clone()) {
-            if new && let Some(swarm) = self.swarms.get_mut(&topic) {
-                swarm.connected(peer.dialed.filter(|_| dialed), &id);
+            let at = peer.dialed.filter(|_| dialed);
+            match self.swarms.get_mut(&topic) {
+                Some(swarm) if new => swarm.connected(at, &id),
+                // The peer has opened one of the topic's cores by itself.
+                Some(swarm) => at.into_iter().for_each(|addr| swarm.reached(addr, &id)),
+                None => {}
             }
             end = self.open_topic(now, conn, &mut peer, topic, disk);
         }

@@ -220,7 +220,15 @@ impl Swarm {
     /// A connection is past its handshake with the peer `id`. `dialed`: where we found it.
     pub fn connected(&mut self, dialed: Option<SocketAddr>, id: &[u8]) {
         *self.sessions.entry(id.to_vec()).or_default() += 1;
-        let entry = dialed.and_then(|addr| self.entries.get_mut(&addr));
+        if let Some(addr) = dialed {
+            self.reached(addr, id);
+        }
+    }
+
+    /// The peer `id` is the one at an address that was to be dialed; it has a connection, of which
+    /// `connected` was told.
+    pub fn reached(&mut self, addr: SocketAddr, id: &[u8]) {
+        let entry = self.entries.get_mut(&addr);
         if let Some(entry) = entry.filter(|entry| entry.state() == State::Dialing) {
             self.dialing -= 1;
             self.connected += 1;
