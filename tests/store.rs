@@ -17,6 +17,8 @@ mod disk;
 mod files;
 #[path = "store/help.rs"]
 mod help;
+#[path = "store/many.rs"]
+mod many;
 #[path = "store/reorg.rs"]
 mod reorg;
 #[path = "store/repair.rs"]

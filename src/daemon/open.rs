@@ -193,29 +193,30 @@ fn open_or_create(
     link: &Link,
 ) -> Result<FeedStore, StoreError> {
     let opening = Opening::new(dir, prefix, Some(link.key.0), None, Content::File);
-    opened_or_created(sys, opening, (dir, prefix), link)
+    match opened(sys, opening, link)? {
+        Some(store) => Ok(store),
+        None => create_store(sys, dir, prefix, reader_keys(link), Content::File),
+    }
 }
 
-fn opened_or_created(
+fn reader_keys(link: &Link) -> Keys {
+    Keys::reader(link.dialect.unwrap_or(Dialect::Hyper), link.key.0)
+}
+
+/// `None`: there is none; an empty one of the other kind was taken away.
+fn opened(
     sys: &mut impl Sys,
     mut opening: Opening,
-    (dir, prefix): (Dir, &str),
     link: &Link,
-) -> Result<FeedStore, StoreError> {
-    let (key, content) = (link.key.0, Content::File);
+) -> Result<Option<FeedStore>, StoreError> {
     match patiently(sys, |disk| opening.step(disk)) {
-        Err(StoreError::Missing) => {
-            let keys = Keys::reader(link.dialect.unwrap_or(Dialect::Hyper), key);
-            create_store(sys, dir, prefix, keys, content)
-        }
-        Ok(store) if link.dialect.is_some_and(|said| said != store.feed().dialect()) => {
-            let mut store = store;
+        Err(StoreError::Missing) => Ok(None),
+        Ok(mut store) if link.dialect.is_some_and(|said| said != store.feed().dialect()) => {
             recover(sys, &mut store)?;
             store.unmake(sys.disk())?;
-            let keys = Keys::reader(link.dialect.unwrap_or(Dialect::Hyper), key);
-            create_store(sys, dir, prefix, keys, content)
+            Ok(None)
         }
-        other => other,
+        other => other.map(Some),
     }
 }
 
@@ -395,24 +396,60 @@ fn clone(
 }
 
 /// All seeds that can be opened. One that is damaged, or that the disk has no room for, does not keep the
-/// others from being served; the first failure is told as one only if none opens.
+/// others from being served; the first failure is told as one only if none opens. Those that are new
+/// become durable together, at the price of one.
 fn seeds(
     node: &mut Node,
     sys: &mut impl Sys,
     links: &[Link],
     root: &Place<'_>,
 ) -> Result<(), Failure> {
-    let failures: Vec<Failure> =
-        links.iter().filter_map(|link| seed(node, sys, link, root).err()).collect();
-    if failures.len() < links.len() {
-        failures.iter().for_each(|failure| node.warn_at_start(format!("left out: {failure}")));
-        return Ok(());
+    let (mut stores, mut new, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for link in links {
+        match seed(sys, link, root) {
+            Ok((store, false)) => stores.push((link, store)),
+            Ok((store, true)) => new.push((link, store)),
+            Err(failure) => failures.push(failure),
+        }
     }
-    failures.into_iter().next().map_or(Ok(()), Err)
+    match name_all(sys, &mut new, root) {
+        Ok(()) => stores.append(&mut new),
+        Err(error) => {
+            failures.push(root.failed(error));
+            new.into_iter().for_each(|(_, store)| store.abandon(sys.disk()));
+        }
+    }
+    if stores.is_empty() {
+        return failures.into_iter().next().map_or(Ok(()), Err);
+    }
+    failures.iter().for_each(|failure| node.warn_at_start(format!("left out: {failure}")));
+    let now = sys.now();
+    for (link, store) in stores {
+        let name = root.path.join(link.key.to_string()).display().to_string();
+        node.add_keep(now, (root.dir, &format!("{}/", link.key)), name, store);
+    }
+    Ok(())
 }
 
-/// `root` is locked: thousands of seeds need no lock and no descriptor each.
-fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, root: &Place<'_>) -> Result<(), Failure> {
+/// Makes feeds of what was created without a name.
+fn name_all(
+    sys: &mut impl Sys,
+    new: &mut [(&Link, FeedStore)],
+    root: &Place<'_>,
+) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    patiently(sys, |disk| Ok(disk.sync_fs(root.dir)?))?;
+    for (_, store) in new {
+        patiently(sys, |disk| store.name(disk))?;
+    }
+    patiently(sys, |disk| Ok(disk.sync_fs(root.dir)?))
+}
+
+/// `root` is locked: thousands of seeds need no lock and no descriptor each. True: it is new, and has no
+/// name yet.
+fn seed(sys: &mut impl Sys, link: &Link, root: &Place<'_>) -> Result<(FeedStore, bool), Failure> {
     let name = link.key.to_string();
     let place = Place { path: &root.path.join(&name), dir: root.dir };
     let failed = |e| place.failed(e);
@@ -420,27 +457,27 @@ fn seed(node: &mut Node, sys: &mut impl Sys, link: &Link, root: &Place<'_>) -> R
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(failed(error.into()));
         }
-        Err(_) => {}
-        Ok(()) => {
-            let synced = sys.disk().sync_dir(root.dir, Path::new(""));
-            synced.map_err(|error| failed(error.into()))?;
-        }
+        _ => {}
     }
-    let below = format!("{name}/");
-    let prefix = format!("{below}metadata.");
-    let (key, content) = (Some(link.key.0), Content::File);
-    let opening = Opening::new(root.dir, &prefix, key, None, content).locked_above();
-    let store = opened_or_created(sys, opening, (root.dir, &prefix), link);
-    let mut store = store.map_err(failed)?;
+    let (prefix, key) = (format!("{name}/metadata."), Some(link.key.0));
+    let opening = Opening::new(root.dir, &prefix, key, None, Content::File).locked_above();
+    let (mut store, new) = match opened(sys, opening, link).map_err(failed)? {
+        Some(store) => (store, false),
+        None => {
+            let (keys, content) = (reader_keys(link), Content::File);
+            let made = patiently(sys, |disk| {
+                FeedStore::create_unnamed(disk, root.dir, &prefix, keys.clone(), content)
+            });
+            (made.map_err(failed)?, true)
+        }
+    };
     store.lock_above();
     let ready = recover(sys, &mut store).and_then(|()| patiently(sys, |disk| store.rest(disk)));
     if let Err(error) = ready {
         store.abandon(sys.disk());
         return Err(failed(error));
     }
-    let now = sys.now();
-    node.add_keep(now, (root.dir, &below), place.name(), store);
-    Ok(())
+    Ok((store, new))
 }
 
 /// The directory that a directory is in.

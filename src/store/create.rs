@@ -7,7 +7,7 @@ use super::data::Data;
 use super::disk::{Dir, Disk};
 use super::dropped;
 use super::feed::{Content, FeedStore, Keys};
-use super::files::{Place, Slot};
+use super::files::{Place, Slot, write_small};
 use super::open::{FORK, MARKER, lock};
 use super::pages;
 use crate::crypto::sign::KeyPair;
@@ -59,14 +59,8 @@ impl FeedStore {
         keys: Keys,
         content: Content,
     ) -> Result<FeedStore, StoreError> {
-        let place = Place { dir, prefix: prefix.to_owned() };
-        if place.read_small(disk, "key", 32)?.is_some_and(|key| !key.is_empty()) {
-            return Err(StoreError::Exists);
-        }
-        let feed = core::new_feed(&keys)?;
-        let bitfield = Slot::new("bitfield");
-        let mut store = FeedStore::new(feed, keys.secret, content, place, bitfield);
-        match store.make_files(disk, keys.keep_secret) {
+        let mut store = FeedStore::made(disk, (dir, prefix), keys, content, true)?;
+        match store.name(disk).and_then(|()| store.place.sync_names(disk)) {
             Ok(()) => Ok(store),
             Err(error) => {
                 store.abandon(disk);
@@ -94,15 +88,55 @@ impl FeedStore {
         place.sync_names(disk)
     }
 
-    /// Makes all files, the one that says that there is a feed last.
-    fn make_files(&mut self, disk: &mut dyn Disk, keep_secret: bool) -> Result<(), StoreError> {
+    /// As [`create`](Self::create), but nothing waits for the device and no feed is there yet: for making many
+    /// at the price of one. After `Disk::sync_fs` each of them gets its [`name`](Self::name), which a second
+    /// one makes durable.
+    pub fn create_unnamed(
+        disk: &mut dyn Disk,
+        dir: Dir,
+        prefix: &str,
+        keys: Keys,
+        content: Content,
+    ) -> Result<FeedStore, StoreError> {
+        FeedStore::made(disk, (dir, prefix), keys, content, false)
+    }
+
+    fn made(
+        disk: &mut dyn Disk,
+        (dir, prefix): (Dir, &str),
+        keys: Keys,
+        content: Content,
+        durable: bool,
+    ) -> Result<FeedStore, StoreError> {
+        let place = Place { dir, prefix: prefix.to_owned() };
+        if place.read_small(disk, "key", 32)?.is_some_and(|key| !key.is_empty()) {
+            return Err(StoreError::Exists);
+        }
+        let feed = core::new_feed(&keys)?;
+        let bitfield = Slot::new("bitfield");
+        let mut store = FeedStore::new(feed, keys.secret, content, place, bitfield);
+        match store.make_files(disk, keys.keep_secret, durable) {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.abandon(disk);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes all files but the one that says that there is a feed.
+    fn make_files(
+        &mut self,
+        disk: &mut dyn Disk,
+        keep_secret: bool,
+        durable: bool,
+    ) -> Result<(), StoreError> {
         self.bitfield.create(disk, &self.place)?;
         let file = self.bitfield.open(disk, &self.place)?;
         lock(disk, file)?;
         disk.set_len(file, 0)?;
         let header = pages::header(0, bitpage::PAGE_BYTES as u16, "");
         self.bitfield.write(disk, &self.place, 0, &header)?;
-        self.bitfield.sync(disk, &self.place)?;
         for stale in [MARKER, FORK, CORE, MANIFEST, RECORD] {
             self.place.remove(disk, stale)?;
         }
@@ -119,12 +153,34 @@ impl FeedStore {
         }
         if let (Some(pair), true) = (&self.secret, keep_secret) {
             let secret = pair.secret();
-            self.place.write_small(disk, "secret_key", Some(SECRET_MODE), &*secret)?;
+            let path = self.place.path("secret_key");
+            write_small(disk, (self.place.dir, &path), Some(SECRET_MODE), &*secret, durable)?;
         }
-        self.place.sync_names(disk)?;
-        // Renamed into place, so that there never is half a key.
-        self.place.write_small(disk, NEW_KEY, None, self.feed.key())?;
-        disk.rename(self.place.dir, &self.place.path(NEW_KEY), &self.place.path("key"), false)?;
-        self.place.sync_names(disk)
+        let path = self.place.path(NEW_KEY);
+        write_small(disk, (self.place.dir, &path), None, self.feed.key(), durable)?;
+        if durable {
+            self.bitfield.sync(disk, &self.place)?;
+            self.sync_files(disk)?;
+            if let Some(files) = &mut self.core {
+                files.heads.sync(disk, &self.place)?;
+            }
+            self.place.sync_names(disk)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a feed of what was [created so](Self::create_unnamed), all of which is durable. Renamed into place, so that
+    /// there never is half a key; that is not durable yet.
+    pub fn name(&mut self, disk: &mut dyn Disk) -> Result<(), StoreError> {
+        let FeedStore { data, tree, signatures, bitfield, place, .. } = self;
+        for slot in [&mut data.slot, &mut tree.slot, &mut signatures.slot, bitfield] {
+            slot.unsynced = false;
+        }
+        if let Some(files) = &mut self.core {
+            files.heads.file.unsynced = false;
+            files.heads.sync(disk, place)?;
+        }
+        disk.rename(place.dir, &place.path(NEW_KEY), &place.path("key"), false)?;
+        Ok(())
     }
 }

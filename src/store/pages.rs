@@ -57,14 +57,14 @@ impl Pages {
         Ok(())
     }
 
-    /// Makes the file with its header; nothing else may be in it.
+    /// Makes the file with its header; nothing else may be in it. It is to be synced.
     pub fn create(&mut self, disk: &mut dyn Disk, place: &Place) -> Result<(), StoreError> {
         self.slot.create(disk, place)?;
         let file = self.slot.open(disk, place)?;
         disk.set_len(file, 0)?;
         self.slot.write(disk, place, 0, &self.header)?;
         self.len = HEADER;
-        self.slot.sync(disk, place)
+        Ok(())
     }
 
     /// Entries that the file has room for.

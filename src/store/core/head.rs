@@ -106,7 +106,7 @@ impl Heads {
         Heads { file, slot, sequence, durable: true, fresh: false, dirty: false, torn: false }
     }
 
-    /// Makes the file with the head of an empty core.
+    /// Makes the file with the head of an empty core; it is to be synced.
     pub fn create(
         &mut self,
         disk: &mut dyn Disk,
@@ -116,8 +116,7 @@ impl Heads {
         self.file.create(disk, place)?;
         let file = self.file.open(disk, place)?;
         disk.set_len(file, 0)?;
-        self.write(disk, place, key, &Head::default())?;
-        self.sync(disk, place).map(drop)
+        self.write(disk, place, key, &Head::default())
     }
 
     /// The valid heads, the newest first.
