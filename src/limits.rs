@@ -112,6 +112,14 @@ pub const STOP_WITHIN: Duration = Duration::from_millis(1500);
 /// The once-a-second timer.
 pub const TICK: Duration = Duration::from_secs(1);
 
+/// Cores that a peer has opened in vain which are remembered, for the case that they are added.
+pub const REFUSED_CORES: usize = 64;
+/// A core that a peer did not have is opened again after this; doubled up to an hour.
+pub const REOPEN_FIRST: Duration = Duration::from_secs(60);
+pub const REOPEN_DOUBLINGS: u32 = 6;
+/// Cores opened on standing streams before other work has its turn.
+pub const OPENED_LATE: usize = 64;
+
 // ── Synchronizer ────────────────────────────────────────────────────────────────────────────────
 
 /// How often the pause of a feed whose disk fails is doubled: from 2 s to 64 s.

@@ -94,6 +94,9 @@ impl Node {
     ) {
         let Some(feed) = self.topics.get(&topic).map(|t| t.first) else { return };
         self.exchange(now, feed, wanted, follow);
+        if !self.peers.is_empty() {
+            self.late.push_back(topic);
+        }
         self.say_ready(now);
         self.work_due = true;
     }
@@ -477,6 +480,7 @@ impl Node {
         settled &= self.retry_peers(now, disk);
         let restoring = self.restore_peers(now, disk);
         settled &= restoring != Work::Waiting;
+        let late = self.open_late(now, disk);
         let opening = self.find_content(now, budget, disk);
         settled &= opening != Work::Waiting;
         let writing = self.write_back(now, disk);
@@ -485,7 +489,7 @@ impl Node {
         settled &= within != Work::Waiting;
         self.say_complete(now);
         let jobs = self.step_jobs(now, budget, disk);
-        let work = if [jobs, opening, restoring, writing, within].contains(&Work::More) {
+        let work = if [jobs, late, opening, restoring, writing, within].contains(&Work::More) {
             Work::More
         } else if settled && jobs == Work::Idle {
             Work::Idle

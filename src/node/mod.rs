@@ -19,6 +19,7 @@ mod finding;
 mod frames;
 mod jobs;
 mod kept;
+mod late;
 mod lonely;
 mod peer;
 mod peers;
@@ -165,6 +166,8 @@ pub struct Node {
     name_sockets: [NameSocket; 2],
     failure: Option<Failure>,
     next_topic: u32,
+    /// Topics that were added while there were peers: they are opened on the streams that stand.
+    late: VecDeque<TopicId>,
     /// Drives whose block 0 is to be read.
     index_due: VecDeque<TopicId>,
     openings: VecDeque<ContentOpening>,
@@ -247,6 +250,7 @@ impl Node {
             name_sockets: Default::default(),
             failure: None,
             next_topic: 0,
+            late: VecDeque::new(),
             index_due: VecDeque::new(),
             openings: VecDeque::new(),
             completed: Vec::new(),

@@ -12,6 +12,7 @@ use crate::time::Instant;
 use crate::wire::dat::Handshake;
 use crate::wire::{Data, Head, Request, hyper};
 
+use super::late::Refusals;
 use super::session::{Probe, Session};
 use super::topic::TopicId;
 
@@ -48,6 +49,8 @@ pub struct Peer {
     pub twin_until: Option<Instant>,
     /// Useful bytes from this peer, for `swarm`.
     pub useful: bool,
+    /// Cores of which one side knew nothing when the other opened them.
+    pub refusals: Refusals,
     /// A history that this peer is asked to prove, by its core.
     pub reorgs: Few<FeedId, Box<crate::store::Reorg>>,
 }
@@ -152,6 +155,7 @@ impl Peer {
             partial: 0,
             twin_until: None,
             useful: false,
+            refusals: Refusals::default(),
             reorgs: Few::new(),
         }
     }

@@ -149,6 +149,7 @@ impl Node {
         match found {
             Some(feed) => self.open_core(now, conn, peer, feed, disk),
             None => {
+                peer.refusals.refuse(*discovery_key);
                 if let Session::Hyper(session) = &mut peer.session {
                     session.session.refuse(discovery_key, &mut peer.staged);
                     self.out.push_back(Output::Wake { conn });
@@ -183,6 +184,7 @@ impl Node {
             return None;
         }
         peer.joined.push(feed);
+        peer.refusals.live(feed);
         self.in_company();
         let joined = Input::Joined { peer: conn, feed, live: true, ack: false, told: true };
         self.sync.handle(now, joined, &self.feeds);
@@ -205,7 +207,8 @@ impl Node {
         }
     }
 
-    /// The peer does not have a core, or has closed it. It may open it again.
+    /// The peer does not have a core, or has closed it. It may open it again; where the stream was dialled
+    /// for the core, so do we, after a pause.
     pub(super) fn core_closed(
         &mut self,
         now: Instant,
@@ -214,6 +217,10 @@ impl Node {
         discovery_key: &[u8; 32],
     ) {
         let Some(feed) = self.feeds.find(discovery_key) else { return };
+        let topic = self.feeds.get(feed).map(|open| open.topic);
+        if peer.dialed_for().iter().any(|(of, dialed)| *dialed && Some(*of) == topic) {
+            peer.refusals.refused(now, feed);
+        }
         if let Session::Hyper(session) = &mut peer.session {
             session.asked.forget(feed);
         }

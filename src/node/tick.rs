@@ -22,6 +22,7 @@ impl Node {
         self.last_tick = now;
         self.sync.handle(now, sync::Input::Tick, &self.feeds);
         self.tick_peers(now);
+        self.open_again(now, disk);
         self.tick_feeds(now, disk);
         self.tick_quota();
         self.tick_drives();

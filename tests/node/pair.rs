@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gannet::crypto::sign::KeyPair;
 use gannet::ids::ConnId;
+use gannet::limits;
 use gannet::node::event::{Event, Interest, SubscriberId};
 use gannet::node::io::{Input, Output, Tag};
 use gannet::node::{Blocks, Config, CoreOptions, Node, TopicId};
@@ -42,6 +43,12 @@ pub struct Pair {
     pub now: Instant,
     /// Who dialled, and where.
     pub dials: Vec<(usize, SocketAddr)>,
+    /// Questions to the name server.
+    pub questions: usize,
+    /// Bytes that each side has said.
+    pub said: [usize; 2],
+    /// Somebody has something to say since that was looked at.
+    woken: bool,
 }
 
 pub fn address(side: usize) -> SocketAddr {
@@ -59,7 +66,9 @@ impl Side {
         let host = 1 + number as u8;
         let listen = vec![address(number)];
         let (id, seed) = ([host; 32], u64::from(host));
-        let config = Config { id, host: id, entropy: id, seed, listen, ..Config::default() };
+        let resolv_conf = "nameserver 10.0.0.53\n".to_owned();
+        let config =
+            Config { id, host: id, entropy: id, seed, listen, resolv_conf, ..Config::default() };
         let mut node = Node::new(config, now);
         let events = node.subscribers.add(Interest::EVERYTHING).expect("room");
         let (disk, links) = (device.process(), BTreeMap::new());
@@ -101,8 +110,9 @@ impl Side {
 impl Pair {
     pub fn new() -> Pair {
         let now = Instant(10_000_000);
+        let sides = [0, 1].map(|side| Side::new(side, now));
         let mut pair =
-            Pair { sides: [0, 1].map(|side| Side::new(side, now)), now, dials: Vec::new() };
+            Pair { sides, now, dials: Vec::new(), questions: 0, said: [0; 2], woken: false };
         for side in 0..2 {
             pair.sides[side].node.start(now);
             pair.outputs(side);
@@ -132,6 +142,13 @@ impl Pair {
                         self.sides[1 - side].links.remove(&there);
                         self.put(1 - side, Input::Closed { conn: there, why: Ok(()) });
                     }
+                }
+                Output::Wake { .. } => self.woken = true,
+                Output::Bind { tag, bind } => self.put(side, Input::Bound { tag, at: Ok(bind.at) }),
+                Output::Datagram { tag, to, bytes, .. } => {
+                    self.questions += 1;
+                    let bytes = &named(&bytes);
+                    self.put(side, Input::Datagram { tag, from: to, bytes });
                 }
                 _ => {}
             }
@@ -164,6 +181,9 @@ impl Pair {
             let Some(there) = self.sides[side].links.get(&conn).map(|(there, _)| *there) else {
                 continue;
             };
+            let bytes = said.len();
+            self.said[side] += bytes;
+            self.put(side, Input::Sent { conn, bytes });
             let other = &mut self.sides[1 - side];
             let Some((_, inbox)) = other.links.get_mut(&there) else { continue };
             inbox.extend(said);
@@ -182,13 +202,14 @@ impl Pair {
     pub fn talk(&mut self) {
         let now = self.now;
         for _ in 0..100_000 {
+            self.woken = false;
             let mut moved = self.carry(0) | self.carry(1);
             for side in 0..2 {
                 let work = self.sides[side].call(|node, disk| node.work(now, BUDGET, disk));
                 moved |= work == gannet::node::io::Work::More;
                 self.outputs(side);
             }
-            if !moved {
+            if !moved && !self.woken {
                 return;
             }
         }
@@ -214,6 +235,23 @@ impl Pair {
         }
         panic!("a node spins");
     }
+}
+
+/// What the name server answers: everything is at the first side's address.
+fn named(question: &[u8]) -> Vec<u8> {
+    use simple_dns::rdata::{A, RData};
+    use simple_dns::{CLASS, Packet, QTYPE, ResourceRecord, TYPE};
+    let question = Packet::parse(question).expect("a question");
+    let mut answer = Packet::new_reply(question.id());
+    for asked in question.questions {
+        if asked.qtype == QTYPE::TYPE(TYPE::A) {
+            let address = u32::from_be_bytes([10, 0, 0, 1]);
+            let data = RData::A(A { address });
+            answer.answers.push(ResourceRecord::new(asked.qname.clone(), CLASS::IN, 60, data));
+        }
+        answer.questions.push(asked);
+    }
+    answer.build_bytes_vec().expect("an answer")
 }
 
 /// Cores that were stored.
@@ -245,4 +283,104 @@ fn d01_hundreds_of_feeds_are_made_durable_a_few_at_a_time() {
     let syncs = pair.sides[1].device.syncs();
     pair.pass(Duration::from_secs(5));
     assert_eq!(pair.sides[1].device.syncs(), syncs, "something was not durable");
+}
+
+#[test]
+fn p01_a_dial_that_a_standing_stream_spares_is_over() {
+    let mut pair = Pair::new();
+    let (first, second) = (writer(1), writer(2));
+    let now = pair.now;
+    let topic = pair.sides[1].keep(now, Keys::core(first.public));
+    let other = pair.sides[1].keep(now, Keys::core(second.public));
+    pair.sides[0].keep(now, first);
+    let add = |pair: &mut Pair, topic: TopicId, peer: SocketAddr| {
+        pair.sides[1].node.add_peer(now, topic, &peer.to_string()).expect("an address");
+        pair.put(1, Input::Deadline);
+        pair.talk();
+    };
+    add(&mut pair, topic, address(0));
+    // The peer opens the second core by itself.
+    pair.sides[0].keep(now, second);
+    pair.talk();
+    assert_eq!(stored(&pair.sides[1].events()), 2);
+    // Its address is known for that core, too: no dial is under way for it.
+    add(&mut pair, other, address(0));
+    pair.dials.clear();
+    for host in 100..110 {
+        add(&mut pair, other, ([10, 0, 0, host], 1).into());
+    }
+    assert_eq!(pair.dials.len(), limits::DIALS_AT_ONCE);
+}
+
+#[test]
+fn f01_a_peer_named_by_its_host_is_looked_up_once_for_all_feeds() {
+    const CORES: u8 = 100;
+    let mut pair = Pair::new();
+    let now = pair.now;
+    for number in 0..CORES {
+        let keys = writer(number);
+        pair.sides[1].keep(now, Keys::core(keys.public));
+        pair.sides[0].keep(now, keys);
+    }
+    pair.sides[1].node.add_peer_everywhere(now, "nas.example:3282").expect("a peer");
+    pair.put(1, Input::Deadline);
+    pair.talk();
+    let events = pair.sides[1].events();
+    let warned = events.iter().find(|event| matches!(event, Event::Warning { .. }));
+    assert_eq!(warned, None);
+    assert_eq!(pair.questions, 2, "questions to the name server");
+    assert_eq!(stored(&events), usize::from(CORES));
+    // One that comes later is told what is known.
+    let late = writer(CORES);
+    let topic = pair.sides[1].keep(now, Keys::core(late.public));
+    pair.sides[0].keep(now, late);
+    pair.sides[1].node.add_peer(now, topic, "nas.example:3282").expect("a peer");
+    pair.put(1, Input::Deadline);
+    pair.talk();
+    assert_eq!((stored(&pair.sides[1].events()), pair.questions), (1, 2));
+}
+
+#[test]
+fn f04_a_core_that_is_added_later_is_opened_on_the_stream_that_stands() {
+    // The peer has it already, and nobody knows an address for it.
+    let mut pair = Pair::new();
+    let (first, second, third) = (writer(1), writer(2), writer(3));
+    let now = pair.now;
+    pair.sides[0].keep(now, second.clone());
+    pair.sides[0].keep(now, first.clone());
+    pair.sides[1].keep(now, Keys::core(first.public));
+    pair.sides[1].node.add_peer_everywhere(now, "10.0.0.1:3282").expect("an address");
+    pair.put(1, Input::Deadline);
+    pair.talk();
+    assert_eq!(stored(&pair.sides[1].events()), 1);
+    pair.sides[1].keep(now, Keys::core(second.public));
+    pair.talk();
+    assert_eq!(stored(&pair.sides[1].events()), 1);
+    // Who was asked for it and did not have it.
+    let topic = pair.sides[1].keep(now, Keys::core(third.public));
+    pair.sides[1].node.add_peer(now, topic, "10.0.0.1:3282").expect("an address");
+    pair.put(1, Input::Deadline);
+    pair.talk();
+    pair.sides[0].keep(now, third);
+    pair.talk();
+    assert_eq!(stored(&pair.sides[1].events()), 1);
+    assert_eq!(pair.dials.len(), 1, "one stream does");
+}
+
+#[test]
+fn f04_who_shared_nothing_hears_of_the_core_that_it_asked_for_and_of_no_other() {
+    let mut pair = Pair::new();
+    let (wanted, other) = (writer(1), writer(2));
+    let now = pair.now;
+    pair.sides[1].keep(now, Keys::core(wanted.public));
+    pair.sides[1].node.add_peer_everywhere(now, "10.0.0.1:3282").expect("an address");
+    pair.put(1, Input::Deadline);
+    pair.talk();
+    pair.said[0] = 0;
+    pair.sides[0].keep(now, other);
+    pair.talk();
+    assert_eq!(pair.said[0], 0, "a stranger was told of a core");
+    pair.sides[0].keep(now, wanted);
+    pair.talk();
+    assert_eq!(stored(&pair.sides[1].events()), 1);
 }

@@ -31,6 +31,7 @@ struct Rig {
     /// Who wrote the core that the node keeps.
     writer: FeedStore,
     closed: Vec<ConnId>,
+    dials: Vec<u32>,
     conns: u32,
 }
 
@@ -43,6 +44,10 @@ struct Stream {
     /// Requests that came in.
     asked: Vec<Request>,
     live: bool,
+    /// Cores that the node opened and the peer did not have.
+    refused: usize,
+    /// The core that it has by now.
+    has: Option<[u8; 32]>,
 }
 
 impl Rig {
@@ -66,8 +71,8 @@ impl Rig {
         let options = CoreOptions { blocks, show: None };
         node.add_core(now, here, "/core".into(), store.expect("made"), options);
         node.start(now);
-        let closed = Vec::new();
-        let mut rig = Rig { node, disk, now, listener: 0, writer, closed, conns: 0 };
+        let (closed, dials) = (Vec::new(), Vec::new());
+        let mut rig = Rig { node, disk, now, listener: 0, writer, closed, dials, conns: 0 };
         while let Some(output) = rig.node.poll_output() {
             if let Output::Listen { tag, at } = output {
                 rig.listener = tag;
@@ -90,6 +95,8 @@ impl Rig {
         while let Some(output) = self.node.poll_output() {
             if let Output::Close { conn, .. } = output {
                 self.closed.push(conn);
+            } else if let Output::Dial { tag, .. } = output {
+                self.dials.push(tag);
             }
         }
     }
@@ -129,8 +136,7 @@ impl Rig {
             ephemeral: KeyPair::from_seed(ephemeral),
             header: [host; 24],
         });
-        let (out, inbound, asked) = (Vec::new(), Vec::new(), Vec::new());
-        let mut stream = Stream { conn, session, out, inbound, asked, live: false };
+        let mut stream = Stream::new(conn, session);
         self.talk(&mut stream);
         stream
     }
@@ -164,6 +170,7 @@ impl Rig {
         self.node.poll_frames(self.now, stream.conn, &mut out, ROOM, &mut self.disk);
         self.drain();
         let pulled = out.len();
+        self.put(Input::Sent { conn: stream.conn, bytes: pulled });
         stream.inbound.extend(out);
         loop {
             let received = stream.session.receive(&mut stream.inbound).expect("we speak properly");
@@ -173,6 +180,17 @@ impl Rig {
                     stream.asked.push(request);
                 }
                 What::Live { .. } => stream.live = true,
+                What::Opened { discovery_key } => match stream.has {
+                    Some(key) => {
+                        let Stream { session, out, .. } = &mut *stream;
+                        let opened = session.open(&discovery_key, &key, out);
+                        stream.live = opened.expect("it is up").is_some();
+                    }
+                    None => {
+                        stream.refused += 1;
+                        stream.session.refuse(&discovery_key, &mut stream.out);
+                    }
+                },
                 What::Incomplete if consumed == 0 => return pulled,
                 _ => {}
             }
@@ -217,6 +235,13 @@ impl Rig {
         let value = value.as_deref();
         let data = Data { request: request.id, fork, value, proof, manifest: None };
         self.say(stream, &Message::Data(data));
+    }
+}
+
+impl Stream {
+    fn new(conn: ConnId, session: Session) -> Stream {
+        let (out, inbound, asked) = (Vec::new(), Vec::new(), Vec::new());
+        Stream { conn, session, out, inbound, asked, live: false, refused: 0, has: None }
     }
 }
 
@@ -349,4 +374,42 @@ fn r06_blocks_of_another_history_are_not_asked_for_again_at_once() {
     rig.pass(Duration::from_secs(10));
     rig.talk(&mut liar);
     assert!(!rig.ended(&liar) && !liar.asked.is_empty());
+}
+
+#[test]
+fn f04_a_core_that_a_peer_did_not_have_is_opened_again_after_a_pause() {
+    let mut rig = Rig::new(Blocks::Follow);
+    rig.node.add_peer_everywhere(rig.now, "10.0.0.9:3282").expect("an address");
+    rig.put(Input::Deadline);
+    let tag = rig.dials.pop().expect("it is dialled");
+    let conn = ConnId { slot: 1, generation: 1 };
+    rig.put(Input::Dialed { tag, conn: Ok(conn) });
+    let (own, ephemeral) = (KeyPair::from_seed([7; 32]), KeyPair::from_seed([8; 32]));
+    let setup = Setup { role: Role::Responder, own, ephemeral, header: [7; 24] };
+    let mut peer = Stream::new(conn, Session::new(setup));
+    rig.talk(&mut peer);
+    assert_eq!(peer.refused, 1);
+    let mut tries = Vec::new();
+    for second in 0..400 {
+        rig.pass(limits::TICK);
+        peer.session.keepalive(&mut peer.out);
+        rig.talk(&mut peer);
+        if peer.refused > 1 + tries.len() {
+            tries.push(second);
+        }
+    }
+    assert!(!rig.ended(&peer));
+    // After one minute, two and four, as soon as there is a tick.
+    let due = [60, 180, 420];
+    assert_eq!(tries.len(), 2, "{tries:?}");
+    assert!(tries.iter().zip(due).all(|(at, due)| (due - 1..due + 10).contains(at)), "{tries:?}");
+    // It has it now.
+    peer.has = Some(rig.key());
+    assert!(!peer.live);
+    for _ in 0..50 {
+        rig.pass(limits::TICK);
+        peer.session.keepalive(&mut peer.out);
+        rig.talk(&mut peer);
+    }
+    assert!(peer.live);
 }

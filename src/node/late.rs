@@ -1,0 +1,115 @@
+//! Cores that come late to a stream: one that is added while the stream stands, and one that the peer did
+//! not have when we opened it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::ids::{ConnId, FeedId};
+use crate::limits;
+use crate::store::disk::Disk;
+use crate::time::Instant;
+
+use super::Node;
+use super::io::Work;
+use super::peer::Peer;
+use super::session::Session;
+
+/// What two sides of a stream refused each other.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// Cores that the peer opened and we did not have, the oldest first.
+    by_us: VecDeque<[u8; 32]>,
+    /// When cores that it did not have are opened again, and how often each was refused.
+    due: BTreeSet<(Instant, FeedId)>,
+    tries: BTreeMap<FeedId, u32>,
+}
+
+impl Refusals {
+    pub fn refuse(&mut self, discovery_key: [u8; 32]) {
+        if self.by_us.contains(&discovery_key) {
+            return;
+        }
+        if self.by_us.len() == limits::REFUSED_CORES {
+            self.by_us.pop_front();
+        }
+        self.by_us.push_back(discovery_key);
+    }
+
+    /// Whether the peer has opened a core that we did not have. It is forgotten.
+    fn take(&mut self, discovery_key: &[u8; 32]) -> bool {
+        let at = self.by_us.iter().position(|refused| refused == discovery_key);
+        at.is_some_and(|at| self.by_us.remove(at).is_some())
+    }
+
+    /// The peer does not have a core that we opened: it may have it later.
+    pub fn refused(&mut self, now: Instant, feed: FeedId) {
+        let tries = self.tries.entry(feed).or_default();
+        let wait = limits::REOPEN_FIRST * (1 << (*tries).min(limits::REOPEN_DOUBLINGS));
+        *tries += 1;
+        self.due.insert((now + wait, feed));
+    }
+
+    /// It has it.
+    pub fn live(&mut self, feed: FeedId) {
+        self.tries.remove(&feed);
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.first().is_some_and(|(at, _)| *at <= now)
+    }
+}
+
+impl Node {
+    /// Opens what was added while streams stand, on those with whom we share something already, and on
+    /// those that asked for it before.
+    pub(super) fn open_late(&mut self, now: Instant, disk: &mut dyn Disk) -> Work {
+        for _ in 0..limits::OPENED_LATE {
+            let Some(topic) = self.late.pop_front() else { return Work::Idle };
+            let first = self.topics.get(&topic).map(|topic| topic.first);
+            let Some(feed) = first.filter(|_| self.is_core(topic)) else { continue };
+            let Some(key) = self.feeds.discovery_key(feed) else { continue };
+            let streams = self.peers.iter().filter(|(_, peer)| peer.is_stream());
+            let conns: Vec<ConnId> = streams.map(|(conn, _)| *conn).collect();
+            for conn in conns {
+                let Some(peer) = self.peers.get_mut(&conn) else { continue };
+                if peer.refusals.take(&key) || !peer.is_stranger() {
+                    self.open_on(now, conn, feed, disk);
+                }
+            }
+        }
+        if self.late.is_empty() { Work::Idle } else { Work::More }
+    }
+
+    fn open_on(&mut self, now: Instant, conn: ConnId, feed: FeedId, disk: &mut dyn Disk) {
+        let Some(mut peer) = self.peers.remove(&conn) else { return };
+        let end = self.open_core(now, conn, &mut peer, feed, disk);
+        self.peers.insert(conn, peer);
+        if let Some(why) = end {
+            self.close(now, conn, why);
+        }
+    }
+
+    /// At a tick: opens again what peers did not have a while ago, some cores on each stream.
+    pub(super) fn open_again(&mut self, now: Instant, disk: &mut dyn Disk) {
+        let due = self.peers.iter().filter(|(_, peer)| peer.refusals.is_due(now));
+        let due: Vec<ConnId> = due.map(|(conn, _)| *conn).collect();
+        for conn in due {
+            for _ in 0..limits::OPENED_LATE {
+                let peer = self.peers.get_mut(&conn).filter(|peer| peer.is_stream());
+                let Some(refusals) = peer.map(|peer| &mut peer.refusals) else { break };
+                if !refusals.is_due(now) {
+                    break;
+                }
+                let Some((_, feed)) = refusals.due.pop_first() else { break };
+                self.open_on(now, conn, feed, disk);
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// Whether cores can be opened on it.
+    fn is_stream(&self) -> bool {
+        let stream = matches!(self.session, Session::Hyper(_));
+        stream && self.handshake.is_some() && !self.life.is_closing()
+    }
+}
