@@ -166,7 +166,8 @@ pub const WANT_RANGES: u64 = 4096;
 pub const WANT_ALIGN: u64 = 8192;
 /// Windows that a peer wants on one feed.
 pub const WANT_WINDOWS: usize = 256;
-/// Wants of one peer answered at once, and then in a second: each may cost 128 KiB to encode.
+/// Wants of one peer answered at once, and then in a second, besides the first on each feed: each may cost
+/// 128 KiB to encode.
 pub const WANT_ANSWERS_BURST: u32 = 64;
 pub const WANT_ANSWERS_PER_SECOND: u32 = 16;
 /// Heap for what one peer says it holds; 1 MiB is 8 million blocks, every other one missing.

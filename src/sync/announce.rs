@@ -24,13 +24,15 @@ impl Sync {
         let upload = state.upload;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (burst, per_second) = (limits::WANT_ANSWERS_BURST, limits::WANT_ANSWERS_PER_SECOND);
-        if !start.is_multiple_of(limits::WANT_ALIGN)
-            || start > limits::MAX_SAFE_INTEGER
-            || !peer.want_answers.take(now, burst, per_second)
-        {
+        if !start.is_multiple_of(limits::WANT_ALIGN) || start > limits::MAX_SAFE_INTEGER {
             return;
         }
         let Some(remote) = peer.feeds.get_mut(&of) else { return };
+        // The first of each feed is answered always: one stream may be about thousands of them.
+        let again = std::mem::replace(&mut remote.windows.asked, true);
+        if again && !peer.want_answers.take(now, burst, per_second) {
+            return;
+        }
         let first = !remote.windows.subscribed;
         if !remote.told {
             remote.windows.add(start, length);

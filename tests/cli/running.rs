@@ -761,3 +761,47 @@ fn a_seed_keeps_to_its_quota() {
         assert!(after < 1_100_000 && after.abs_diff(bytes) < 200_000, "{kind}: {after}, {bytes}");
     }
 }
+
+/// A seed that is damaged is left out and the others are served; nothing but damage is a failure. A seed
+/// among others is asked about where the process runs that keeps it.
+#[test]
+fn one_bad_seed_does_not_stop_the_others() {
+    let home = Home::new();
+    let mut links = Vec::new();
+    for name in ["a", "b"] {
+        links.push(home.run(&["core", "create", name]).ok().trim().to_owned());
+        home.feed(&["core", "append", name], b"one\n").ok();
+    }
+    let network = ["--listen", "127.0.0.1", "--no-discovery"];
+    let seed = |more: &[&str]| {
+        home.start(&[&["seed", &links[0], &links[1], "--dir", "seeds"][..], more].concat())
+    };
+    let first = seed(&[]);
+    ready(&first);
+    let said = home.run(&["status", &kept(&links[0])]);
+    assert!(said.ok().starts_with("gannet ") && said.ok().contains("running as process"));
+    assert_eq!(first.stop(), 0);
+    assert!(home.run(&["status", &kept(&links[0])]).ok().starts_with("not running"));
+
+    // A process was killed between a directory and its key.
+    std::fs::create_dir(home.path(format!("seeds/{}", "ab".repeat(32)))).unwrap();
+    std::fs::write(home.path(kept(&links[0])).join("metadata.bitfield"), "nonsense").unwrap();
+    let said = home.run(&["status", "seeds"]);
+    let text = said.text();
+    assert!(
+        text.contains("metadata.bitfield does not begin") && text.contains("core feed"),
+        "{text}"
+    );
+    let second = seed(&["-v"]);
+    let warning = second.event("warning");
+    let text = warning["text"].as_str().unwrap();
+    assert!(text.starts_with("left out: ") && text.contains(&kept(&links[0])), "{text}");
+    let said = figures(home.run(&["status", "seeds", "--json"]).ok());
+    assert_eq!(said["drives"].as_array().unwrap().len(), 1);
+    assert_eq!(said["quota"], serde_json::Value::Null);
+    assert_eq!(second.stop(), 0);
+
+    std::fs::write(home.path(kept(&links[1])).join("metadata.bitfield"), "nonsense").unwrap();
+    let words = ["seed", &links[0], &links[1], "--dir", "seeds"];
+    home.run(&[&words[..], &network].concat()).failed(5, "damaged");
+}

@@ -301,6 +301,9 @@ impl Disk for SimDisk {
 
     fn punch(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
         let ino = self.writable(file)?;
+        if self.fs()?.solid {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.fs()?.traced(Op::SetLen, (ino, offset, len), |fs| fs.punch(ino, offset, len))
     }
 

@@ -1,7 +1,7 @@
 //! Blocks that are given up for their space.
 
 use gannet::rng::Rng;
-use gannet::store::{FeedStore, StoreError};
+use gannet::store::{FeedStore, Given, StoreError};
 
 use super::crash::kill;
 use super::disk::{Device, SimDisk};
@@ -108,4 +108,83 @@ fn a_writer_gives_nothing_up() {
     let (mut disk, mut store) = source();
     assert!(matches!(store.discard(&mut disk, 0, 10, 1), Err(StoreError::ReadOnly)));
     assert_eq!(held(&store), store.feed().byte_length());
+}
+
+fn dropped(store: &FeedStore) -> Vec<(u64, u64)> {
+    store.dropped().map_or(Vec::new(), |ranges| ranges.iter().collect())
+}
+
+#[test]
+fn what_was_dropped_is_known_after_a_kill_and_a_power_cut_until_the_bound_is_larger() {
+    let mut source = source();
+    for cut in [kill as fn(&Device), Device::crash] {
+        let device = Device::new(5);
+        let mut disk = device.process();
+        let mut store = create(&mut disk, "", false).expect("created");
+        for index in 0..200 {
+            fetch((&mut source.0, &mut source.1), (&mut disk, &mut store), index).expect("stored");
+        }
+        wait(|| store.commit(&mut disk, NOW)).expect("committed");
+        wait(|| store.discard(&mut disk, 10, 50, 7)).expect("dropped");
+        store.set_aside(100, LENGTH, 7);
+        assert!(store.owes());
+        assert_eq!(wait(|| store.give_back(&mut disk)).expect("given back"), Given::Back);
+        assert!(!store.owes());
+        // Not committed since.
+        cut(&device);
+        let mut disk = device.process();
+        let mut store = open(&mut disk, "").expect("opened");
+        recover(&mut disk, &mut store).expect("recovered");
+        assert_eq!(dropped(&store), [(10, 50), (200, LENGTH - 200)]);
+        assert!((10..60).all(|block| !store.feed().has(block)));
+        store.bound(7);
+        assert_eq!(dropped(&store).len(), 2);
+        // One of them comes all the same.
+        fetch((&mut source.0, &mut source.1), (&mut disk, &mut store), 20).expect("stored");
+        assert_eq!(dropped(&store), [(10, 10), (21, 39), (200, LENGTH - 200)]);
+        store.close(&mut disk, NOW).expect("closed");
+        let mut store = open(&mut disk, "").expect("opened");
+        assert_eq!(dropped(&store), [(10, 10), (21, 39), (200, LENGTH - 200)]);
+        store.bound(8);
+        assert_eq!(dropped(&store), []);
+        store.close(&mut disk, NOW).expect("closed");
+        assert_eq!(dropped(&open(&mut disk, "").expect("opened")), []);
+    }
+}
+
+#[test]
+fn a_full_disk_gives_back_and_what_has_no_room_is_listed_then() {
+    let mut source = source();
+    let device = Device::new(6);
+    let mut disk = device.process();
+    let mut store = create(&mut disk, "", false).expect("created");
+    for index in 0..LENGTH {
+        fetch((&mut source.0, &mut source.1), (&mut disk, &mut store), index).expect("stored");
+    }
+    wait(|| store.commit(&mut disk, NOW)).expect("committed");
+    let used = device.used();
+    device.set_capacity(used);
+    wait(|| store.discard(&mut disk, 0, LENGTH / 2, 1)).expect("dropped");
+    assert_eq!(wait(|| store.give_back(&mut disk)).expect("it made room itself"), Given::Back);
+    assert!(device.used() < used && !store.owes());
+    kill(&device);
+    let mut disk = device.process();
+    let mut store = open(&mut disk, "").expect("opened");
+    recover(&mut disk, &mut store).expect("recovered");
+    assert_eq!(dropped(&store), [(0, LENGTH / 2)]);
+    whole(&mut disk, &mut store).expect("what is left is whole");
+}
+
+#[test]
+fn a_file_system_without_holes_says_so() {
+    let mut source = source();
+    let mut disk = SimDisk::new(7);
+    disk.device().fs().solid = true;
+    let mut store = create(&mut disk, "", false).expect("created");
+    for index in 0..20 {
+        fetch((&mut source.0, &mut source.1), (&mut disk, &mut store), index).expect("stored");
+    }
+    wait(|| store.discard(&mut disk, 0, 10, 1)).expect("dropped");
+    assert_eq!(wait(|| store.give_back(&mut disk)).expect("forgotten all the same"), Given::Kept);
+    assert_eq!((0..20).filter(|&n| store.feed().has(n)).count(), 10);
 }

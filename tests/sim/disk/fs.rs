@@ -148,6 +148,8 @@ pub struct Fs {
     rng: Rng,
     pub faults: Faults,
     pub capacity: u64,
+    /// Files cannot have holes made in them.
+    pub solid: bool,
     pub now_ns: i128,
     /// Counts restarts of the machine or its process: older handles are dead.
     pub epoch: u32,
@@ -178,6 +180,7 @@ impl Fs {
             rng: Rng::from_seed(seed ^ 0xd15c),
             faults: Faults::default(),
             capacity: UNLIMITED,
+            solid: false,
             now_ns: 1_700_000_000_000_000_000,
             epoch: 0,
             next_process: 0,
