@@ -114,9 +114,8 @@ pub const TICK: Duration = Duration::from_secs(1);
 
 /// Cores that a peer has opened in vain which are remembered, for the case that they are added.
 pub const REFUSED_CORES: usize = 64;
-/// A core that a peer did not have is opened again after this; doubled up to an hour.
-pub const REOPEN_FIRST: Duration = Duration::from_secs(60);
-pub const REOPEN_DOUBLINGS: u32 = 6;
+/// A core that a peer did not have is opened again after this. Who gets it opens it by itself, as a rule.
+pub const REOPEN_AFTER: Duration = Duration::from_secs(300);
 /// Cores opened on standing streams before other work has its turn.
 pub const OPENED_LATE: usize = 64;
 

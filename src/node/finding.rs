@@ -1,7 +1,6 @@
 //! Where peers come from: addresses given by the user, names looked up, the local network; and
 //! when each is dialled.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -34,7 +33,8 @@ pub(super) struct NameSocket {
 pub(super) struct Named {
     /// As the user wrote it.
     name: String,
-    topics: BTreeSet<TopicId>,
+    /// Ascending.
+    topics: Vec<TopicId>,
     /// What is being asked.
     lookup: Option<LookupId>,
     /// When it is asked again otherwise.
@@ -201,14 +201,16 @@ impl Node {
             return Err(bad());
         }
         if let Some(named) = self.names.iter_mut().find(|named| named.name == peer) {
-            named.topics.insert(topic);
+            if let Err(place) = named.topics.binary_search(&topic) {
+                named.topics.insert(place, topic);
+            }
             if let Some(swarm) = self.swarms.get_mut(&topic) {
                 named.addrs.iter().for_each(|addr| swarm.configured(*addr));
             }
             return Ok(());
         }
         let lookup = Some(self.resolver.lookup(now, name, port));
-        let (topics, addrs) = (BTreeSet::from([topic]), Vec::new());
+        let (topics, addrs) = (vec![topic], Vec::new());
         self.names.push(Named { name: peer.to_owned(), topics, lookup, again: now, addrs });
         Ok(())
     }
@@ -224,12 +226,12 @@ impl Node {
                 continue;
             }
             named.again = now + limits::NAME_AGAIN;
-            let mut alone = named.topics.clone();
-            for topic in self.peers.values().flat_map(|peer| peer.topics()) {
-                alone.remove(&topic);
-            }
+            let mut met: Vec<TopicId> =
+                self.peers.values().flat_map(|peer| peer.topics()).collect();
+            met.sort_unstable();
+            let alone = named.topics.iter().any(|topic| met.binary_search(topic).is_err());
             if let Some((name, port)) = named.name.rsplit_once(':')
-                && let (false, Ok(port)) = (alone.is_empty(), port.parse())
+                && let (true, Ok(port)) = (alone, port.parse())
             {
                 named.lookup = Some(self.resolver.lookup(now, name, port));
             }

@@ -1,7 +1,7 @@
 //! Cores that come late to a stream: one that is added while the stream stands, and one that the peer did
 //! not have when we opened it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::ids::{ConnId, FeedId};
 use crate::limits;
@@ -18,9 +18,9 @@ use super::session::Session;
 pub struct Refusals {
     /// Cores that the peer opened and we did not have, the oldest first.
     by_us: VecDeque<[u8; 32]>,
-    /// When cores that it did not have are opened again, and how often each was refused.
-    due: BTreeSet<(Instant, FeedId)>,
-    tries: BTreeMap<FeedId, u32>,
+    /// When cores that it did not have are opened again, the next one first; and which these are.
+    due: VecDeque<(Instant, FeedId)>,
+    waiting: BTreeSet<FeedId>,
 }
 
 impl Refusals {
@@ -42,19 +42,19 @@ impl Refusals {
 
     /// The peer does not have a core that we opened: it may have it later.
     pub fn refused(&mut self, now: Instant, feed: FeedId) {
-        let tries = self.tries.entry(feed).or_default();
-        let wait = limits::REOPEN_FIRST * (1 << (*tries).min(limits::REOPEN_DOUBLINGS));
-        *tries += 1;
-        self.due.insert((now + wait, feed));
-    }
-
-    /// It has it.
-    pub fn live(&mut self, feed: FeedId) {
-        self.tries.remove(&feed);
+        if self.waiting.insert(feed) {
+            self.due.push_back((now + limits::REOPEN_AFTER, feed));
+        }
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.due.first().is_some_and(|(at, _)| *at <= now)
+        self.due.front().is_some_and(|(at, _)| *at <= now)
+    }
+
+    fn next_due(&mut self, now: Instant) -> Option<FeedId> {
+        let (_, feed) = self.due.pop_front_if(|(at, _)| *at <= now)?;
+        self.waiting.remove(&feed);
+        Some(feed)
     }
 }
 
@@ -95,11 +95,8 @@ impl Node {
         for conn in due {
             for _ in 0..limits::OPENED_LATE {
                 let peer = self.peers.get_mut(&conn).filter(|peer| peer.is_stream());
-                let Some(refusals) = peer.map(|peer| &mut peer.refusals) else { break };
-                if !refusals.is_due(now) {
-                    break;
-                }
-                let Some((_, feed)) = refusals.due.pop_first() else { break };
+                let feed = peer.and_then(|peer| peer.refusals.next_due(now));
+                let Some(feed) = feed else { break };
                 self.open_on(now, conn, feed, disk);
             }
         }

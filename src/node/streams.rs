@@ -184,7 +184,6 @@ impl Node {
             return None;
         }
         peer.joined.push(feed);
-        peer.refusals.live(feed);
         self.in_company();
         let joined = Input::Joined { peer: conn, feed, live: true, ack: false, told: true };
         self.sync.handle(now, joined, &self.feeds);

@@ -390,7 +390,7 @@ fn f04_a_core_that_a_peer_did_not_have_is_opened_again_after_a_pause() {
     rig.talk(&mut peer);
     assert_eq!(peer.refused, 1);
     let mut tries = Vec::new();
-    for second in 0..400 {
+    for second in 0..650 {
         rig.pass(limits::TICK);
         peer.session.keepalive(&mut peer.out);
         rig.talk(&mut peer);
@@ -399,14 +399,14 @@ fn f04_a_core_that_a_peer_did_not_have_is_opened_again_after_a_pause() {
         }
     }
     assert!(!rig.ended(&peer));
-    // After one minute, two and four, as soon as there is a tick.
-    let due = [60, 180, 420];
+    // As soon as there is a tick after that.
+    let due = [300, 600];
     assert_eq!(tries.len(), 2, "{tries:?}");
-    assert!(tries.iter().zip(due).all(|(at, due)| (due - 1..due + 10).contains(at)), "{tries:?}");
+    assert!(tries.iter().zip(due).all(|(at, due)| (due - 1..due + 15).contains(at)), "{tries:?}");
     // It has it now.
     peer.has = Some(rig.key());
     assert!(!peer.live);
-    for _ in 0..50 {
+    for _ in 0..300 {
         rig.pass(limits::TICK);
         peer.session.keepalive(&mut peer.out);
         rig.talk(&mut peer);
