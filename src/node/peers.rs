@@ -1,6 +1,8 @@
 //! Connections: accepted, dialled, greeted, met, joined to feeds, ended.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::conn::{Direction, Due, Reason};
@@ -19,6 +21,14 @@ use super::peer::Peer;
 use super::session::Session;
 use super::topic::TopicId;
 use super::{Node, Purpose};
+
+/// What one host can have for itself: an address of IPv4, a network of 64 bits of IPv6.
+fn host_of(addr: SocketAddr) -> IpAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip => ip,
+    }
+}
 
 impl Node {
     pub(super) fn accepted(&mut self, now: Instant, conn: ConnId, listener: Tag, from: Endpoint) {
@@ -40,9 +50,21 @@ impl Node {
         let peers = &self.peers;
         self.greeting.retain(|conn| peers.get(conn).is_some_and(|peer| peer.is_stranger()));
         while self.greeting.len() > limits::HALF_OPEN {
-            let Some(oldest) = self.greeting.pop_front() else { return };
+            let Some(oldest) = self.oldest_of_the_most() else { return };
+            self.greeting.retain(|conn| *conn != oldest);
             self.close(now, oldest, Reason::HandshakeTimeout);
         }
+    }
+
+    /// Of the host with the most connections that are not met yet, the oldest: one that opens many
+    /// pushes itself out, not those who take their time elsewhere.
+    fn oldest_of_the_most(&self) -> Option<ConnId> {
+        let host =
+            |conn: &ConnId| self.peers.get(conn).and_then(|peer| peer.address()).map(host_of);
+        let mut hosts: BTreeMap<Option<IpAddr>, usize> = BTreeMap::new();
+        self.greeting.iter().for_each(|conn| *hosts.entry(host(conn)).or_default() += 1);
+        let most = hosts.values().copied().max()?;
+        self.greeting.iter().find(|conn| hosts.get(&host(conn)) == Some(&most)).copied()
     }
 
     /// A dial ended. With a connection, we speak first.

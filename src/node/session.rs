@@ -298,7 +298,8 @@ impl Hyper {
         out: &mut Vec<u8>,
     ) -> Result<(), Unsaid> {
         let bytes = decoded(bits);
-        let end = start + bytes.len() as u64 * 8;
+        // (The window may end behind what is durable.)
+        let end = (start + bytes.len() as u64 * 8).min(feed.shown_length());
         let front = feed.have().ranges(start, end).take(limits::HYPER_FEW_RANGES + 1);
         let ranges: Vec<(u64, u64)> = front.collect();
         if ranges.len() <= limits::HYPER_FEW_RANGES {

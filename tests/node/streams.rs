@@ -114,9 +114,13 @@ impl Rig {
 
     /// Somebody connects and says nothing.
     fn connect(&mut self) -> ConnId {
+        self.connect_from([10, 0, 0, 9])
+    }
+
+    fn connect_from(&mut self, host: [u8; 4]) -> ConnId {
         self.conns += 1;
         let conn = ConnId { slot: self.conns, generation: 1 };
-        let from = Endpoint::Tcp(([10, 0, 0, 9], 1000 + self.conns as u16).into());
+        let from = Endpoint::Tcp((host, 1000 + self.conns as u16).into());
         self.put(Input::Accepted { conn, listener: self.listener, from });
         conn
     }
@@ -325,6 +329,17 @@ fn p10_the_oldest_of_the_silent_goes_and_who_greets_stays() {
     }
     assert!(!rig.ended(&honest) && rig.closed.contains(&late));
     assert_eq!(rig.closed.len(), 3 * limits::HALF_OPEN + 1);
+}
+
+#[test]
+fn p10_who_opens_many_connections_pushes_out_its_own() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let slow: Vec<ConnId> = (20..60).map(|host| rig.connect_from([10, 0, 0, host])).collect();
+    for _ in 0..5 * limits::HALF_OPEN {
+        rig.connect();
+    }
+    assert_eq!(rig.closed.len(), 4 * limits::HALF_OPEN + slow.len());
+    assert!(!slow.iter().any(|conn| rig.closed.contains(conn)));
 }
 
 #[test]
