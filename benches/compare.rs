@@ -17,11 +17,16 @@ mod hub;
 #[path = "../tests/interop/install.rs"]
 mod install;
 #[allow(dead_code)]
+#[path = "../tests/interop/line.rs"]
+mod line;
+#[allow(dead_code)]
 #[path = "../tests/interop/network.rs"]
 mod network;
 #[allow(dead_code)]
 #[path = "../tests/interop/peer.rs"]
 mod peer;
+#[path = "compare/streams.rs"]
+mod streams;
 #[allow(dead_code)]
 #[path = "../tests/interop/tools.rs"]
 mod tools;
@@ -73,7 +78,7 @@ struct Options {
 
 type Scenario = (&'static str, fn(&Options));
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     ("core-64k: one core, 3,200 blocks of 64 KiB (210 MB)", |o| cores::core(o, 3200, 65_536)),
     ("core-100: one core, 100,000 blocks of 100 bytes", |o| cores::core(o, 100_000, 100)),
     ("feed-64k: one feed, 4,096 blocks of 64 KiB (268 MB)", |o| feed(o, 4096, 65_536)),
@@ -81,6 +86,7 @@ const SCENARIOS: [Scenario; 8] = [
     ("drive-10000: 10,000 files of 1 to 16 KiB", drive),
     ("import-1g: one file of 1 GiB", import),
     ("idle: wake-ups and memory while nothing happens", idle),
+    ("streams: handshakes, idle connections, a flood of half-open ones", streams::streams),
     ("size: the program", size),
 ];
 

@@ -1,6 +1,6 @@
 //! One connection as the node keeps it: its life, its dialect's session, and what waits to be sent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::conn::{Direction, Life, Reason};
 use crate::few::Few;
@@ -29,7 +29,7 @@ pub struct Peer {
     /// Small messages in the order in which they were said; they overtake uploads.
     pub outbox: VecDeque<(FeedId, Line)>,
     /// What `Line::Head` stands for: of each feed the last alone.
-    pub heads: Few<FeedId, Head>,
+    pub heads: BTreeMap<FeedId, Head>,
     /// A keep-alive is to be sent.
     pub keepalive: bool,
     /// An upload that waits for the disk.
@@ -144,7 +144,7 @@ impl Peer {
             topics: Vec::new(),
             staged: Vec::new(),
             outbox: VecDeque::new(),
-            heads: Few::new(),
+            heads: BTreeMap::new(),
             keepalive: false,
             upload: None,
             arrival: None,

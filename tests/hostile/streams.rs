@@ -14,67 +14,7 @@ use gannet::wire::hyper::{Data, Message, Request, Session, Setup, Sync, What};
 
 use super::{Victim, is_closed, pour};
 use crate::processes::gannet::Home;
-
-/// An attacker's end of a stream.
-struct Line {
-    stream: TcpStream,
-    session: Session,
-    out: Vec<u8>,
-}
-
-impl Line {
-    /// Shakes hands; a host key of its own each time.
-    fn dial(port: &str, rng: &mut Rng) -> io::Result<Line> {
-        let stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let mut seed = || {
-            let mut seed = [0; 32];
-            rng.fill(&mut seed);
-            KeyPair::from_seed(seed)
-        };
-        let (own, ephemeral) = (seed(), seed());
-        let role = Role::Initiator;
-        let session = Session::new(Setup { role, own, ephemeral, header: [5; 24] });
-        let mut line = Line { stream, session, out: Vec::new() };
-        line.until(|what| matches!(what, What::Up { .. }))?;
-        Ok(line)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.session.poll(&mut self.out);
-        let out = std::mem::take(&mut self.out);
-        self.stream.write_all(&out)
-    }
-
-    /// Reads until something comes.
-    fn until(&mut self, mut found: impl FnMut(&What<'_>) -> bool) -> io::Result<()> {
-        let (mut buf, mut part) = (Vec::new(), [0; 4096]);
-        loop {
-            loop {
-                let received = self.session.receive(&mut buf).map_err(io::Error::other)?;
-                let (consumed, done) = (received.consumed, found(&received.what));
-                buf.drain(..consumed);
-                if done {
-                    return Ok(());
-                }
-                if consumed == 0 {
-                    break;
-                }
-            }
-            self.flush()?;
-            match self.stream.read(&mut part)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => buf.extend_from_slice(&part[..count]),
-            }
-        }
-    }
-
-    fn open(&mut self, key: &[u8; 32]) -> io::Result<()> {
-        let core = discovery_key(key);
-        self.session.open(&core, key, &mut self.out).map_err(io::Error::other)?;
-        self.until(|what| matches!(what, What::Live { .. }))
-    }
-}
+use crate::processes::line::Line;
 
 /// One connection of an attacker, until it is closed or `over`. `met`: somebody came through.
 fn flood(

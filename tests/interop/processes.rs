@@ -3,6 +3,7 @@
 
 pub mod gannet;
 pub mod install;
+pub mod line;
 pub mod network;
 pub mod peer;
 pub mod relay;
