@@ -1,16 +1,13 @@
 //! The same in the Hypercore dialect, against a shared hyperdrive.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gannet::crypto::hash::discovery_key;
-use gannet::crypto::noise::Role;
-use gannet::crypto::sign::KeyPair;
 use gannet::feed::hyper::{Ask, Grown, Indexed, Path, Proof, Upgrade};
 use gannet::rng::Rng;
-use gannet::wire::hyper::{Data, Message, Request, Session, Setup, Sync, What};
+use gannet::wire::hyper::{Data, Message, Request, Sync};
 
 use super::{Victim, is_closed, pour};
 use crate::processes::gannet::Home;
