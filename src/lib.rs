@@ -12,6 +12,7 @@ pub mod drive;
 pub mod failure;
 pub mod feed;
 pub mod few;
+pub mod host;
 pub mod ids;
 pub mod job;
 pub mod limits;

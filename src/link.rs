@@ -2,7 +2,7 @@
 //! behind `hyper://` or `pear://` (hyper/SPEC §0.4); `dat://key+12/path` and `pear://fork.length.key`
 //! name a version. Nothing here knows what a key is good for.
 
-mod z32;
+pub(crate) mod z32;
 
 use std::fmt;
 use std::str::FromStr;

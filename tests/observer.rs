@@ -50,6 +50,7 @@ fn embed(run: Run, keys: &Path, ear: &Ear) -> Loop {
         discovery: false,
         exec: None,
         secret_keys: Some(keys.to_owned()),
+        data: None,
         signals: false,
         print: None,
     };

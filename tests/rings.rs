@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// The modules of each ring, from the bottom.
 const RINGS: &[&[&str]] = &[
-    &["limits", "time", "rng", "ids", "bits", "codec", "crypto", "link", "text", "failure", "few"],
+    &[
+        "limits", "time", "rng", "ids", "host", "bits", "codec", "crypto", "link", "text",
+        "failure", "few",
+    ],
     &["feed", "drive", "folder", "wire"],
     &["conn", "sync", "swarm", "discovery", "store", "job"],
     &["node"],
@@ -24,6 +27,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("bits", "codec"),
     ("link", "limits"),
     ("rng", "time"),
+    ("host", "crypto"),
+    ("host", "link"),
     ("ids", "time"),
     ("drive", "feed"),
     // What is asked and proven, as messages carry it.

@@ -28,6 +28,9 @@ _gannet() {
             gannet,help)
                 cmd="gannet__subcmd__help"
                 ;;
+            gannet,id)
+                cmd="gannet__subcmd__id"
+                ;;
             gannet,key)
                 cmd="gannet__subcmd__key"
                 ;;
@@ -111,6 +114,9 @@ _gannet() {
                 ;;
             gannet__subcmd__help,help)
                 cmd="gannet__subcmd__help__subcmd__help"
+                ;;
+            gannet__subcmd__help,id)
+                cmd="gannet__subcmd__help__subcmd__id"
                 ;;
             gannet__subcmd__help,key)
                 cmd="gannet__subcmd__help__subcmd__key"
@@ -197,7 +203,7 @@ _gannet() {
 
     case "${cmd}" in
         gannet)
-            opts="-v -q -h -V --json --verbose --quiet --help --version share clone seed status peers log ls cat verify key core help"
+            opts="-v -q -h -V --json --verbose --quiet --help --version share clone seed status peers log ls cat verify key id core help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -573,7 +579,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__help)
-            opts="share clone seed status peers log ls cat verify key core help"
+            opts="share clone seed status peers log ls cat verify key id core help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -740,6 +746,20 @@ _gannet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        gannet__subcmd__help__subcmd__id)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         gannet__subcmd__help__subcmd__key)
             opts="show export import"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -883,6 +903,20 @@ _gannet() {
         gannet__subcmd__help__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gannet__subcmd__id)
+            opts="-v -q -h --json --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

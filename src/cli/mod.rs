@@ -8,6 +8,7 @@ mod cat;
 mod clone;
 mod core;
 mod drive;
+mod id;
 mod key;
 mod log;
 mod ls;
@@ -93,6 +94,7 @@ enum Command {
     Cat(cat::Arguments),
     Verify(verify::Arguments),
     Key(key::Arguments),
+    Id(id::Arguments),
     Core(core::Arguments),
 }
 
@@ -141,6 +143,7 @@ fn run(command: Command, global: &Global) -> Outcome {
         Command::Cat(args) => args.run(global),
         Command::Verify(args) => args.run(global),
         Command::Key(args) => args.run(global),
+        Command::Id(args) => args.run(global),
         Command::Core(args) => args.run(global),
     }
 }

@@ -33,6 +33,7 @@ impl Network {
             discovery: !self.no_discovery,
             exec: self.exec,
             secret_keys: place::secret_keys(),
+            data: place::data(),
             signals: true,
             print: Some(global.print()),
         }

@@ -36,12 +36,15 @@ pub fn feeds() -> Option<PathBuf> {
     data().map(|data| data.join("feeds"))
 }
 
-fn data() -> Option<PathBuf> {
-    std::env::var_os("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| home().map(|home| home.join(".local/share")))
-        .map(|data| data.join("gannet"))
+/// Where what belongs to the user is kept, the host's key among it: `$GANNET_DATA_DIR`, else `gannet` in
+/// the directory that XDG names.
+pub fn data() -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    named("GANNET_DATA_DIR").or_else(|| {
+        named("XDG_DATA_HOME")
+            .or_else(|| home().map(|home| home.join(".local/share")))
+            .map(|data| data.join("gannet"))
+    })
 }
 
 fn home() -> Option<PathBuf> {

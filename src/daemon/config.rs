@@ -20,6 +20,9 @@ pub struct Config {
     /// Where secret keys are kept: `~/.dat/secret_keys`. `None`: there is no home; runs that need
     /// a secret key fail.
     pub secret_keys: Option<PathBuf>,
+    /// Where the host's key is kept: `~/.local/share/gannet`. `None`: there is no home; then the host is
+    /// somebody else in each run.
+    pub data: Option<PathBuf>,
     /// Hook SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD. Whoever embeds the library decides.
     pub signals: bool,
     /// Print what happens to standard output and error; without, only the observer is told.

@@ -6,14 +6,17 @@ pub mod config;
 pub mod control;
 pub mod output;
 
+pub(crate) mod identity;
 pub mod open;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::crypto::sign::KeyPair;
 use crate::failure::Failure;
+use crate::host;
 use crate::limits;
 use crate::node::event::{Interest, SubscriberId};
 use crate::node::{self, Node};
@@ -30,8 +33,9 @@ pub fn run(config: Config) -> Result<i32, Failure> {
     let inside = open::inside(&config.run);
     let address = control_address(&inside)?;
     let now = sys.now();
-    let host = open::host_key(&mut sys, &inside)?;
-    let mut node = Node::new(node_config(&config, &mut sys, &address, &host), now);
+    let host = identity::of_run(&mut sys, config.data.as_deref());
+    let stream = host::stream_pair(&host, identity::place(&inside).as_os_str().as_bytes());
+    let mut node = Node::new(node_config(&config, &mut sys, &address, &stream), now);
     open::run(&mut node, &mut sys, &config)?;
     let mut reactor = Reactor::new(sys, node, Tuning::default());
     let printer = config.print.map(|print| Printer::new(print, &config.run));
@@ -117,13 +121,13 @@ fn node_config(
     config: &Config,
     sys: &mut LinuxSys,
     address: &Option<control::Address>,
-    host: &KeyPair,
+    stream: &KeyPair,
 ) -> node::Config {
     let (mut id, mut entropy) = ([0; 32], [0; 32]);
     sys.entropy(&mut id);
     sys.entropy(&mut entropy);
-    let mut seed_of_host = [0; 32];
-    seed_of_host.copy_from_slice(&host.secret()[..32]);
+    let mut seed_of_stream = [0; 32];
+    seed_of_stream.copy_from_slice(&stream.secret()[..32]);
     let mut seed = [0; 8];
     sys.entropy(&mut seed);
     let (listen, any_port) = match config.listen {
@@ -137,7 +141,7 @@ fn node_config(
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     node::Config {
         id,
-        host: seed_of_host,
+        host: seed_of_stream,
         entropy,
         seed: u64::from_le_bytes(seed),
         listen,

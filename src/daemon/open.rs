@@ -26,9 +26,6 @@ const STORES: &str = ".dat";
 /// Its lock is that of all seeds in the directory.
 pub const SEEDS_LOCK: &str = "gannet.lock";
 
-/// The host's key, beside the stores of a run.
-const HOST_KEY: &str = "host_key";
-
 /// The directory in which a run keeps its stores and control socket.
 pub(super) fn inside(run: &Run) -> PathBuf {
     match run {
@@ -119,7 +116,7 @@ impl<'a> Place<'a> {
 }
 
 /// Repeats what answers `NotYet` until the disk is ready. Only before the loop runs.
-fn patiently<T>(
+pub(super) fn patiently<T>(
     sys: &mut impl Sys,
     mut call: impl FnMut(&mut dyn Disk) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
@@ -131,36 +128,6 @@ fn patiently<T>(
         }
         sys.wait(Some(Duration::from_millis(1)), &mut ignored)?;
     }
-}
-
-/// The host's key to Hypercore peers, made when there is none. Each directory that a process works on
-/// has one of its own: two processes of one user are two hosts to each other.
-pub(super) fn host_key(sys: &mut impl Sys, inside: &Path) -> Result<KeyPair, Failure> {
-    let place = Place::open(sys, inside, true)?;
-    let path = Path::new(HOST_KEY);
-    let kept = patiently(sys, |disk| {
-        let file = match disk.open(place.dir, path, Open::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let mut secret = zeroize::Zeroizing::new([0; 64]);
-        let read = disk.read_at(file, 0, secret.as_mut_slice());
-        disk.close(file);
-        let whole = read? == secret.len();
-        let pair = KeyPair::from_secret(*secret).ok().filter(|_| whole);
-        pair.map(Some).ok_or_else(|| StoreError::Damaged(format!("{HOST_KEY} is not a secret key")))
-    });
-    let made = match kept.map_err(|e| place.failed(e))? {
-        Some(pair) => Ok(pair),
-        None => {
-            let mut seed = zeroize::Zeroizing::new([0; 32]);
-            sys.entropy(seed.as_mut_slice());
-            let pair = KeyPair::from_seed(*seed);
-            patiently(sys, |disk| Ok(secret::save_at(disk, place.dir, path, &pair)?)).map(|()| pair)
-        }
-    };
-    sys.disk().close_dir(place.dir);
-    made.map_err(|e| place.failed(e))
 }
 
 fn open_store(

@@ -73,7 +73,7 @@ pub use topic::TopicId;
 pub struct Config {
     /// Names this process to Dat peers; fresh random bytes at each start.
     pub id: [u8; 32],
-    /// The seed of the host's key, which is who we are to Hypercore peers.
+    /// The seed of our static key in Hypercore streams (`host::stream_pair`).
     pub host: [u8; 32],
     /// Fresh random bytes at each start, which every secret of a connection is made of.
     pub entropy: [u8; 32],

@@ -12,6 +12,7 @@ pub mod disk;
 mod dropped;
 pub mod feed;
 mod files;
+pub mod identity;
 mod open;
 mod pages;
 mod recover;

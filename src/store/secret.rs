@@ -86,7 +86,7 @@ pub fn save_at(disk: &mut dyn Disk, dir: Dir, path: &Path, pair: &KeyPair) -> io
     disk.sync_dir(dir, parent.unwrap_or(Path::new("")))
 }
 
-fn write_private(disk: &mut dyn Disk, file: File, pair: &KeyPair) -> io::Result<()> {
+pub(super) fn write_private(disk: &mut dyn Disk, file: File, pair: &KeyPair) -> io::Result<()> {
     // Before a secret byte is in it.
     disk.set_meta(file, Some(PRIVATE), None)?;
     let secret = pair.secret();
@@ -100,7 +100,7 @@ fn write_private(disk: &mut dyn Disk, file: File, pair: &KeyPair) -> io::Result<
     disk.sync_data(file)
 }
 
-fn read_exactly(disk: &mut dyn Disk, file: File, out: &mut [u8]) -> io::Result<()> {
+pub(super) fn read_exactly(disk: &mut dyn Disk, file: File, out: &mut [u8]) -> io::Result<()> {
     let mut done = 0;
     while done < out.len() {
         match disk.read_at(file, done as u64, &mut out[done..])? {

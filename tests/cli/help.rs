@@ -2,8 +2,9 @@
 
 use crate::support::Home;
 
-const COMMANDS: &[&str] =
-    &["share", "clone", "seed", "status", "peers", "log", "ls", "cat", "verify", "key", "core"];
+const COMMANDS: &[&str] = &[
+    "share", "clone", "seed", "status", "peers", "log", "ls", "cat", "verify", "key", "id", "core",
+];
 
 #[test]
 fn help_names_every_command_and_gives_examples() {

@@ -5,6 +5,7 @@
 mod bad_input;
 mod core;
 mod help;
+mod id;
 mod key;
 mod running;
 mod seeds;

@@ -491,7 +491,7 @@ fn a_repair_fetches_what_was_lost_and_no_more(kind: Kind) {
                 for file in std::fs::read_dir(home.path("part")).unwrap() {
                     let (from, name) = file.map(|f| (f.path(), f.file_name())).unwrap();
                     let to = format!("metadata.{}", name.to_string_lossy());
-                    if name != "host_key" && !name.to_string_lossy().contains("sock") {
+                    if !name.to_string_lossy().contains("sock") {
                         std::fs::rename(&from, from.with_file_name(to)).unwrap();
                     }
                 }

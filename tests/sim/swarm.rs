@@ -218,6 +218,7 @@ impl Swarm {
             discovery: *discovery,
             exec: None,
             secret_keys: Some(PathBuf::from("/home/keys")),
+            data: None,
             signals: false,
             print: None,
         };
