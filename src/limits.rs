@@ -67,6 +67,19 @@ pub const HYPER_FEW_RANGES: usize = 8;
 pub const HYPER_NAME_BYTES: usize = 256;
 /// Blocks that one bitfield tells of: the largest window that JavaScript asks for.
 pub const HYPER_WINDOW_BLOCKS: u64 = 1 << 21;
+/// Bytes of a message between hosts: a hello has about 250, and nobody is trusted yet.
+pub const HOST_MESSAGE_BYTES: usize = 1024;
+/// Fields of such a message, those that we do not know included: three times those that we do.
+pub const HOST_FIELDS: usize = 24;
+/// Earlier connections that a hello names, and connections to one process that are looked at: a host
+/// has few addresses, and each is dialled once at a time.
+pub const HOST_HOLDS: usize = 16;
+/// The highest version of the protocol that can be spoken of.
+pub const HOST_VERSION: u64 = 1 << 16;
+/// Addresses that a refusal names: a few, so that being full spreads no lists.
+pub const HOST_HINTS: usize = 8;
+/// A refusal holds no longer than this, whatever it says: nobody is lost for good by one word.
+pub const HOST_RETRY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Bytes of a manifest: a hundred signers, or some of them and a page of user data.
 pub const HYPER_MANIFEST_BYTES: usize = 16 * 1024;
 /// Signers of a core.
@@ -252,6 +265,10 @@ pub const BANS_OF_HOST: u32 = 3;
 /// How long a peer may take to close one of two connections that we opened to it: far beyond any way
 /// there and back.
 pub const DUPLICATE_PATIENCE: Duration = Duration::from_secs(5);
+/// From our hello to the peer's, and from that to its continue: far beyond any way there and back.
+pub const HOST_GREETING: Duration = Duration::from_secs(10);
+/// Earlier boots of a process that are known again: two that have one key take turns.
+pub const HOST_BOOTS: usize = 4;
 /// Bytes of a peer's id.
 pub const PEER_ID_BYTES: usize = DAT_ID_BYTES;
 

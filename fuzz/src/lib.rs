@@ -11,6 +11,7 @@ pub mod dat;
 pub mod discovery;
 mod disk;
 pub mod drive;
+pub mod host;
 pub mod hyper;
 pub mod hyper_drive;
 pub mod hyper_feed;
@@ -57,6 +58,7 @@ pub const TARGETS: &[Target] = &[
         seeds: hyper_feed::signature_seeds,
     },
     Target { name: "hyper_proof", run: hyper_feed::proof, seeds: hyper_feed::proof_seeds },
+    Target { name: "host_message", run: host::message, seeds: host::message_seeds },
     Target { name: "hyper_bee", run: hyper_drive::bee, seeds: hyper_drive::bee_seeds },
     Target { name: "hyper_entry", run: hyper_drive::entry, seeds: hyper_drive::entry_seeds },
 ];

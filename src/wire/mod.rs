@@ -2,6 +2,7 @@
 //! that turns bytes into it and back.
 
 pub mod dat;
+pub mod host;
 pub mod hyper;
 mod message;
 

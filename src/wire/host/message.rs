@@ -1,0 +1,178 @@
+//! The messages: a type, then what it says.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{Code, Fault, Signed, Versions, fields};
+use crate::codec::compact::{Reader, put_uint};
+use crate::crypto::sign::KeyPair;
+use crate::limits::{HOST_HINTS, HOST_MESSAGE_BYTES, HOST_RETRY, HOST_VERSION};
+
+use super::hello::{Channel, Hello};
+
+const HELLO: u64 = 0;
+const CONTINUE: u64 = 1;
+const CLOSE: u64 = 2;
+
+/// `Continue`.
+const VERSION: u64 = 1;
+
+/// `Close`.
+const CODE: u64 = 1;
+const WINNER: u64 = 2;
+const VERSIONS: u64 = 3;
+const RETRY: u64 = 4;
+const HINTS: u64 = 5;
+
+/// Address as one of version 6, port.
+const HINT_BYTES: usize = 18;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    Hello(Signed<'a>),
+    Continue(Continue),
+    Close(Close),
+}
+
+/// We want this connection. When both sides have said it there is a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Continue {
+    /// The highest that both speak, by the two hellos.
+    pub version: u64,
+}
+
+/// We do not want this connection, or not any more. The last that its sender says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Close {
+    pub code: Code,
+    /// `Duplicate`: the number of the sender's hello on the connection that stays.
+    pub winner: Option<u64>,
+    /// `Version`: those that the sender speaks.
+    pub versions: Option<Versions>,
+    /// Not to be tried again before that.
+    pub retry: Option<Duration>,
+    /// `Full`: where else there may be room. Not to be believed.
+    pub hints: Vec<SocketAddr>,
+}
+
+impl Close {
+    pub fn new(code: Code) -> Close {
+        Close { code, winner: None, versions: None, retry: None, hints: Vec::new() }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Close, Fault> {
+        let mut code = None;
+        let mut close = Close::new(Code::Other(0));
+        fields::read(bytes, |field, value| {
+            match field {
+                CODE => code = Some(Code::of(fields::uint(value, "reason")?)),
+                WINNER => close.winner = Some(fields::uint(value, "winner")?),
+                VERSIONS => close.versions = Some(Versions::read(value)?),
+                RETRY => {
+                    let said = Duration::from_secs(fields::uint(value, "retry")?);
+                    close.retry = Some(said.min(HOST_RETRY));
+                }
+                HINTS => close.hints = read_hints(value)?,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        close.code = code.ok_or(Fault::Missing("reason"))?;
+        Ok(close)
+    }
+
+    /// Appends type and body.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        debug_assert!(self.hints.len() <= HOST_HINTS);
+        put_uint(CLOSE, out);
+        fields::put_number(CODE, self.code.number(), out);
+        if let Some(winner) = self.winner {
+            fields::put_number(WINNER, winner, out);
+        }
+        if let Some(versions) = self.versions {
+            versions.put(VERSIONS, out);
+        }
+        if let Some(retry) = self.retry {
+            fields::put_number(RETRY, retry.as_secs(), out);
+        }
+        if !self.hints.is_empty() {
+            let bytes: Vec<u8> = self.hints.iter().flat_map(hint).collect();
+            fields::put(HINTS, &bytes, out);
+        }
+    }
+}
+
+fn hint(addr: &SocketAddr) -> [u8; HINT_BYTES] {
+    let mut bytes = [0; HINT_BYTES];
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    bytes[..16].copy_from_slice(&ip.octets());
+    bytes[16..].copy_from_slice(&addr.port().to_le_bytes());
+    bytes
+}
+
+/// Addresses without a port, or of nobody, are left out.
+fn read_hints(value: &[u8]) -> Result<Vec<SocketAddr>, Fault> {
+    let (hints, rest) = value.as_chunks::<HINT_BYTES>();
+    if !rest.is_empty() || hints.len() > HOST_HINTS {
+        return Err(Fault::Bounds("hints"));
+    }
+    let address = |hint: &[u8; HINT_BYTES]| {
+        let (mut ip, mut port) = ([0; 16], [0; 2]);
+        ip.copy_from_slice(&hint[..16]);
+        port.copy_from_slice(&hint[16..]);
+        SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), u16::from_le_bytes(port))
+    };
+    let somebody = |addr: &SocketAddr| {
+        addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast()
+    };
+    Ok(hints.iter().map(address).filter(somebody).collect())
+}
+
+impl Continue {
+    fn read(bytes: &[u8]) -> Result<Continue, Fault> {
+        let mut version = None;
+        fields::read(bytes, |field, value| {
+            if field == VERSION {
+                version = Some(fields::uint(value, "version")?);
+            }
+            Ok(())
+        })?;
+        match version.ok_or(Fault::Missing("version"))? {
+            version @ 0..=HOST_VERSION => Ok(Continue { version }),
+            _ => Err(Fault::Bounds("version")),
+        }
+    }
+
+    /// Appends type and body.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_uint(CONTINUE, out);
+        fields::put_number(VERSION, self.version, out);
+    }
+}
+
+impl Hello {
+    /// Appends type and body, signed by `host`'s key for this connection.
+    pub fn encode(&self, host: &KeyPair, channel: Channel<'_>, out: &mut Vec<u8>) {
+        put_uint(HELLO, out);
+        self.sign(host, channel, out);
+    }
+}
+
+impl<'a> Message<'a> {
+    /// A whole message: its type and what follows. `None`: a type that we do not know.
+    pub fn decode(bytes: &'a [u8]) -> Result<Option<Message<'a>>, Fault> {
+        if bytes.len() > HOST_MESSAGE_BYTES {
+            return Err(Fault::TooLong { len: bytes.len() });
+        }
+        let mut reader = Reader::new(bytes);
+        Ok(Some(match reader.uint()? {
+            HELLO => Message::Hello(Signed::decode(reader.rest())?),
+            CONTINUE => Message::Continue(Continue::read(reader.rest())?),
+            CLOSE => Message::Close(Close::read(reader.rest())?),
+            _ => return Ok(None),
+        }))
+    }
+}
