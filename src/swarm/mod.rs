@@ -8,9 +8,11 @@
 mod bans;
 mod candidate;
 mod duplicate;
+pub mod hello;
 mod kept;
 #[cfg(test)]
 mod tests;
+pub mod twins;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
