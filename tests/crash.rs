@@ -75,8 +75,17 @@ impl Killed {
 
 #[test]
 fn a_clone_killed_fifty_times_fetches_nothing_twice() {
+    clone_killed(Home::dat());
+}
+
+#[test]
+fn hyper_a_clone_killed_fifty_times_fetches_nothing_twice() {
+    clone_killed(Home::hyper());
+}
+
+fn clone_killed(home: Home) {
     const BYTES: usize = 200_000_000;
-    let (scratch, home) = (Scratch::new(), Home::dat());
+    let scratch = Scratch::new();
     let (from, to) = (scratch.dir("from"), scratch.name("to"));
     put(&from, "one.bin", &noise(1, BYTES / 2));
     for n in 0..100u64 {
@@ -96,8 +105,17 @@ fn a_clone_killed_fifty_times_fetches_nothing_twice() {
 
 #[test]
 fn a_seed_killed_fifty_times_fetches_nothing_twice() {
+    seed_killed(Home::dat());
+}
+
+#[test]
+fn hyper_a_seed_killed_fifty_times_fetches_nothing_twice() {
+    seed_killed(Home::hyper());
+}
+
+fn seed_killed(home: Home) {
     const BYTES: usize = 60_000_000;
-    let (scratch, home) = (Scratch::new(), Home::dat());
+    let scratch = Scratch::new();
     let (from, kept) = (scratch.dir("from"), scratch.name("kept"));
     put(&from, "one.bin", &noise(1, BYTES));
     let mut share = home.share(&from, &[]);
@@ -120,7 +138,16 @@ fn a_seed_killed_fifty_times_fetches_nothing_twice() {
 
 #[test]
 fn a_share_killed_while_it_imports_goes_on() {
-    let (scratch, home) = (Scratch::new(), Home::dat());
+    import_killed(Home::dat());
+}
+
+#[test]
+fn hyper_a_share_killed_while_it_imports_goes_on() {
+    import_killed(Home::hyper());
+}
+
+fn import_killed(home: Home) {
+    let scratch = Scratch::new();
     let (from, to) = (scratch.dir("from"), scratch.name("to"));
     for n in 0..300u64 {
         put(&from, &format!("{}/{n}", n % 7), &noise(n, 60_000));
@@ -146,7 +173,16 @@ fn a_share_killed_while_it_imports_goes_on() {
 
 #[test]
 fn ten_clones_killed_at_random_all_finish() {
-    let (scratch, home) = (Scratch::new(), Home::dat());
+    ten_clones_killed(Home::dat());
+}
+
+#[test]
+fn hyper_ten_clones_killed_at_random_all_finish() {
+    ten_clones_killed(Home::hyper());
+}
+
+fn ten_clones_killed(home: Home) {
+    let scratch = Scratch::new();
     let from = scratch.dir("from");
     put(&from, "big.bin", &noise(1, 12_000_000));
     for n in 0..200u64 {
@@ -182,7 +218,16 @@ fn ten_clones_killed_at_random_all_finish() {
 
 #[test]
 fn a_relay_with_a_part_of_a_feed_serves_that_part() {
-    let (scratch, home) = (Scratch::new(), Home::dat());
+    relay_with_a_part(Home::dat());
+}
+
+#[test]
+fn hyper_a_relay_with_a_part_of_a_feed_serves_that_part() {
+    relay_with_a_part(Home::hyper());
+}
+
+fn relay_with_a_part(home: Home) {
+    let scratch = Scratch::new();
     let (from, relay, to) = (scratch.name("from"), scratch.name("relay"), scratch.name("to"));
     home.core_create(&from);
     home.core_append(&from, &noise(6, 1_000_000), Some(1000));

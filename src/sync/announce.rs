@@ -29,8 +29,7 @@ impl Sync {
         }
         let Some(remote) = peer.feeds.get_mut(&of) else { return };
         // The first of each feed is answered always: one stream may be about thousands of them.
-        let again = std::mem::replace(&mut remote.windows.asked, true);
-        if again && !peer.want_answers.take(now, burst, per_second) {
+        if !peer.first_wants.insert(of) && !peer.want_answers.take(now, burst, per_second) {
             return;
         }
         let first = !remote.windows.subscribed;

@@ -47,6 +47,8 @@ pub(super) struct Peer {
     pub(super) uploads: Uploads,
     pub(super) refusals: Bucket,
     pub(super) want_answers: Bucket,
+    /// Feeds of ours that it sent a Want for, however often it opened them.
+    pub(super) first_wants: BTreeSet<FeedId>,
     pub(super) strikes: u32,
     pub(super) unasked: u64,
     /// It is to be disconnected: nothing more for it or from it.
@@ -165,6 +167,7 @@ impl Peer {
             uploads: Uploads::default(),
             refusals: Bucket::default(),
             want_answers: Bucket::default(),
+            first_wants: BTreeSet::new(),
             strikes: 0,
             unasked: 0,
             leaving: false,

@@ -76,8 +76,6 @@ pub(super) struct Windows {
     pub(super) blocks: RangeSet,
     pub(super) count: usize,
     /// It has sent a Want at all.
-    pub(super) asked: bool,
-    /// … and is told of what comes into the windows that it asked for.
     pub(super) subscribed: bool,
     /// The length it was given a hint of, outside its windows.
     pub(super) hinted: u64,

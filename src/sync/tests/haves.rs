@@ -299,6 +299,31 @@ fn b05_odd_wants_are_ignored_and_floods_of_them_dampened() {
         rig.message(peer(1), want(n * 8192, Some(8192)));
     }
     assert!(rig.sent(peer(1)).len() < 2 * limits::WANT_ANSWERS_BURST as usize);
+    // Nor does it help to open the feed anew each time.
+    for _ in 0..1000 {
+        rig.put(Input::Parted { peer: peer(1), feed: F });
+        rig.join(peer(1));
+        rig.sent(peer(1));
+        rig.message(peer(1), want(0, Some(8192)));
+        assert_eq!(rig.sent(peer(1)), []);
+    }
+}
+
+#[test]
+fn b05_the_first_want_of_each_feed_is_answered_however_many_they_are() {
+    let mut rig = Rig::new(feed(10, &[(0, 10)]), Wanted::Nothing);
+    let feeds = F.0 + 1..F.0 + 1000;
+    for id in feeds.clone().map(FeedId) {
+        rig.shelf.0.insert(id, feed(10, &[(0, 10)]));
+        rig.put(Input::FeedAdded { feed: id, wanted: Wanted::Nothing, upload: true, follow: true });
+        rig.put(Input::Joined { peer: peer(1), feed: id, live: true, ack: false, told: false });
+    }
+    rig.sent(peer(1));
+    for id in feeds.map(FeedId) {
+        let message = want(0, Some(8192));
+        rig.put(Input::Message { peer: peer(1), feed: id, message: &message });
+        assert!(!rig.sent(peer(1)).is_empty(), "{id:?}");
+    }
 }
 
 #[test]
