@@ -6,7 +6,7 @@ use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::store::disk::Disk;
 use crate::store::{StoreError, Stored};
-use crate::sync::{self, Arrival as Verdict, Input, OwnedMessage};
+use crate::sync::{self, Arrival as Verdict, Input};
 use crate::time::Instant;
 use crate::wire::{self, Data, Dialect, Message, Request};
 
@@ -312,14 +312,7 @@ impl Node {
         let start = out.len();
         out.append(&mut peer.staged);
         while out.len() - start < room {
-            if let Some((feed, line)) = peer.outbox.pop_front() {
-                let line = match line {
-                    Line::Head => match peer.heads.remove(&feed) {
-                        Some(head) => Line::Sync(OwnedMessage::Head(head)),
-                        None => continue,
-                    },
-                    other => other,
-                };
+            if let Some((feed, line)) = peer.next_line() {
                 self.say(peer, feed, &line, out);
                 continue;
             }
@@ -352,7 +345,7 @@ impl Node {
                 hyper.ask_on(of, feed, *fork, *ask, out)
             }
             (Session::Hyper(hyper), Line::Probe) => hyper.probe_growth(of, feed, out),
-            (_, Line::Narrow { .. } | Line::Probe | Line::Head) => Ok(()),
+            (_, Line::Narrow { .. } | Line::Probe) => Ok(()),
         };
         if let Err(error) = said {
             log::debug!("{}: a message about {of:?} was not sent: {error}", peer.name());

@@ -1,6 +1,6 @@
 //! One connection as the node keeps it: its life, its dialect's session, and what waits to be sent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::conn::{Direction, Life, Reason};
 use crate::few::Few;
@@ -10,7 +10,7 @@ use crate::sync::OwnedMessage;
 use crate::sys::Endpoint;
 use crate::time::Instant;
 use crate::wire::dat::Handshake;
-use crate::wire::{Data, Head, Request, hyper};
+use crate::wire::{Data, Request, hyper};
 
 use super::late::Refusals;
 use super::session::{Probe, Session};
@@ -28,8 +28,8 @@ pub struct Peer {
     pub staged: Vec<u8>,
     /// Small messages in the order in which they were said; they overtake uploads.
     pub outbox: VecDeque<(FeedId, Line)>,
-    /// What `Line::Head` stands for: of each feed the last alone.
-    pub heads: BTreeMap<FeedId, Head>,
+    /// Feeds whose length waits in the outbox, once each.
+    heads: BTreeSet<FeedId>,
     /// A keep-alive is to be sent.
     pub keepalive: bool,
     /// An upload that waits for the disk.
@@ -58,8 +58,6 @@ pub struct Peer {
 /// What is to be said about a feed.
 pub enum Line {
     Sync(OwnedMessage),
-    /// How long the feed is when this is sent.
-    Head,
     /// Asks for more of another history that the peer proves.
     Narrow {
         fork: u64,
@@ -144,7 +142,7 @@ impl Peer {
             topics: Vec::new(),
             staged: Vec::new(),
             outbox: VecDeque::new(),
-            heads: BTreeMap::new(),
+            heads: BTreeSet::new(),
             keepalive: false,
             upload: None,
             arrival: None,
@@ -163,14 +161,24 @@ impl Peer {
     /// Puts a small message behind the others. What is said of a length takes the place of what was
     /// to be said of it before.
     pub fn queue(&mut self, feed: FeedId, message: OwnedMessage) {
-        let line = match message {
-            OwnedMessage::Head(head) => match self.heads.insert(feed, head) {
-                Some(_) => return,
-                None => Line::Head,
-            },
-            other => Line::Sync(other),
-        };
-        self.outbox.push_back((feed, line));
+        if matches!(message, OwnedMessage::Head(_)) && !self.heads.insert(feed) {
+            let head = |line: &Line| matches!(line, Line::Sync(OwnedMessage::Head(_)));
+            let waits = self.outbox.iter_mut().find(|(of, line)| *of == feed && head(line));
+            if let Some((_, line)) = waits {
+                *line = Line::Sync(message);
+            }
+            return;
+        }
+        self.outbox.push_back((feed, Line::Sync(message)));
+    }
+
+    /// The next small message.
+    pub fn next_line(&mut self) -> Option<(FeedId, Line)> {
+        let (feed, line) = self.outbox.pop_front()?;
+        if matches!(line, Line::Sync(OwnedMessage::Head(_))) {
+            self.heads.remove(&feed);
+        }
+        Some((feed, line))
     }
 
     /// What is to be said about a feed never will be.
