@@ -203,6 +203,8 @@ pub struct Node {
     /// Topics for which the addresses of an earlier run were not read yet.
     unrestored: Vec<TopicId>,
     stopping: Stopping,
+    /// What the first sealed message of a stream is counted as.
+    sealed_from: u32,
     /// Ends by reason, inbound and outbound.
     ends: Few<(Reason, bool), u64>,
     status_wanted: bool,
@@ -271,6 +273,7 @@ impl Node {
             work_due: true,
             unrestored: Vec::new(),
             stopping: Stopping::No,
+            sealed_from: 1,
             ends: Few::new(),
             status_wanted: false,
             quota: None,
@@ -348,6 +351,12 @@ impl Node {
         for conn in all {
             self.close(now, conn, Reason::Shutdown);
         }
+    }
+
+    /// Counts the sealed messages of new streams from here, as all peers have to: for tests of what
+    /// happens when the counter ends (`wire::hyper::Session::count_from`).
+    pub fn count_sealed_from(&mut self, first: u32) {
+        self.sealed_from = first;
     }
 
     /// Whether an orderly stop has begun and is not done.

@@ -35,7 +35,8 @@ impl Node {
         header.copy_from_slice(&self.secret()[..24]);
         let role = if ours { Role::Initiator } else { Role::Responder };
         let setup = Setup { role, own: self.host.clone(), ephemeral, header };
-        let session = hyper::Session::new(setup);
+        let mut session = hyper::Session::new(setup);
+        session.count_from(self.sealed_from);
         Session::Hyper(Box::new(Hyper { session, asked: Asked::default() }))
     }
 

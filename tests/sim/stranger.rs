@@ -90,6 +90,7 @@ pub struct Stranger {
     core: [u8; 32],
     known: Known,
     targets: Vec<Endpoint>,
+    sealed_from: u32,
     conns: BTreeMap<ConnId, Conn>,
     outputs: VecDeque<Output>,
     next: Instant,
@@ -98,7 +99,13 @@ pub struct Stranger {
 }
 
 impl Stranger {
-    pub fn new(seed: u64, now: Instant, key: [u8; 32], targets: Vec<Endpoint>) -> Stranger {
+    pub fn new(
+        seed: u64,
+        now: Instant,
+        key: [u8; 32],
+        targets: Vec<Endpoint>,
+        sealed_from: u32,
+    ) -> Stranger {
         let at = Endpoint::Tcp(([0, 0, 0, 0], 3282).into());
         Stranger {
             rng: Rng::from_seed(seed),
@@ -106,6 +113,7 @@ impl Stranger {
             key,
             known: Known::default(),
             targets,
+            sealed_from,
             conns: BTreeMap::new(),
             outputs: VecDeque::from([Output::Listen { tag: 1, at }]),
             next: now,
@@ -136,7 +144,9 @@ impl Stranger {
                 let mut header = [0; sealed::HEADER_BYTES];
                 rng.fill(&mut header);
                 let setup = Setup { role, own: pair(rng), ephemeral: pair(rng), header };
-                Line::Tame(Box::new(Session::new(setup)))
+                let mut session = Session::new(setup);
+                session.count_from(self.sealed_from);
+                Line::Tame(Box::new(session))
             }
         };
         if temper == Temper::Noise {

@@ -117,6 +117,8 @@ pub struct Session {
     inside: Option<Inside>,
     outbound: Option<Sealer>,
     header: [u8; sealed::HEADER_BYTES],
+    /// What the first sealed message of each side is counted as.
+    first: u32,
     /// Names this connection, once the handshake is over.
     hash: [u8; 64],
     channels: Channels,
@@ -137,6 +139,7 @@ impl Session {
             inside: None,
             outbound: None,
             header,
+            first: 1,
             hash: [0; 64],
             channels: Channels::default(),
             hello: Vec::new(),
@@ -146,6 +149,12 @@ impl Session {
         let spoke = session.speak();
         debug_assert!(spoke.is_ok(), "the first message needs nothing of the peer's");
         session
+    }
+
+    /// Counts sealed messages from here, which the other side has to do too. For tests of what happens
+    /// when all 2^32 are used up: both sides change their keys. Say it before anything is received.
+    pub fn count_from(&mut self, first: u32) {
+        self.first = first;
     }
 
     /// The handshake is over on our side: we can send.
@@ -176,7 +185,9 @@ impl Session {
         self.hash = outcome.hash;
         let id = hyper::stream_id(&self.hash, self.role == Role::Initiator);
         framed(&[&id[..], &self.header].concat(), &mut self.hello);
-        self.outbound = Some(Sealer::new(&outcome.send, &self.header));
+        let mut sealer = Sealer::new(&outcome.send, &self.header);
+        sealer.count_from(self.first);
+        self.outbound = Some(sealer);
         self.inbound = Inbound::Header { key: outcome.receive, remote: outcome.remote };
         Ok(())
     }
@@ -235,7 +246,8 @@ impl Session {
             return Err(Fault::StreamId);
         }
         let header = header.try_into().map_err(|_| Fault::StreamId)?;
-        let (opener, remote) = (Opener::new(key, header), *remote);
+        let (mut opener, remote) = (Opener::new(key, header), *remote);
+        opener.count_from(self.first);
         self.inbound = Inbound::Open(opener);
         Ok(What::Up { remote })
     }
