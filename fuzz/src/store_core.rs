@@ -12,7 +12,7 @@ use gannet::time::Instant;
 use super::disk::Memory;
 use super::store::{files_of, seed_of, use_store};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "core",
     "bitfield",
     "tree",
@@ -22,6 +22,7 @@ const FILES: [&str; 9] = [
     "core.reorg",
     "gannet.fork",
     "gannet.open",
+    "gannet.dropped",
 ];
 const DIR: Dir = Dir(0);
 const NOW: Instant = Instant(0);
@@ -29,6 +30,7 @@ const NOW: Instant = Instant(0);
 const NUMBERS: usize = 4 * 8 + 32;
 const HEAD: &[u8] = b"gannet core head";
 const RECORD: &[u8] = b"gannet core reorganisation";
+const DROPPED: &[u8] = b"gannet dropped blocks";
 
 fn pair() -> KeyPair {
     KeyPair::from_seed([3; 32])
@@ -52,6 +54,12 @@ fn seal_record(key: &[u8], bytes: &mut [u8]) -> Option<()> {
     Some(())
 }
 
+fn seal_dropped(key: &[u8], bytes: &mut [u8]) -> Option<()> {
+    let (listed, sum) = bytes.split_last_chunk_mut::<32>()?;
+    *sum = hash(&[DROPPED, key, listed]);
+    Some(())
+}
+
 /// The first byte: whether the checksums are made to fit. Then files as for a feed.
 pub fn core(data: &[u8]) {
     let (&fits, rest) = data.split_first().unwrap_or((&0, &[]));
@@ -63,6 +71,9 @@ pub fn core(data: &[u8]) {
         }
         if let Some(record) = files.get_mut(std::path::Path::new("core.reorg")) {
             seal_record(&key, record);
+        }
+        if let Some(listed) = files.get_mut(std::path::Path::new("gannet.dropped")) {
+            seal_dropped(&key, listed);
         }
     }
     let disk = &mut Memory::with(files);
@@ -144,12 +155,23 @@ pub fn core_seeds() -> Vec<Vec<u8>> {
     moving.push(6);
     moving.extend((record.len() as u16).to_be_bytes());
     moving.extend(record);
+    // A list of blocks 1 and 2 as given up under a bound of 100 bytes, 2 still on the disk. (They are here,
+    // so opening finds nothing of it true.)
+    let mut listed = vec![100, 1, 1, 2, 1, 2, 1];
+    listed.extend([0; 32]);
+    seal_dropped(&key, &mut listed).expect("room for the sum");
+    let mut bounded = closed.clone();
+    bounded.push(9);
+    bounded.extend((listed.len() as u16).to_be_bytes());
+    bounded.extend(listed);
     // A seed that does not reach the end reaches nothing.
-    for seed in [&open, &closed, &moving] {
+    for seed in [&open, &closed, &moving, &bounded] {
         let disk = &mut Memory::with(files_of(&seed[1..], &FILES));
         let opened = FeedStore::open(disk, DIR, "", Some(key), Some(pair()), Content::File);
         let length = if *seed == moving { 3 } else { 5 };
-        assert_eq!(opened.expect("a core").feed().length(), length);
+        let store = opened.expect("a core");
+        assert_eq!(store.feed().length(), length);
+        assert!(store.dropped().is_none());
     }
-    vec![open, closed, moving]
+    vec![open, closed, moving, bounded]
 }
