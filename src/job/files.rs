@@ -43,6 +43,16 @@ pub struct Files {
     open: Vec<Opened>,
 }
 
+/// How far a walk over the blocks that no file claims has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gaps {
+    /// The place to look at next.
+    next: (u64, u32),
+    /// Blocks before this one have been passed.
+    passed: u64,
+    done: bool,
+}
+
 /// A file's blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -123,6 +133,26 @@ impl Files {
     pub fn claims(&self, start: u64, len: u64) -> bool {
         let Some(last) = (start + len).checked_sub(1) else { return false };
         self.before(last).any(|p| p.first + p.blocks > start)
+    }
+
+    /// The next blocks `start..end` that no run of any file has, or none of them at a place where two
+    /// files meet; the last ones have no end.
+    pub(super) fn next_gap(&self, gaps: &mut Gaps) -> Option<(u64, u64)> {
+        if gaps.done {
+            return None;
+        }
+        let start = gaps.passed;
+        match self.places.range(gaps.next..).next().map(place) {
+            Some(place) => {
+                gaps.next = (place.first, place.seq.saturating_add(1));
+                gaps.passed = start.max(place.first.saturating_add(place.blocks));
+                Some((start, place.first.max(start)))
+            }
+            None => {
+                gaps.done = true;
+                Some((start, u64::MAX))
+            }
+        }
     }
 
     fn before(&self, block: u64) -> impl Iterator<Item = Place> + '_ {

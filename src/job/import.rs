@@ -11,6 +11,7 @@ mod hashing;
 mod links;
 mod marks;
 mod publish;
+mod tidy;
 mod times;
 mod walk;
 
@@ -18,7 +19,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::files::Files;
+use super::files::{Files, Gaps};
 use super::{Budget, Cx, Figures, Nodes, Output, Step, pause};
 use crate::drive::diff::{Change as Difference, Diff};
 use crate::drive::format::{Entry as Found, Format};
@@ -72,6 +73,7 @@ enum Phase {
     Recover,
     Rules,
     Sweep(Diff),
+    Tidy(Gaps),
     Scan,
     Watch,
 }
@@ -140,6 +142,7 @@ impl Import {
             Phase::Recover => self.recover(cx, budget)?,
             Phase::Rules => self.start(cx)?,
             Phase::Sweep(_) => self.sweep(cx, budget)?,
+            Phase::Tidy(_) => self.tidy(cx, budget)?,
             Phase::Scan => {
                 self.phase = Phase::Watch;
                 self.rescanned = cx.now;
@@ -207,9 +210,8 @@ impl Import {
         budget.calls(2);
         let Some(difference) = walk.next(&mut Nodes { disk: cx.disk, metadata: cx.metadata })?
         else {
-            self.phase = Phase::Scan;
+            self.phase = Phase::Tidy(Gaps::default());
             self.flush = true;
-            self.enter(PathBuf::new());
             return Ok(());
         };
         let Difference::Put { entry, .. } = difference else { return Ok(()) };

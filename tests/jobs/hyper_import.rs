@@ -44,6 +44,7 @@ fn records(share: &mut Share) -> BTreeMap<String, (u64, Entry)> {
 
 /// The drive says what the folder has, and every block can be served.
 fn assert_published(share: &mut Share) {
+    share.check_all_served();
     let mut expected = BTreeMap::new();
     for (path, item) in hyper_folder(&share.device, "/share") {
         let name = format!("/{}", path.display());

@@ -248,8 +248,13 @@ impl Share {
         right.then_some(out)
     }
 
-    /// Every block of the newest version can be served.
+    /// Every block of the newest version can be served, and no other is promised.
     pub fn check_all_served(&mut self) {
+        for block in 0..self.content.feed().length() {
+            if self.content.feed().has(block) {
+                assert!(self.serve(block).is_some(), "block {block} is held and nowhere");
+            }
+        }
         for (name, stat) in self.list() {
             for block in stat.offset..stat.offset + stat.blocks {
                 assert!(self.content.feed().has(block), "{name}: no bit for {block}");
