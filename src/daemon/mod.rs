@@ -23,6 +23,7 @@ use crate::node::{self, Node};
 use crate::reactor::{Reactor, Tuning};
 use crate::sys::Sys;
 use crate::sys::linux::{LinuxSys, Signals};
+use crate::wire::host::BOOT_BYTES;
 use config::{Config, Listen};
 use output::{Printer, Pumped};
 
@@ -35,7 +36,7 @@ pub fn run(config: Config) -> Result<i32, Failure> {
     let now = sys.now();
     let host = identity::of_run(&mut sys, config.data.as_deref());
     let stream = host::stream_pair(&host, identity::place(&inside).as_os_str().as_bytes());
-    let mut node = Node::new(node_config(&config, &mut sys, &address, &stream), now);
+    let mut node = Node::new(node_config(&config, &mut sys, &address, [&host, &stream]), now);
     open::run(&mut node, &mut sys, &config)?;
     let mut reactor = Reactor::new(sys, node, Tuning::default());
     let printer = config.print.map(|print| Printer::new(print, &config.run));
@@ -121,13 +122,17 @@ fn node_config(
     config: &Config,
     sys: &mut LinuxSys,
     address: &Option<control::Address>,
-    stream: &KeyPair,
+    [identity, stream]: [&KeyPair; 2],
 ) -> node::Config {
-    let (mut id, mut entropy) = ([0; 32], [0; 32]);
+    let (mut id, mut entropy, mut boot) = ([0; 32], [0; 32], [0; BOOT_BYTES]);
     sys.entropy(&mut id);
     sys.entropy(&mut entropy);
-    let mut seed_of_stream = [0; 32];
-    seed_of_stream.copy_from_slice(&stream.secret()[..32]);
+    sys.entropy(&mut boot);
+    let seed_of = |pair: &KeyPair| {
+        let mut seed = [0; 32];
+        seed.copy_from_slice(&pair.secret()[..32]);
+        seed
+    };
     let mut seed = [0; 8];
     sys.entropy(&mut seed);
     let (listen, any_port) = match config.listen {
@@ -141,7 +146,9 @@ fn node_config(
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     node::Config {
         id,
-        host: seed_of_stream,
+        host: seed_of(stream),
+        identity: seed_of(identity),
+        boot,
         entropy,
         seed: u64::from_le_bytes(seed),
         listen,

@@ -42,6 +42,7 @@ use crate::discovery::multicast::Multicast;
 use crate::discovery::resolve::Resolver;
 use crate::failure::Failure;
 use crate::few::{Few, Numbered};
+use crate::host::HostId;
 use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::reactor::Engine;
@@ -50,6 +51,7 @@ use crate::store::disk::Disk;
 use crate::sync::{self, Sync};
 use crate::sys::{Endpoint, Signal};
 use crate::time::{Instant, Wall};
+use crate::wire::host::Boot;
 
 use clients::Client;
 use drives::ContentOpening;
@@ -75,6 +77,10 @@ pub struct Config {
     pub id: [u8; 32],
     /// The seed of our static key in Hypercore streams (`host::stream_pair`).
     pub host: [u8; 32],
+    /// The seed of the host's own key, which signs what we say of ourselves.
+    pub identity: [u8; 32],
+    /// Names this life of the process to other gannets; fresh random bytes at each start.
+    pub boot: Boot,
     /// Fresh random bytes at each start, which every secret of a connection is made of.
     pub entropy: [u8; 32],
     /// Seeds every decision; from the system's entropy in a daemon.
@@ -131,7 +137,10 @@ enum Stopping {
 
 pub struct Node {
     config: Config,
+    /// Our static key in streams.
     host: KeyPair,
+    /// The host's own key.
+    identity: KeyPair,
     /// Secrets made so far.
     secrets: u64,
     /// Accepted connections, oldest first, that have not greeted us; with some that have since.
@@ -228,6 +237,7 @@ impl Node {
             exec: config.exec.clone().map(Exec::new),
             rng,
             host: KeyPair::from_seed(config.host),
+            identity: KeyPair::from_seed(config.identity),
             secrets: 0,
             greeting: VecDeque::new(),
             dialing: 0,
@@ -280,6 +290,11 @@ impl Node {
             unsaid: Vec::new(),
             rewanted: BTreeSet::new(),
         }
+    }
+
+    /// Who this host is.
+    pub fn host_id(&self) -> HostId {
+        HostId(self.identity.public())
     }
 
     /// What the user is to hear once the node has started.

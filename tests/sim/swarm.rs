@@ -16,6 +16,7 @@ use gannet::reactor::{Engine, Wakeup};
 use gannet::rng::Rng;
 use gannet::sync;
 use gannet::sys::{Endpoint, Signal, Sys};
+use gannet::wire::host::BOOT_BYTES;
 
 use crate::actor::Actor;
 use crate::disk::Faults;
@@ -231,11 +232,16 @@ impl Swarm {
             print: None,
         };
         let result = self.world.start(machine, tuning, |sys| {
-            let mut id = [0; 32];
+            let (mut id, mut boot) = ([0; 32], [0; BOOT_BYTES]);
             sys.entropy(&mut id);
+            sys.entropy(&mut boot);
+            // Who it is stays through restarts.
+            let host = [post as u8 + 1; 32];
             let node_config = node::Config {
                 id,
-                host: id,
+                host,
+                identity: host,
+                boot,
                 entropy: id,
                 seed,
                 listen: vec![([0, 0, 0, 0], PORT).into()],
