@@ -1,10 +1,12 @@
-//! The list of peers of an earlier run, and links as people copy them.
+//! The lists of peers and bans of an earlier run, and links as people copy them.
 
 use std::time::Duration;
 
-use gannet::limits::CANDIDATES;
+use gannet::host::HostId;
+use gannet::limits::{BANS, CANDIDATES};
 use gannet::link::Link;
 use gannet::rng::Rng;
+use gannet::swarm::standing::{Standings, Who};
 use gannet::swarm::{Source, Swarm};
 use gannet::time::{Instant, Wall};
 
@@ -45,6 +47,35 @@ pub fn peers_seeds() -> Vec<Vec<u8>> {
         swarm.dial_failed(NOW, addr);
     }
     let bytes = swarm.encode(NOW, WALL);
+    vec![bytes[..bytes.len() - 8].to_vec()]
+}
+
+/// Bytes without their sum.
+pub fn bans(data: &[u8]) {
+    let bytes = [data, &checksum(data)].concat();
+    let mut all = Standings::default();
+    if all.restore(&bytes, NOW, WALL).is_err() {
+        assert_eq!(all.bans(NOW).count(), 0);
+        return;
+    }
+    assert!(all.bans(NOW).count() <= BANS);
+    let again = all.encode(NOW, WALL);
+    let mut second = Standings::default();
+    second.restore(&again, NOW, WALL).expect("our own");
+    assert_eq!(second.encode(NOW, WALL), again);
+    let listed: Vec<Who> = second.bans(NOW).map(|ban| ban.who).collect();
+    assert!(listed.into_iter().all(|who| second.unban(NOW, who)));
+}
+
+pub fn bans_seeds() -> Vec<Vec<u8>> {
+    let mut all = Standings::default();
+    let addrs = [[10, 0, 0, 7].into(), "fe80::7".parse().expect("an address")];
+    all.misbehaved(NOW, HostId([7; 32]));
+    for who in [Who::Host(HostId([8; 32])), Who::Addr(addrs[0]), Who::Addr(addrs[1])] {
+        all.ban(NOW, who, None).expect("there is room");
+    }
+    all.ban(NOW, Who::Host(HostId([9; 32])), Some(Duration::from_secs(60))).expect("room");
+    let bytes = all.encode(NOW, WALL);
     vec![bytes[..bytes.len() - 8].to_vec()]
 }
 

@@ -44,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "control_line", run: control::line, seeds: control::line_seeds },
     Target { name: "node_loop", run: node::node_loop, seeds: node::node_loop_seeds },
     Target { name: "kept_peers", run: kept::peers, seeds: kept::peers_seeds },
+    Target { name: "kept_bans", run: kept::bans, seeds: kept::bans_seeds },
     Target { name: "link", run: kept::link, seeds: kept::link_seeds },
     Target { name: "store_feed", run: store::feed, seeds: store::feed_seeds },
     Target { name: "store_core", run: store_core::core, seeds: store_core::core_seeds },

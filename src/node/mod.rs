@@ -48,6 +48,8 @@ use crate::limits;
 use crate::reactor::Engine;
 use crate::rng::Rng;
 use crate::store::disk::Disk;
+use crate::swarm::hello::Standing;
+use crate::swarm::standing::Standings;
 use crate::sync::{self, Sync};
 use crate::sys::{Endpoint, Signal};
 use crate::time::{Instant, Wall};
@@ -160,6 +162,8 @@ pub struct Node {
     feeds: Feeds,
     sync: Sync,
     swarms: Swarms,
+    /// What the operator says of hosts, and who is banned everywhere.
+    standings: Standings,
     /// Peers that the user named by host names.
     names: Vec<Named>,
     multicast: Option<Multicast>,
@@ -252,6 +256,7 @@ impl Node {
             topics: Numbered::new(),
             feeds: Feeds::default(),
             swarms: Swarms::default(),
+            standings: Standings::default(),
             names: Vec::new(),
             multicast_tag: None,
             interfaces: Vec::new(),
@@ -295,6 +300,11 @@ impl Node {
     /// Who this host is.
     pub fn host_id(&self) -> HostId {
         HostId(self.identity.public())
+    }
+
+    /// What a hello of this host is judged by.
+    pub fn standing(&self, host: &HostId, now: Instant) -> Standing {
+        self.standings.standing(host, now)
     }
 
     /// What the user is to hear once the node has started.

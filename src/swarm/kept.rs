@@ -25,7 +25,7 @@ const VERSION: u8 = 2;
 
 /// The bytes are not what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the list of peers is damaged and starts empty")]
+#[error("the list of peers or bans is damaged and starts empty")]
 pub struct Corrupt;
 
 impl Swarm {
@@ -68,14 +68,7 @@ impl Swarm {
 
     /// Takes kept candidates and bans in, beside those known already. On an error nothing changes.
     pub fn restore(&mut self, bytes: &[u8], now: Instant, wall: Wall) -> Result<(), Corrupt> {
-        let (body, sum) = bytes.split_last_chunk::<8>().ok_or(Corrupt)?;
-        if checksum(body) != u64::from_be_bytes(*sum) {
-            return Err(Corrupt);
-        }
-        let mut from = Reader(body);
-        if from.take::<4>()? != *MAGIC {
-            return Err(Corrupt);
-        }
+        let mut from = Reader::checked(bytes, MAGIC)?;
         let [version] = from.take()?;
         if !(1..=VERSION).contains(&version) {
             return Err(Corrupt);
@@ -101,9 +94,7 @@ impl Swarm {
             let bans = u32::from_be_bytes(from.take()?);
             hosts.push((host, bans, from.time(now, wall, limits::BAN)?));
         }
-        if !from.0.is_empty() {
-            return Err(Corrupt);
-        }
+        from.end()?;
         for (addr, entry) in entries {
             if self.entries.len() < limits::CANDIDATES {
                 self.entries.entry(addr).or_insert(entry);
@@ -120,7 +111,7 @@ impl Swarm {
     }
 }
 
-fn put_addr(addr: Option<SocketAddr>, out: &mut Vec<u8>) {
+pub(super) fn put_addr(addr: Option<SocketAddr>, out: &mut Vec<u8>) {
     match addr {
         None => out.push(0),
         Some(SocketAddr::V4(addr)) => {
@@ -143,7 +134,7 @@ fn put_id(id: &[u8], out: &mut Vec<u8>) {
     out.extend(id);
 }
 
-fn put_time(at: Instant, now: Instant, wall: Wall, out: &mut Vec<u8>) {
+pub(super) fn put_time(at: Instant, now: Instant, wall: Wall, out: &mut Vec<u8>) {
     let wait = at.since(now).as_millis() as i64;
     out.extend(wall.0.saturating_add(wait).to_be_bytes());
 }
@@ -154,21 +145,35 @@ pub(super) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+    /// What stands between a file's first bytes and its checksum.
+    pub(super) fn checked(bytes: &'a [u8], magic: &[u8; 4]) -> Result<Reader<'a>, Corrupt> {
+        let (body, sum) = bytes.split_last_chunk::<8>().ok_or(Corrupt)?;
+        if checksum(body) != u64::from_be_bytes(*sum) {
+            return Err(Corrupt);
+        }
+        body.strip_prefix(magic).map(Reader).ok_or(Corrupt)
+    }
+
+    /// There is nothing more.
+    pub(super) fn end(&self) -> Result<(), Corrupt> {
+        if self.0.is_empty() { Ok(()) } else { Err(Corrupt) }
+    }
+
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(Corrupt)?;
         self.0 = rest;
         Ok(*head)
     }
 
-    fn count(&mut self, most: usize) -> Result<usize, Corrupt> {
+    pub(super) fn count(&mut self, most: usize) -> Result<usize, Corrupt> {
         let count = u32::from_be_bytes(self.take()?) as usize;
         (count <= most).then_some(count).ok_or(Corrupt)
     }
 
-    fn addr(&mut self) -> Result<Option<SocketAddr>, Corrupt> {
+    pub(super) fn addr(&mut self) -> Result<Option<SocketAddr>, Corrupt> {
         Ok(match self.take::<1>()? {
             [0] => None,
             [4] => {
@@ -196,7 +201,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A point in time at most `most` away.
-    fn time(&mut self, now: Instant, wall: Wall, most: Duration) -> Result<Instant, Corrupt> {
+    pub(super) fn time(
+        &mut self,
+        now: Instant,
+        wall: Wall,
+        most: Duration,
+    ) -> Result<Instant, Corrupt> {
         let at = i64::from_be_bytes(self.take()?);
         let wait = u64::try_from(at.saturating_sub(wall.0)).unwrap_or(0);
         Ok(now + Duration::from_millis(wait).min(most))

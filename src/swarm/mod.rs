@@ -10,6 +10,7 @@ mod candidate;
 mod duplicate;
 pub mod hello;
 mod kept;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod twins;
