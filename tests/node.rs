@@ -8,6 +8,8 @@ mod disk;
 mod pair;
 #[path = "node/streams.rs"]
 mod streams;
+#[path = "node/topics.rs"]
+mod topics;
 
 use std::path::Path;
 use std::time::Duration;

@@ -142,5 +142,7 @@ fn feed(feed: &Feed, role: Role, writable: bool) -> FeedStatus {
         wanted: 0,
         in_flight: 0,
         bytes: feed.byte_length(),
+        peers: 0,
+        paused: false,
     }
 }

@@ -22,15 +22,15 @@ use super::{Node, Stopping};
 
 /// The content feed of a drive on its way to being open.
 pub(super) struct ContentOpening {
-    topic: TopicId,
+    pub topic: TopicId,
     key: [u8; 32],
-    stage: Stage,
+    pub stage: Stage,
 }
 
 /// What opening a feed costs of a budget, beyond what it reads: some files, some pages.
 const OPENING_COST: usize = 8 * limits::COST_OF_CALL;
 
-enum Stage {
+pub(super) enum Stage {
     Begin,
     Opening(Box<Opening>),
     /// It was not closed in order: what the bits do not tell is found before anything is asked for.
@@ -50,9 +50,9 @@ impl Node {
     ) -> TopicId {
         let id = TopicId(self.next_topic);
         self.next_topic += 1;
-        let discovery_key = *store.feed().discovery_key();
+        let names = (*store.feed().discovery_key(), store.feed().link().to_string());
         let first = self.feeds.add(store, id, role);
-        let mut topic = Topic::new(first, discovery_key, dir, folder, what);
+        let mut topic = Topic::new(first, names, dir, folder, what);
         topic.started = now;
         if matches!(topic.what, What::Share(_) | What::Clone(_)) {
             self.folders.push(id);
@@ -452,7 +452,12 @@ impl Node {
     /// Closes all stores in order, at the end of a run.
     pub fn close_all(&mut self, now: Instant, disk: &mut dyn Disk) {
         self.keep_peers(now, disk, true);
-        self.close_jobs(now, disk);
+        let topics: Vec<TopicId> = self.topics.keys().collect();
+        for id in topics {
+            if let Err(error) = self.close_job(now, id, disk) {
+                self.was_not_closed(id, &error);
+            }
+        }
         for id in self.feeds.ids() {
             let Some(open) = self.feeds.remove(id) else { continue };
             if let Err(error) = open.store.close(disk, now) {
@@ -481,6 +486,8 @@ impl Node {
         let restoring = self.restore_peers(now, disk);
         settled &= restoring != Work::Waiting;
         let late = self.open_late(now, disk);
+        let leaving = self.close_leaving(now, disk);
+        settled &= leaving != Work::Waiting;
         let opening = self.find_content(now, budget, disk);
         settled &= opening != Work::Waiting;
         let writing = self.write_back(now, disk);

@@ -37,6 +37,12 @@ pub enum Event {
         key: Key,
         listen: Vec<SocketAddr>,
     },
+    /// It rests (`"paused"`), goes on (`"resumed"`), or is closed and kept no longer (`"removed"`).
+    Topic {
+        link: String,
+        folder: String,
+        state: &'static str,
+    },
     FeedOpened {
         key: Key,
         role: Role,
@@ -142,6 +148,7 @@ pub enum Event {
 #[repr(u8)]
 pub enum EventKind {
     Ready,
+    Topic,
     FeedOpened,
     Appended,
     BlockStored,
@@ -166,6 +173,7 @@ impl Event {
     pub fn kind(&self) -> EventKind {
         match self {
             Event::Ready { .. } => EventKind::Ready,
+            Event::Topic { .. } => EventKind::Topic,
             Event::FeedOpened { .. } => EventKind::FeedOpened,
             Event::Appended { .. } => EventKind::Appended,
             Event::BlockStored { .. } => EventKind::BlockStored,
@@ -219,6 +227,7 @@ impl Event {
     fn weight(&self) -> usize {
         let heap = match self {
             Event::Ready { link, listen, .. } => link.len() + listen.len() * 32,
+            Event::Topic { link, folder, .. } => link.len() + folder.len(),
             Event::PeerJoined { id, .. } => id.len(),
             Event::PeerLeft { reason, .. } => reason.len(),
             Event::FilePut { path, .. } | Event::FileDeleted { path } => path.len(),
@@ -433,6 +442,9 @@ impl fmt::Display for Event {
                     between = ", ";
                 }
                 Ok(())
+            }
+            Event::Topic { link, folder, state } => {
+                write!(f, "{state}: {link} in {}", Plain(folder))
             }
             Event::FeedOpened { key, role, length, have, writable } => write!(
                 f,

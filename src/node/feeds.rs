@@ -22,7 +22,7 @@ use super::topic::{OpenFeed, TopicId, What};
 /// The open feeds by number and by discovery key.
 #[derive(Default)]
 pub struct Feeds {
-    open: Vec<Option<OpenFeed>>,
+    open: Vec<Option<Box<OpenFeed>>>,
     by_key: BTreeMap<[u8; 32], FeedId>,
     /// Those with bytes that are not committed, by the time when that is due; of these, those whose bytes
     /// were not even written yet; and those that wait for room on the disk: nothing regular looks at the
@@ -48,7 +48,7 @@ impl Feeds {
     pub fn add(&mut self, store: FeedStore, topic: TopicId, role: Role) -> FeedId {
         let id = FeedId(u32::try_from(self.open.len()).expect("feeds are bounded"));
         self.by_key.insert(*store.feed().discovery_key(), id);
-        self.open.push(Some(OpenFeed {
+        self.open.push(Some(Box::new(OpenFeed {
             store,
             topic,
             role,
@@ -61,19 +61,32 @@ impl Feeds {
             resume_at: Instant::default(),
             fork_told: false,
             awake: false,
-        }));
+        })));
         id
     }
 
     pub fn remove(&mut self, id: FeedId) -> Option<OpenFeed> {
-        let open = self.open.get_mut(id.0 as usize)?.take()?;
-        self.by_key.remove(open.store.feed().discovery_key());
+        self.hide(id);
+        let open = *self.open.get_mut(id.0 as usize)?.take()?;
         if let Some(at) = open.commit_at {
             self.dirty.remove(&(at, id));
         }
         self.unwritten.remove(&id);
         self.paused.remove(&id);
+        self.awake.retain(|other| *other != id);
         Some(open)
+    }
+
+    /// A feed is found by nobody who asks for its discovery key, until it is shown again.
+    pub fn hide(&mut self, id: FeedId) {
+        let Some(key) = self.discovery_key(id) else { return };
+        if self.by_key.get(&key) == Some(&id) {
+            self.by_key.remove(&key);
+        }
+    }
+
+    pub fn show(&mut self, id: FeedId) {
+        self.by_key.extend(self.discovery_key(id).map(|key| (key, id)));
     }
 
     pub fn find(&self, discovery_key: &[u8; 32]) -> Option<FeedId> {
@@ -85,11 +98,11 @@ impl Feeds {
     }
 
     pub fn get(&self, id: FeedId) -> Option<&OpenFeed> {
-        self.open.get(id.0 as usize)?.as_ref()
+        self.open.get(id.0 as usize)?.as_deref()
     }
 
     pub fn get_mut(&mut self, id: FeedId) -> Option<&mut OpenFeed> {
-        self.open.get_mut(id.0 as usize)?.as_mut()
+        self.open.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
     /// Both feeds of a drive at once.
@@ -100,7 +113,7 @@ impl Feeds {
 
     pub fn iter(&self) -> impl Iterator<Item = (FeedId, &OpenFeed)> {
         let numbered = self.open.iter().enumerate();
-        numbered.filter_map(|(i, open)| Some((FeedId(i as u32), open.as_ref()?)))
+        numbered.filter_map(|(i, open)| Some((FeedId(i as u32), open.as_deref()?)))
     }
 
     pub fn ids(&self) -> Vec<FeedId> {

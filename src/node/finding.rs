@@ -34,7 +34,7 @@ pub(super) struct Named {
     /// As the user wrote it.
     name: String,
     /// Ascending.
-    topics: Vec<TopicId>,
+    pub topics: Vec<TopicId>,
     /// What is being asked.
     lookup: Option<LookupId>,
     /// When it is asked again otherwise.
@@ -111,26 +111,42 @@ impl Node {
         if !self.started_up || self.listeners_pending > 0 || !control_settled {
             return;
         }
-        let quiet: Vec<TopicId> =
-            self.topics.iter().filter(|(_, t)| !t.ready).map(|(id, _)| id).collect();
+        let quiet: Vec<TopicId> = self
+            .topics
+            .iter()
+            .filter(|(_, t)| !t.ready && t.is_active())
+            .map(|(id, _)| id)
+            .collect();
         for id in quiet {
             let Some(topic) = self.topics.get_mut(&id) else { continue };
             topic.ready = true;
-            let (first, discovery_key) = (topic.first, topic.discovery_key);
+            let (first, discovery_key, link) =
+                (topic.first, topic.discovery_key, topic.link.clone());
             let Some(open) = self.feeds.get(first) else { continue };
             let key = Key(*open.store.feed().key());
             let listen = self.listening.clone();
-            let link = self.topics.get(&id).map(|topic| self.link_of(topic)).unwrap_or_default();
             self.publish(&Event::Ready { link, key, listen });
             if self.is_forked(first) {
                 // It was so in an earlier run: told when somebody listens.
                 self.forked(now, first);
             }
-            let port = announced_port(&self.listening);
-            if let Some(multicast) = &mut self.multicast {
-                multicast.join(now, discovery_key, port);
-            }
+            self.announce(now, discovery_key);
         }
+    }
+
+    /// Tells the local network of a topic, and asks it.
+    pub(super) fn announce(&mut self, now: Instant, discovery_key: [u8; 32]) {
+        let port = announced_port(&self.listening);
+        if let Some(multicast) = &mut self.multicast {
+            multicast.join(now, discovery_key, port);
+        }
+    }
+
+    /// A topic's swarm is told what came of the names that its user gave.
+    pub(super) fn name_peers(&mut self, topic: TopicId) {
+        let Some(swarm) = self.swarms.get_mut(&topic) else { return };
+        let named = self.names.iter().filter(|named| named.topics.contains(&topic));
+        named.flat_map(|named| &named.addrs).for_each(|addr| swarm.configured(*addr));
     }
 
     pub(super) fn bound(&mut self, now: Instant, tag: Tag, at: io::Result<SocketAddr>) {
@@ -229,7 +245,8 @@ impl Node {
             let mut met: Vec<TopicId> =
                 self.peers.values().flat_map(|peer| peer.topics()).collect();
             met.sort_unstable();
-            let alone = named.topics.iter().any(|topic| met.binary_search(topic).is_err());
+            let mut active = named.topics.iter().filter(|topic| self.swarms.has(topic));
+            let alone = active.any(|topic| met.binary_search(topic).is_err());
             if let Some((name, port)) = named.name.rsplit_once(':')
                 && let (true, Ok(port)) = (alone, port.parse())
             {

@@ -433,6 +433,8 @@ impl Node {
     pub(super) fn watching(&mut self, tag: Tag, watch: Result<u32, std::io::Error>) {
         let Some(Purpose::Watch { topic, path }) = self.tags.remove(&tag) else { return };
         let Some(What::Share(share)) = self.topics.get_mut(&topic).map(|t| &mut t.what) else {
+            // It was removed meanwhile.
+            self.out.extend(watch.ok().map(|watch| Output::Unwatch { watch }));
             return;
         };
         share.import.watched(&path, watch.is_ok());
@@ -580,7 +582,11 @@ impl Node {
             && matches!(topic.what, What::Keep(_))
             && open.clone().any(|open| open.store.dropped().is_some());
         let kept;
-        let state = if let Some(why) = paused {
+        let state = if topic.is_resting() {
+            "paused"
+        } else if topic.is_leaving() {
+            "being closed"
+        } else if let Some(why) = paused {
             kept = format!("paused: {why}");
             &kept
         } else if topic.full_until.is_some() {
@@ -629,23 +635,24 @@ impl Node {
         }
     }
 
-    /// Closes a clone's files, before the stores are closed.
-    pub(super) fn close_jobs(&mut self, now: Instant, disk: &mut dyn Disk) {
-        for topic in self.topics.values_mut() {
-            let stores = stores_of(topic);
-            let Some(mut cx) = lend(&mut self.feeds, stores, disk, now, self.wall) else {
-                continue;
-            };
-            match &mut topic.what {
-                What::Share(share) => share.import.close(&mut cx),
-                What::Clone(clone) => {
-                    if let Err(error) = clone.mirror.close(&mut cx) {
-                        log::warn!("{} was not closed in order: {error}", topic.folder);
-                    }
-                }
-                What::Core(_) | What::Keep(_) => {}
-            }
+    /// Closes a job's files, before the stores are closed.
+    pub(super) fn close_job(
+        &mut self,
+        now: Instant,
+        id: TopicId,
+        disk: &mut dyn Disk,
+    ) -> Result<(), StoreError> {
+        let Some(topic) = self.topics.get_mut(&id) else { return Ok(()) };
+        let stores = stores_of(topic);
+        let Some(mut cx) = lend(&mut self.feeds, stores, disk, now, self.wall) else {
+            return Ok(());
+        };
+        match &mut topic.what {
+            What::Share(share) => share.import.close(&mut cx),
+            What::Clone(clone) => clone.mirror.close(&mut cx)?,
+            What::Core(_) | What::Keep(_) => {}
         }
+        Ok(())
     }
 }
 

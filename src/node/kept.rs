@@ -22,6 +22,11 @@ impl Node {
                 self.unrestored.pop();
                 continue;
             };
+            if !topic.is_active() {
+                // When it goes on.
+                self.unrestored.pop();
+                continue;
+            }
             match read_small(disk, topic.stores, &topic.beside(FILE), limits::KEPT_PEERS_BYTES) {
                 Err(StoreError::NotYet) => return Work::Waiting,
                 Err(error) => log::warn!("{FILE}: {error}"),
@@ -38,6 +43,17 @@ impl Node {
             self.unrestored.pop();
         }
         if self.unrestored.is_empty() { Work::Idle } else { Work::More }
+    }
+
+    /// Keeps what changed of one topic.
+    pub(super) fn keep_peers_of(&mut self, now: Instant, id: TopicId, disk: &mut dyn Disk) {
+        let Some(topic) = self.topics.get(&id).filter(|topic| topic.peers_restored) else { return };
+        if let Some(swarm) = self.swarms.get_mut(&id)
+            && swarm.take_changed()
+            && let Err(error) = write(disk, topic, &swarm.encode(now, self.wall))
+        {
+            log::warn!("{FILE}: {error}");
+        }
     }
 
     /// Keeps what changed, not more often than `limits::KEEP_PEERS_EVERY` and a few topics in a

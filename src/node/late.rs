@@ -47,6 +47,13 @@ impl Refusals {
         }
     }
 
+    /// We do not have the core any more.
+    pub fn forget(&mut self, feed: FeedId) {
+        if self.waiting.remove(&feed) {
+            self.due.retain(|(_, other)| *other != feed);
+        }
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.due.front().is_some_and(|(at, _)| *at <= now)
     }
@@ -64,15 +71,17 @@ impl Node {
     pub(super) fn open_late(&mut self, now: Instant, disk: &mut dyn Disk) -> Work {
         for _ in 0..limits::OPENED_LATE {
             let Some(topic) = self.late.pop_front() else { return Work::Idle };
-            let first = self.topics.get(&topic).map(|topic| topic.first);
-            let Some(feed) = first.filter(|_| self.is_core(topic)) else { continue };
-            let Some(key) = self.feeds.discovery_key(feed) else { continue };
+            let entry = self.topics.get(&topic).filter(|_| self.is_core(topic));
+            let Some(entry) = entry else { continue };
+            let feeds = entry.feeds();
+            let Some(key) = self.feeds.discovery_key(entry.first) else { continue };
             let streams = self.peers.iter().filter(|(_, peer)| peer.is_stream());
             let conns: Vec<ConnId> = streams.map(|(conn, _)| *conn).collect();
             for conn in conns {
                 let Some(peer) = self.peers.get_mut(&conn) else { continue };
                 if peer.refusals.take(&key) || !peer.is_stranger() {
-                    self.open_on(now, conn, feed, disk);
+                    // The content of one that rested is open already.
+                    feeds.clone().for_each(|feed| self.open_on(now, conn, feed, disk));
                 }
             }
         }

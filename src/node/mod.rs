@@ -10,6 +10,7 @@ pub mod event;
 pub mod io;
 pub mod status;
 
+mod activity;
 mod clients;
 mod cores;
 mod drives;
@@ -181,6 +182,8 @@ pub struct Node {
     next_topic: u32,
     /// Topics that were added while there were peers: they are opened on the streams that stand.
     late: VecDeque<TopicId>,
+    /// Topics that were removed and are not closed yet.
+    leaving: Vec<TopicId>,
     /// Drives whose block 0 is to be read.
     index_due: VecDeque<TopicId>,
     openings: VecDeque<ContentOpening>,
@@ -268,6 +271,7 @@ impl Node {
             failure: None,
             next_topic: 0,
             late: VecDeque::new(),
+            leaving: Vec::new(),
             index_due: VecDeque::new(),
             openings: VecDeque::new(),
             completed: Vec::new(),

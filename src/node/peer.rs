@@ -219,6 +219,12 @@ impl Peer {
         place.is_err()
     }
 
+    /// It is not about that any more. Whether it was dialled for it; `None`: it was not about it.
+    pub fn remove_topic(&mut self, topic: TopicId) -> Option<bool> {
+        let at = self.place(topic).ok()?;
+        Some(self.topics.remove(at).1)
+    }
+
     /// What it is about.
     pub fn topics(&self) -> impl Iterator<Item = TopicId> + '_ {
         self.topics.iter().map(|(topic, _)| *topic)

@@ -119,6 +119,16 @@ impl Quota {
         self.used = self.used - before + bytes;
     }
 
+    /// Nothing of a feed is kept here any more.
+    pub fn feed_removed(&mut self, feed: FeedId) {
+        self.used -= self.counted.remove(&feed).unwrap_or(0);
+        for set in [&mut self.uncounted, &mut self.due, &mut self.later] {
+            set.remove(&feed);
+        }
+        self.by_time.retain(|_, packed| unpack(*packed).0 != feed);
+        self.recent.retain(|packed, _| unpack(*packed).0 != feed);
+    }
+
     /// Free space with which a feed goes on that met a full disk: what may still come.
     pub fn room(&self) -> u64 {
         2 * self.max.saturating_sub(self.used).max(self.slack())

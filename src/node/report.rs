@@ -32,12 +32,6 @@ impl Node {
         }
     }
 
-    /// As people write it.
-    pub(super) fn link_of(&self, topic: &Topic) -> String {
-        let Some(open) = self.feeds.get(topic.first) else { return String::new() };
-        open.store.feed().link().to_string()
-    }
-
     fn feed_status(&self) -> Vec<FeedStatus> {
         let status = self.feeds.iter().map(|(id, open)| {
             let feed = open.store.feed();
@@ -51,6 +45,8 @@ impl Node {
                 wanted: sync.missing,
                 in_flight: sync.in_flight + sync.arriving,
                 bytes: feed.byte_length(),
+                peers: sync.peers,
+                paused: self.topics.get(&open.topic).is_some_and(Topic::is_resting),
             }
         });
         status.collect()
@@ -62,6 +58,7 @@ impl Node {
             let sync = self.sync.peer_status(now, *conn).unwrap_or_default();
             Some(PeerStatus {
                 addr: peer.address()?,
+                host: None,
                 id: hex::encode(&handshake.id),
                 inbound: peer.life.direction == Direction::In,
                 dialect: peer.session.dialect(),
@@ -72,6 +69,7 @@ impl Node {
                 down_bytes: peer.life.received_bytes,
                 up_bytes: peer.life.sent_bytes,
                 outstanding: sync.outstanding,
+                kept: String::new(),
             })
         });
         met.collect()
@@ -96,7 +94,7 @@ impl Node {
         let version = self.version_of(topic);
         let figures = self.drive_figures(topic);
         Some(DriveStatus {
-            link: self.link_of(topic),
+            link: topic.link.clone(),
             key,
             folder: topic.folder.clone(),
             writable: open.store.is_writable(),

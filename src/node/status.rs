@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::host::HostId;
 use crate::link::Key;
 use crate::node::event::Role;
 use crate::text::{Count, Plain, Size, Span};
@@ -74,11 +75,17 @@ pub struct FeedStatus {
     pub in_flight: u64,
     /// Bytes of all blocks that exist.
     pub bytes: u64,
+    /// Peers that have it open.
+    pub peers: u64,
+    /// By its user: nothing is fetched or served.
+    pub paused: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PeerStatus {
     pub addr: SocketAddr,
+    /// The host it is, if it is a gannet that said so.
+    pub host: Option<HostId>,
     /// What it calls itself, hexadecimal.
     pub id: String,
     pub inbound: bool,
@@ -92,6 +99,9 @@ pub struct PeerStatus {
     pub up_bytes: u64,
     /// Requests of ours that it has not answered.
     pub outstanding: u64,
+    /// Why it is kept when others have to go: "configured", "long-lived", "fast", "useful", "diverse",
+    /// "new"; empty where nothing speaks for it.
+    pub kept: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -216,7 +226,8 @@ impl FeedStatus {
             write!(out, ", {wanted} wanted, {in_flight} asked for")?;
         }
         write!(out, ", {} in all", Size(*bytes))?;
-        writeln!(out, "{}", if self.writable { ", ours" } else { "" })
+        out.push_str(if self.writable { ", ours" } else { "" });
+        writeln!(out, "{}", if self.paused { ", paused" } else { "" })
     }
 }
 
@@ -224,14 +235,20 @@ impl PeerStatus {
     fn write(&self, out: &mut String) -> fmt::Result {
         let way = if self.inbound { "from" } else { "to" };
         write!(out, "  {way} {} ({}", self.addr, self.dialect)?;
-        if !self.id.is_empty() {
+        if let Some(host) = self.host {
+            write!(out, " {}", host.short())?;
+        } else if !self.id.is_empty() {
             // Eight digits tell peers apart; ids are made of ASCII digits, but take no chances.
             write!(out, " {}", Plain(self.id.get(..8).unwrap_or(&self.id)))?;
         }
         write!(out, ") for {}", Span(self.age_s))?;
         write!(out, ": down {}/s of {}", Size(self.down_bytes_per_s), Size(self.down_bytes))?;
         write!(out, ", up {}/s of {}", Size(self.up_bytes_per_s), Size(self.up_bytes))?;
-        writeln!(out, ", delay {} ms, {} asked for", self.delay_ms, self.outstanding)
+        write!(out, ", delay {} ms, {} asked for", self.delay_ms, self.outstanding)?;
+        match self.kept.as_str() {
+            "" => writeln!(out),
+            why => writeln!(out, ", kept: {why}"),
+        }
     }
 }
 
@@ -280,9 +297,12 @@ mod tests {
                 wanted: 1,
                 in_flight: 1,
                 bytes: 500,
+                peers: 1,
+                paused: true,
             }],
             peers: vec![PeerStatus {
                 addr: "127.0.0.1:4000".parse().unwrap(),
+                host: None,
                 id: "0011223344556677".into(),
                 inbound: false,
                 dialect: "dat",
@@ -293,6 +313,7 @@ mod tests {
                 down_bytes: 5000,
                 up_bytes: 10,
                 outstanding: 1,
+                kept: "new".into(),
             }],
             candidates: vec![CandidateStatus {
                 addr: "127.0.0.1:4001".parse().unwrap(),
@@ -309,10 +330,10 @@ mod tests {
              listening on 127.0.0.1:3282\n\
              dat://ab\n  copy in ./photos: version 4 (3 in the folder), 2 files, 1.5 kB\n  \
              fetching\n  \
-             metadata feed abababab: 4 of 5 blocks, 1 wanted, 1 asked for, 500 B in all\n\
+             metadata feed abababab: 4 of 5 blocks, 1 wanted, 1 asked for, 500 B in all, paused\n\
              1 peer\n  \
              to 127.0.0.1:4000 (dat 00112233) for 3 s: down 1.0 kB/s of 5.0 kB, \
-             up 0 B/s of 10 B, delay 2 ms, 1 asked for\n  \
+             up 0 B/s of 10 B, delay 2 ms, 1 asked for, kept: new\n  \
              127.0.0.1:4001: not connected, failed 2 times, tried again in 30 s\n\
              1 banned for misbehaving\n\
              4.8 MB of 5.0 MB used, 3 blocks dropped or not fetched\n\

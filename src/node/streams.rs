@@ -221,6 +221,14 @@ impl Node {
         if peer.dialed_for().iter().any(|(of, dialed)| *dialed && Some(*of) == topic) {
             peer.refusals.refused(now, feed);
         }
+        self.part(now, conn, peer, feed);
+        if peer.is_stranger() {
+            self.left_alone(now);
+        }
+    }
+
+    /// A core is not live on a stream any more.
+    pub(super) fn part(&mut self, now: Instant, conn: ConnId, peer: &mut Peer, feed: FeedId) {
         if let Session::Hyper(session) = &mut peer.session {
             session.asked.forget(feed);
         }
@@ -236,9 +244,6 @@ impl Node {
         if let Some(at) = peer.joined.iter().position(|joined| *joined == feed) {
             peer.joined.swap_remove(at);
             self.sync.handle(now, Input::Parted { peer: conn, feed }, &self.feeds);
-            if peer.is_stranger() {
-                self.left_alone(now);
-            }
         }
     }
 

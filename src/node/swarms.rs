@@ -28,7 +28,20 @@ pub(super) struct Swarms {
 
 impl Swarms {
     pub fn insert(&mut self, topic: TopicId, swarm: Swarm) {
-        self.all.insert(topic, Entry { swarm, due: None, lent: false });
+        self.all.insert(topic, Entry { swarm, due: None, lent: true });
+        self.lent.push(topic);
+    }
+
+    pub fn remove(&mut self, topic: &TopicId) -> Option<Swarm> {
+        let entry = self.all.remove(topic)?;
+        if let Some(due) = entry.due {
+            self.due.remove(&(due, *topic));
+        }
+        Some(entry.swarm)
+    }
+
+    pub fn has(&self, topic: &TopicId) -> bool {
+        self.all.contains_key(topic)
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Swarm> {

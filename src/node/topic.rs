@@ -9,6 +9,7 @@ use crate::few::Number;
 use crate::ids::FeedId;
 use crate::store::FeedStore;
 use crate::store::disk::Dir;
+use crate::swarm::Swarm;
 use crate::time::Instant;
 
 use super::cores::Core;
@@ -57,6 +58,9 @@ pub struct Topic {
     pub first: FeedId,
     pub content: Option<FeedId>,
     pub discovery_key: [u8; 32],
+    activity: Activity,
+    /// As people write it.
+    pub link: String,
     pub dir: Dir,
     /// As the user named it, for status.
     pub folder: String,
@@ -83,7 +87,7 @@ pub struct Topic {
 impl Topic {
     pub fn new(
         first: FeedId,
-        discovery_key: [u8; 32],
+        (discovery_key, link): ([u8; 32], String),
         dir: Dir,
         folder: String,
         what: What,
@@ -92,6 +96,8 @@ impl Topic {
             first,
             content: None,
             discovery_key,
+            activity: Activity::Active,
+            link,
             dir,
             folder,
             what,
@@ -108,7 +114,44 @@ impl Topic {
     }
 }
 
+/// Whether a topic takes part in anything.
+pub enum Activity {
+    Active,
+    /// Paused by the user: open and listed, and nothing else. Whom it knows waits here.
+    Resting(Box<Swarm>),
+    /// On its way out: its job is closed first, then its stores.
+    Leaving,
+}
+
 impl Topic {
+    /// The only place where that changes; what it was.
+    pub(super) fn set_activity(&mut self, next: Activity) -> Activity {
+        let legal = matches!(
+            (&self.activity, &next),
+            (Activity::Active, Activity::Resting(_) | Activity::Leaving)
+                | (Activity::Resting(_), Activity::Active | Activity::Leaving)
+        );
+        assert!(legal, "a topic cannot change so");
+        std::mem::replace(&mut self.activity, next)
+    }
+
+    pub fn is_active(&self) -> bool {
+        matches!(self.activity, Activity::Active)
+    }
+
+    pub fn is_resting(&self) -> bool {
+        matches!(self.activity, Activity::Resting(_))
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.activity, Activity::Leaving)
+    }
+
+    /// Its feeds that are open.
+    pub fn feeds(&self) -> impl Iterator<Item = FeedId> + std::clone::Clone + use<> {
+        [Some(self.first), self.content].into_iter().flatten()
+    }
+
     /// The path below `stores` of a file that is kept beside the feeds.
     pub fn beside(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("{}{name}", self.below))
@@ -123,6 +166,15 @@ impl What {
             What::Clone(clone) => clone.once,
             What::Keep(refill) => refill.is_some(),
             What::Share(_) => false,
+        }
+    }
+
+    /// Whether what its first feed grows by is fetched, too.
+    pub(super) fn follows(&self) -> bool {
+        match self {
+            What::Core(core) => !core.ends(),
+            What::Keep(refill) => refill.is_none(),
+            What::Clone(_) | What::Share(_) => true,
         }
     }
 }

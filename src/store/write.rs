@@ -368,7 +368,8 @@ impl FeedStore {
         done
     }
 
-    fn settle(&mut self, disk: &mut dyn Disk, now: Instant) -> Result<(), StoreError> {
+    /// Makes everything durable and says that it is closed in order. To be followed by `abandon`.
+    pub fn settle(&mut self, disk: &mut dyn Disk, now: Instant) -> Result<(), StoreError> {
         self.commit(disk, now)?;
         let synced = self.bitfield.sync(disk, &self.place);
         self.note_sync(synced)?;

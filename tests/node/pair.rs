@@ -13,7 +13,7 @@ use gannet::node::io::{Input, Output, Tag};
 use gannet::node::{Blocks, Config, CoreOptions, Node, TopicId};
 use gannet::reactor::Engine;
 use gannet::store::disk::Disk;
-use gannet::store::{Content, FeedStore, Keys};
+use gannet::store::{Content, FeedStore, Keys, Opening, StoreError};
 use gannet::sys::Endpoint;
 use gannet::time::Instant;
 
@@ -77,12 +77,28 @@ impl Side {
 
     /// Keeps a core, with a block if it is ours.
     pub fn keep(&mut self, now: Instant, keys: Keys) -> TopicId {
+        self.keep_many(now, keys, 1)
+    }
+
+    /// Keeps a core, with so many blocks of its own if it is ours.
+    pub fn keep_many(&mut self, now: Instant, keys: Keys, blocks: usize) -> TopicId {
         let name = format!("/{}", hex::encode(&keys.public[..8]));
         let dir = self.disk.open_root(Path::new(&name), true).expect("a folder");
-        let made = FeedStore::create(&mut self.disk, dir, "", keys, Content::File);
-        let mut store = made.expect("a good disk");
-        if store.is_writable() {
-            store.append(&mut self.disk, &[&[7; 100]]).expect("a good disk");
+        let (key, secret) = (Some(keys.public), keys.secret.clone());
+        let mut opening = Opening::new(dir, "", key, secret, Content::File);
+        let mut store = match opening.step(&mut self.disk) {
+            Ok(store) => store,
+            Err(StoreError::Missing) => {
+                FeedStore::create(&mut self.disk, dir, "", keys, Content::File)
+                    .expect("a good disk")
+            }
+            Err(error) => panic!("{error}"),
+        };
+        assert!(!store.recovering(), "it was not closed in order");
+        if store.is_writable() && store.feed().length() == 0 {
+            let all: Vec<[u8; 100]> = (0..blocks).map(|n| [n as u8; 100]).collect();
+            let all: Vec<&[u8]> = all.iter().map(|block| &block[..]).collect();
+            store.append(&mut self.disk, &all).expect("a good disk");
             store.commit(&mut self.disk, now).expect("a good disk");
         }
         let options = CoreOptions { blocks: Blocks::Follow, show: None };
@@ -95,7 +111,7 @@ impl Side {
     }
 
     /// A call of the engine, and what its disk had to sync in it.
-    fn call<T>(&mut self, what: impl FnOnce(&mut Node, &mut SimDisk) -> T) -> T {
+    pub fn call<T>(&mut self, what: impl FnOnce(&mut Node, &mut SimDisk) -> T) -> T {
         let before = self.device.syncs();
         let done = what(&mut self.node, &mut self.disk);
         self.most_syncs = self.most_syncs.max(self.device.syncs() - before);
@@ -120,13 +136,13 @@ impl Pair {
         pair
     }
 
-    fn put(&mut self, side: usize, input: Input<'_>) {
+    pub fn put(&mut self, side: usize, input: Input<'_>) {
         let now = self.now;
         self.sides[side].call(|node, disk| node.handle(now, input, disk));
         self.outputs(side);
     }
 
-    fn outputs(&mut self, side: usize) {
+    pub fn outputs(&mut self, side: usize) {
         while let Some(output) = self.sides[side].node.poll_output() {
             match output {
                 Output::Listen { tag, at } => {
@@ -171,7 +187,7 @@ impl Pair {
     }
 
     /// What one side has to say reaches the other. True: something moved.
-    fn carry(&mut self, side: usize) -> bool {
+    pub fn carry(&mut self, side: usize) -> bool {
         let (now, mut moved) = (self.now, false);
         let conns: Vec<ConnId> = self.sides[side].links.keys().copied().collect();
         for conn in conns {
@@ -255,7 +271,7 @@ fn named(question: &[u8]) -> Vec<u8> {
 }
 
 /// Cores that were stored.
-fn stored(events: &[Event]) -> usize {
+pub fn stored(events: &[Event]) -> usize {
     events.iter().filter(|event| matches!(event, Event::BlockStored { .. })).count()
 }
 
