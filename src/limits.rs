@@ -80,6 +80,16 @@ pub const HOST_VERSION: u64 = 1 << 16;
 pub const HOST_HINTS: usize = 8;
 /// A refusal holds no longer than this, whatever it says: nobody is lost for good by one word.
 pub const HOST_RETRY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Pings answered for one host in a second: a person with a stop watch, and feelers of a whole household.
+pub const PINGS_PER_SECOND: u32 = 10;
+/// Hosts for which that is counted at a time; with more of them in a second nobody is answered.
+pub const PING_SOURCES: usize = 256;
+/// Pings of ours under way.
+pub const PINGS: usize = 16;
+/// From connecting to the pong: who says nothing for so long is none of us.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// Outcomes of pings that nobody has asked for yet.
+pub const PING_OUTCOMES: usize = 64;
 /// Bytes of a manifest: a hundred signers, or some of them and a page of user data.
 pub const HYPER_MANIFEST_BYTES: usize = 16 * 1024;
 /// Signers of a core.

@@ -6,6 +6,8 @@
 mod disk;
 #[path = "node/pair.rs"]
 mod pair;
+#[path = "node/pings.rs"]
+mod pings;
 #[path = "node/streams.rs"]
 mod streams;
 #[path = "node/topics.rs"]

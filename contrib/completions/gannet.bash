@@ -43,6 +43,9 @@ _gannet() {
             gannet,peers)
                 cmd="gannet__subcmd__peers"
                 ;;
+            gannet,ping)
+                cmd="gannet__subcmd__ping"
+                ;;
             gannet,seed)
                 cmd="gannet__subcmd__seed"
                 ;;
@@ -130,6 +133,9 @@ _gannet() {
             gannet__subcmd__help,peers)
                 cmd="gannet__subcmd__help__subcmd__peers"
                 ;;
+            gannet__subcmd__help,ping)
+                cmd="gannet__subcmd__help__subcmd__ping"
+                ;;
             gannet__subcmd__help,seed)
                 cmd="gannet__subcmd__help__subcmd__seed"
                 ;;
@@ -203,7 +209,7 @@ _gannet() {
 
     case "${cmd}" in
         gannet)
-            opts="-v -q -h -V --json --verbose --quiet --help --version share clone seed status peers log ls cat verify key id core help"
+            opts="-v -q -h -V --json --verbose --quiet --help --version share clone seed status peers ping log ls cat verify key id core help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -579,7 +585,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__help)
-            opts="share clone seed status peers log ls cat verify key id core help"
+            opts="share clone seed status peers ping log ls cat verify key id core help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -858,6 +864,20 @@ _gannet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        gannet__subcmd__help__subcmd__ping)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         gannet__subcmd__help__subcmd__seed)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1093,6 +1113,24 @@ _gannet() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gannet__subcmd__ping)
+            opts="-v -q -h --count --json --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -17,6 +17,7 @@ pub mod hyper_drive;
 pub mod hyper_feed;
 pub mod kept;
 pub mod node;
+pub mod ping;
 mod segments;
 pub mod store;
 pub mod store_core;
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
         seeds: hyper_feed::signature_seeds,
     },
     Target { name: "hyper_proof", run: hyper_feed::proof, seeds: hyper_feed::proof_seeds },
+    Target { name: "ping", run: ping::first, seeds: ping::first_seeds },
     Target { name: "host_message", run: host::message, seeds: host::message_seeds },
     Target { name: "hyper_bee", run: hyper_drive::bee, seeds: hyper_drive::bee_seeds },
     Target { name: "hyper_entry", run: hyper_drive::entry, seeds: hyper_drive::entry_seeds },

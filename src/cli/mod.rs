@@ -17,6 +17,7 @@ mod offline;
 mod panic;
 mod peek;
 mod peers;
+mod ping;
 mod place;
 mod seed;
 mod share;
@@ -89,6 +90,7 @@ enum Command {
     Seed(seed::Arguments),
     Status(status::Arguments),
     Peers(peers::Arguments),
+    Ping(ping::Arguments),
     Log(log::Arguments),
     Ls(ls::Arguments),
     Cat(cat::Arguments),
@@ -138,6 +140,7 @@ fn run(command: Command, global: &Global) -> Outcome {
         Command::Seed(args) => args.run(global),
         Command::Status(args) => args.run(global),
         Command::Peers(args) => args.run(global),
+        Command::Ping(args) => args.run(global),
         Command::Log(args) => args.run(global),
         Command::Ls(args) => args.run(global),
         Command::Cat(args) => args.run(global),

@@ -41,7 +41,7 @@ impl Network {
 }
 
 /// `host:port`; an IPv6 address stands in brackets.
-fn peer(text: &str) -> Result<String, String> {
+pub fn peer(text: &str) -> Result<String, String> {
     if text.parse::<SocketAddr>().is_ok() {
         return Ok(text.to_owned());
     }

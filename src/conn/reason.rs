@@ -34,6 +34,8 @@ pub enum Reason {
     Shutdown,
     /// The feed was removed here.
     Removed,
+    /// It was a ping, which is over with its answer.
+    Pinged,
 }
 
 impl Reason {
@@ -56,6 +58,7 @@ impl Reason {
             Reason::Full => "full",
             Reason::Shutdown => "shutdown",
             Reason::Removed => "removed",
+            Reason::Pinged => "pinged",
         }
     }
 }

@@ -290,6 +290,9 @@ impl Node {
         }
         while let Some((id, result)) = self.resolver.poll_done() {
             moved = true;
+            if self.looked_up(id, &result) {
+                continue;
+            }
             let asked = self.names.iter_mut().find(|named| named.lookup == Some(id));
             let Some(named) = asked else { continue };
             (named.lookup, named.again) = (None, now + limits::NAME_AGAIN);

@@ -8,7 +8,7 @@ use crate::store::disk::Disk;
 use crate::store::{StoreError, Stored};
 use crate::sync::{self, Arrival as Verdict, Input};
 use crate::time::Instant;
-use crate::wire::{self, Data, Dialect, Message, Request};
+use crate::wire::{self, Data, Dialect, Message, Opening, Request};
 
 use super::Node;
 use super::io::{Consumed, Output};
@@ -51,12 +51,13 @@ impl Node {
                 break;
             }
             if matches!(peer.session, Session::Unknown) {
-                match wire::dialect(&buf[done.bytes..]) {
+                peer.session = match wire::opening(&buf[done.bytes..]) {
                     None => break,
-                    Some(Dialect::Dat) => {
-                        peer.session = Session::Dat(Box::new(wire::dat::Session::accept()));
+                    Some(Opening::Stream(Dialect::Dat)) => {
+                        Session::Dat(Box::new(wire::dat::Session::accept()))
                     }
-                    Some(Dialect::Hyper) => peer.session = self.core_session(false),
+                    Some(Opening::Stream(Dialect::Hyper)) => self.core_session(false),
+                    Some(Opening::Ping) => Session::Ping,
                 }
             }
             let received = match peer.session.receive(&mut buf[done.bytes..]) {
@@ -109,6 +110,7 @@ impl Node {
         disk: &mut dyn Disk,
     ) -> Option<Reason> {
         match what {
+            What::Ping { nonce } => self.pinged_by(now, conn, peer, nonce),
             What::FirstFeed { discovery_key } => self.greet(now, conn, peer, &discovery_key),
             What::Feed => {
                 self.join(now, conn, peer, disk);
@@ -334,7 +336,8 @@ impl Node {
         }
         peer.session.finish(out);
         self.read_on(conn, peer);
-        None
+        // What is said to a ping is the last word.
+        matches!(peer.session, Session::Ping).then_some(Reason::Pinged)
     }
 
     fn say(&self, peer: &mut Peer, of: FeedId, line: &Line, out: &mut Vec<u8>) {

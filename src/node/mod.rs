@@ -24,6 +24,7 @@ mod late;
 mod lonely;
 mod peer;
 mod peers;
+mod pings;
 mod proofs;
 mod quota;
 mod report;
@@ -64,12 +65,14 @@ use feeds::Feeds;
 use finding::{NameSocket, Named};
 use io::{Consumed, Input, Output, Tag, Work};
 use peer::Peer;
+use pings::Pings;
 use quota::Quota;
 use swarms::Swarms;
 use topic::Topic;
 
 pub use cores::{Blocks, CoreOptions, Show};
 pub use jobs::CloneOptions;
+pub use pings::{PingId, PingOutcome, Pinged};
 pub use topic::TopicId;
 
 /// What a node is told once. By default it listens nowhere and looks for nobody; `id` and `seed` have to
@@ -116,6 +119,7 @@ enum Purpose {
         topics: Vec<TopicId>,
         addr: SocketAddr,
     },
+    Ping(PingId),
     Multicast,
     Resolver,
     /// A directory of a shared folder.
@@ -171,6 +175,8 @@ pub struct Node {
     multicast_tag: Option<Tag>,
     interfaces: Vec<crate::sys::Interface>,
     resolver: Resolver,
+    /// Asking others whether they are there, and being asked.
+    pings: Pings,
     listening: Vec<SocketAddr>,
     listeners_pending: usize,
     /// `start` was called.
@@ -263,6 +269,7 @@ impl Node {
             names: Vec::new(),
             multicast_tag: None,
             interfaces: Vec::new(),
+            pings: Pings::default(),
             listening: Vec::new(),
             listeners_pending: 0,
             started_up: false,
@@ -448,6 +455,7 @@ impl Engine for Node {
                     self.tick(now, disk);
                 }
                 self.finding_deadline(now);
+                self.pings_due(now);
                 self.give_up_alone(now);
                 self.alarm = self.alarm.filter(|at| *at > now);
                 let due = [self.commit_deadline(), self.jobs_next()].into_iter().flatten().min();
@@ -469,6 +477,9 @@ impl Engine for Node {
     ) -> Consumed {
         if self.clients.contains_key(&conn) {
             return self.client_bytes(now, conn, buf, disk);
+        }
+        if let Some(consumed) = self.pong_bytes(now, conn, buf) {
+            return consumed;
         }
         let Some(mut peer) = self.peers.remove(&conn) else {
             return Consumed { bytes: buf.len(), ..Consumed::default() };
@@ -492,6 +503,9 @@ impl Engine for Node {
     ) {
         if let Some(client) = self.clients.get_mut(&conn) {
             out.append(&mut client.answer);
+            return;
+        }
+        if self.say_ping(conn, out) {
             return;
         }
         let Some(mut peer) = self.peers.remove(&conn) else { return };
@@ -521,7 +535,8 @@ impl Engine for Node {
 
     fn next_deadline(&mut self) -> Option<Instant> {
         let tick = self.ticking.then_some(self.next_tick);
-        let others = [self.lonely_until, self.finding_next(), self.drives_next()];
+        let others =
+            [self.lonely_until, self.finding_next(), self.drives_next(), self.pings.next()];
         [tick, self.sync.next_deadline()].into_iter().chain(others).flatten().min()
     }
 }

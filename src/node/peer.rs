@@ -196,7 +196,7 @@ impl Peer {
     pub fn is_stranger(&self) -> bool {
         match &self.session {
             Session::Hyper(_) => self.joined.is_empty(),
-            Session::Dat(_) | Session::Unknown => self.handshake.is_none(),
+            Session::Dat(_) | Session::Unknown | Session::Ping => self.handshake.is_none(),
         }
     }
 

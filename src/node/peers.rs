@@ -23,7 +23,7 @@ use super::topic::TopicId;
 use super::{Node, Purpose};
 
 /// What one host can have for itself: an address of IPv4, a network of 64 bits of IPv6.
-fn host_of(addr: SocketAddr) -> IpAddr {
+pub(super) fn host_of(addr: SocketAddr) -> IpAddr {
     match addr.ip().to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
         ip => ip,
@@ -69,6 +69,11 @@ impl Node {
 
     /// A dial ended. With a connection, we speak first.
     pub(super) fn dialed(&mut self, now: Instant, tag: Tag, conn: io::Result<ConnId>) {
+        if let Some(Purpose::Ping(id)) = self.tags.get(&tag) {
+            let id = *id;
+            self.tags.remove(&tag);
+            return self.ping_dialed(now, id, conn);
+        }
         self.dialing = self.dialing.saturating_sub(1);
         let Some(Purpose::Dial { topics, addr }) = self.tags.remove(&tag) else {
             if let Ok(conn) = conn {
@@ -207,7 +212,7 @@ impl Node {
         peer.handshake = Some(handshake);
         let own = match peer.session {
             Session::Hyper(_) => self.host.public().to_vec(),
-            Session::Dat(_) | Session::Unknown => self.config.id.to_vec(),
+            Session::Dat(_) | Session::Unknown | Session::Ping => self.config.id.to_vec(),
         };
         let mut banned = false;
         for topic in peer.topics() {
@@ -342,7 +347,11 @@ impl Node {
             // Bytes said before the end still go out, but for those who broke the rules.
             let flush = matches!(
                 why,
-                Reason::Finished | Reason::Shutdown | Reason::Duplicate | Reason::Removed
+                Reason::Finished
+                    | Reason::Shutdown
+                    | Reason::Duplicate
+                    | Reason::Removed
+                    | Reason::Pinged
             );
             self.out.push_back(Output::Close { conn, flush });
             self.gone(now, conn, why);
@@ -351,7 +360,7 @@ impl Node {
 
     /// The socket ended by itself.
     pub(super) fn closed(&mut self, now: Instant, conn: ConnId, why: io::Result<()>) {
-        if self.clients.remove(&conn).is_some() {
+        if self.clients.remove(&conn).is_some() || self.ping_closed(now, conn) {
             return;
         }
         let reason = match why {

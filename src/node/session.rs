@@ -10,11 +10,14 @@ use crate::limits;
 use crate::sync::OwnedMessage;
 use crate::wire::dat::{self, Handshake};
 use crate::wire::hyper::{self, Message as Core};
-use crate::wire::{Bits, Have, Message, Request};
+use crate::wire::ping::{self, PING_BYTES};
+use crate::wire::{Bits, Have, Message, Request, host};
 
 pub enum Session {
     /// Accepted, and what came does not tell the dialect yet.
     Unknown,
+    /// Accepted, and asks only whether we are there.
+    Ping,
     Dat(Box<dat::Session>),
     Hyper(Box<Hyper>),
 }
@@ -57,6 +60,9 @@ pub enum What<'b> {
     Incomplete,
     /// Nothing to act on.
     Nothing,
+    Ping {
+        nonce: ping::Nonce,
+    },
     /// Dat: the feed that an accepted connection is about.
     FirstFeed {
         discovery_key: [u8; 32],
@@ -109,6 +115,8 @@ pub enum Fault {
     Dat(#[from] dat::Fault),
     #[error("{0}")]
     Hyper(#[from] hyper::Fault),
+    #[error("{0}")]
+    Ping(#[from] host::Fault),
 }
 
 /// What cannot be said.
@@ -126,6 +134,7 @@ impl Session {
     pub fn dialect(&self) -> &'static str {
         match self {
             Session::Unknown => "unknown",
+            Session::Ping => "ping",
             Session::Dat(_) => "dat",
             Session::Hyper(_) => "hypercore",
         }
@@ -134,7 +143,7 @@ impl Session {
     /// Whether both sides have opened a feed.
     pub fn is_open(&self, discovery_key: &[u8; 32]) -> bool {
         match self {
-            Session::Unknown => false,
+            Session::Unknown | Session::Ping => false,
             Session::Dat(session) => session.is_open(discovery_key),
             Session::Hyper(hyper) => hyper.session.is_open(discovery_key),
         }
@@ -144,6 +153,12 @@ impl Session {
     pub fn receive<'b>(&mut self, buf: &'b mut [u8]) -> Result<Received<'b>, Fault> {
         match self {
             Session::Unknown => Ok(Received { consumed: 0, need: 0, what: What::Incomplete }),
+            Session::Ping => Ok(match ping::read_ping(buf)? {
+                Some(nonce) => {
+                    Received { consumed: PING_BYTES, need: 0, what: What::Ping { nonce } }
+                }
+                None => Received { consumed: 0, need: PING_BYTES, what: What::Incomplete },
+            }),
             Session::Dat(session) => {
                 let dat::Received { consumed, need, what } = session.receive(buf)?;
                 Ok(Received { consumed, need, what: what.into() })
@@ -164,7 +179,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<(), Unsaid> {
         match self {
-            Session::Unknown => Err(Unsaid::Unknown),
+            Session::Unknown | Session::Ping => Err(Unsaid::Unknown),
             Session::Dat(session) => match message.borrow() {
                 Some(message) => Ok(session.send(feed.discovery_key(), &message, out)?),
                 None => Ok(()),
@@ -187,7 +202,7 @@ impl Session {
 
     pub fn keepalive(&mut self, out: &mut Vec<u8>) {
         match self {
-            Session::Unknown => {}
+            Session::Unknown | Session::Ping => {}
             Session::Dat(session) => session.keepalive(out),
             Session::Hyper(hyper) => hyper.session.keepalive(out),
         }

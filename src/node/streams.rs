@@ -23,7 +23,7 @@ use super::topic::TopicId;
 
 impl Node {
     /// Fresh secret bytes, of which earlier and later ones tell nothing.
-    fn secret(&mut self) -> [u8; 32] {
+    pub(super) fn secret(&mut self) -> [u8; 32] {
         self.secrets += 1;
         crypto::hash(&[&self.config.entropy, &self.secrets.to_le_bytes()])
     }

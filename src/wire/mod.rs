@@ -5,20 +5,28 @@ pub mod dat;
 pub mod host;
 pub mod hyper;
 mod message;
+pub mod ping;
 
 pub use crate::link::Dialect;
 pub use message::{Bits, Data, Have, Head, Message, Request};
 
-/// Bytes that are needed to tell the dialects apart.
-pub const DIALECT_BYTES: usize = 3;
+/// What an accepted connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    Stream(Dialect),
+    Ping,
+}
 
-/// The dialect of an accepted connection by its first bytes: a Noise stream opens with a message of
-/// 32 bytes behind a length of three, a Dat stream with a Feed behind a varint, whose body begins with
-/// the field of its discovery key. `None`: not enough bytes yet.
-pub fn dialect(first: &[u8]) -> Option<Dialect> {
+/// What a connection is for by its first bytes: a Noise stream opens with a message of 32 bytes behind a
+/// length of three, a Dat stream with a Feed behind a varint, whose header is 0 and whose body begins with
+/// the field of its discovery key; a ping with letters of its own. `None`: not enough bytes yet.
+pub fn opening(first: &[u8]) -> Option<Opening> {
+    const PING: [u8; 3] = [ping::MAGIC[0], ping::MAGIC[1], ping::MAGIC[2]];
     match first {
-        [32, 0, 0, ..] => Some(Dialect::Hyper),
+        [32, 0, 0, ..] => Some(Opening::Stream(Dialect::Hyper)),
         [] | [32] | [32, 0] => None,
-        _ => Some(Dialect::Dat),
+        first if first.starts_with(&PING) => Some(Opening::Ping),
+        first if PING.starts_with(first) => None,
+        _ => Some(Opening::Stream(Dialect::Dat)),
     }
 }

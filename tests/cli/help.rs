@@ -3,7 +3,8 @@
 use crate::support::Home;
 
 const COMMANDS: &[&str] = &[
-    "share", "clone", "seed", "status", "peers", "log", "ls", "cat", "verify", "key", "id", "core",
+    "share", "clone", "seed", "status", "peers", "ping", "log", "ls", "cat", "verify", "key", "id",
+    "core",
 ];
 
 #[test]
@@ -22,6 +23,7 @@ fn help_names_every_command_and_gives_examples() {
         &["cat", "--help"],
         &["verify", "--help"],
         &["key", "--help"],
+        &["ping", "--help"],
         &["core", "--help"],
         &["core", "append", "--help"],
         &["core", "get", "--help"],

@@ -7,6 +7,7 @@ mod core;
 mod help;
 mod id;
 mod key;
+mod ping;
 mod running;
 mod seeds;
 mod support;

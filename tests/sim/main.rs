@@ -18,6 +18,7 @@ mod lies;
 mod memory;
 mod mixed;
 mod mutual;
+mod pings;
 mod restored;
 mod sleep;
 mod stranger;
@@ -49,6 +50,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mixed", run: mixed::run, every: 2 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
+    Scenario { name: "pings", run: pings::run, every: 2 },
     Scenario { name: "twins", run: twins::run, every: 2 },
     Scenario { name: "twin-streams", run: twins::run_cores, every: 2 },
     Scenario { name: "restored", run: restored::run, every: 2 },

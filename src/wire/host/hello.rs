@@ -34,14 +34,14 @@ impl Versions {
         (last >= self.first.max(other.first)).then_some(last)
     }
 
-    pub(super) fn put(self, field: u64, out: &mut Vec<u8>) {
+    pub(in crate::wire) fn put(self, field: u64, out: &mut Vec<u8>) {
         // Equal ends would not go up.
         let ends = [self.first, self.last];
         let distinct = if self.first == self.last { &ends[..1] } else { &ends[..] };
         fields::put_numbers(field, distinct, out);
     }
 
-    pub(super) fn read(value: &[u8]) -> Result<Versions, Fault> {
+    pub(in crate::wire) fn read(value: &[u8]) -> Result<Versions, Fault> {
         let bad = Fault::Bounds("versions");
         match fields::ascending(value, 2, "versions")?[..] {
             [first] if first <= HOST_VERSION => Ok(Versions { first, last: first }),

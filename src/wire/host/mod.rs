@@ -2,7 +2,7 @@
 //! Hypercore stream (docs/PROTOCOL.md §14): a hello each, then continue or close. Bytes ⇄ messages;
 //! when to say which is for `swarm::hello`.
 
-mod fields;
+pub(super) mod fields;
 mod hello;
 mod message;
 mod reason;
