@@ -277,6 +277,16 @@ pub const BANS_OF_HOST: u32 = 3;
 pub const DUPLICATE_PATIENCE: Duration = Duration::from_secs(5);
 /// From our hello to the peer's, and from that to its continue: far beyond any way there and back.
 pub const HOST_GREETING: Duration = Duration::from_secs(10);
+/// Who had no room is asked again after this, unless it says otherwise: some peers have left by then.
+pub const FULL_AGAIN: Duration = Duration::from_secs(60);
+/// Who speaks no version of ours, after this: somebody has to install another program first.
+pub const VERSION_AGAIN: Duration = Duration::from_secs(24 * 3600);
+/// Who does not want us, or whom we do not want, after this: somebody may have changed their mind.
+pub const REFUSED_AGAIN: Duration = Duration::from_secs(3600);
+/// Last words that wait for their sockets: those of what is closed in a turn or two.
+pub const FAREWELLS: usize = 256;
+/// Processes of gannets that are remembered, those without a connection included.
+pub const PROCESSES: usize = 1024;
 /// Earlier boots of a process that are known again: two that have one key take turns.
 pub const HOST_BOOTS: usize = 4;
 /// Bytes of a peer's id.

@@ -2,8 +2,9 @@
 //! the clock only as an argument, and neither feeds nor sockets.
 //!
 //! ```text
-//! Greeting ──Handshake──▶ Open ──┐
-//!     └──────────────────────────┴──▶ Closing
+//! Greeting ──stream──▶ Meeting ──continue──▶ Open ──┐
+//!     ├──────────Handshake──────────────────▶┘      │
+//!     └───────────────────────┴──────────────────────┴──▶ Closing
 //! ```
 
 mod reason;
@@ -29,6 +30,8 @@ pub enum Direction {
 pub enum State {
     /// The peer's Handshake has not come yet.
     Greeting,
+    /// A stream stands; hello and continue are exchanged, with deadlines of their own (`swarm::twins`).
+    Meeting,
     /// Both sides know each other.
     Open { remote_id: Vec<u8>, live: bool, since: Instant },
     /// We decided to end it; nothing more is handled.
@@ -86,17 +89,25 @@ impl Life {
     fn set_state(&mut self, next: State) {
         let legal = matches!(
             (&self.state, &next),
-            (State::Greeting, State::Open { .. } | State::Closing { .. })
+            (State::Greeting, State::Meeting | State::Open { .. } | State::Closing { .. })
+                | (State::Meeting, State::Open { .. } | State::Closing { .. })
                 | (State::Open { .. }, State::Closing { .. })
         );
         assert!(legal, "a connection cannot go from {:?} to {:?}", self.state, next);
         self.state = next;
     }
 
+    /// The stream stands: hello comes next.
+    pub fn up(&mut self, _now: Instant) {
+        if self.state == State::Greeting {
+            self.set_state(State::Meeting);
+        }
+    }
+
     /// The peer's Handshake came. `false`: it was not the first, which is ignored as JavaScript
     /// peers do.
     pub fn handshaken(&mut self, now: Instant, remote_id: Vec<u8>, live: bool) -> bool {
-        if self.state != State::Greeting {
+        if !matches!(self.state, State::Greeting | State::Meeting) {
             return false;
         }
         self.set_state(State::Open { remote_id, live, since: now });
@@ -160,7 +171,7 @@ impl Life {
             State::Greeting if now >= self.started + limits::HANDSHAKE_TIMEOUT => {
                 return Due::Close(Reason::HandshakeTimeout);
             }
-            State::Greeting | State::Open { .. } => {}
+            State::Greeting | State::Meeting | State::Open { .. } => {}
         }
         if now >= self.last_received + limits::PEER_SILENCE {
             Due::Close(Reason::Silent)
@@ -179,7 +190,7 @@ impl Life {
         match self.state {
             State::Closing { .. } => return None,
             State::Greeting => at = at.min(self.started + limits::HANDSHAKE_TIMEOUT),
-            State::Open { .. } => {}
+            State::Meeting | State::Open { .. } => {}
         }
         if self.unsent > 0 {
             at = at.min(self.unsent_since + limits::WRITE_STALL);

@@ -117,10 +117,13 @@ impl Node {
                 None
             }
             What::Handshake(handshake) => self.meet(now, conn, peer, handshake, disk),
-            What::Up { remote } => self.up(now, conn, peer, &remote, disk),
-            What::Opened { discovery_key } => {
-                self.core_opened(now, conn, peer, &discovery_key, disk)
-            }
+            What::Up { remote } => self.up(now, conn, peer, &remote),
+            What::HostOpen => self.host_open(peer),
+            What::HostClosed => self.host_closed(now, conn, peer, disk),
+            What::Host { message } => self.host_message(now, conn, peer, message, disk),
+            What::Opened { discovery_key } => self
+                .meets_as_other(now, conn, peer, disk)
+                .or_else(|| self.core_opened(now, conn, peer, &discovery_key, disk)),
             What::Live { discovery_key } => self.core_live(now, conn, peer, &discovery_key, disk),
             What::Closed { discovery_key } => {
                 self.core_closed(now, conn, peer, &discovery_key);

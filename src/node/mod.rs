@@ -22,6 +22,7 @@ mod jobs;
 mod kept;
 mod late;
 mod lonely;
+mod meeting;
 mod peer;
 mod peers;
 mod pings;
@@ -39,7 +40,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::conn::Reason;
-use crate::crypto::sign::KeyPair;
+use crate::crypto::sign::{KeyPair, PublicKey};
 use crate::discovery::multicast::Multicast;
 use crate::discovery::resolve::Resolver;
 use crate::failure::Failure;
@@ -52,6 +53,7 @@ use crate::rng::Rng;
 use crate::store::disk::Disk;
 use crate::swarm::hello::Standing;
 use crate::swarm::standing::Standings;
+use crate::swarm::twins::Twins;
 use crate::sync::{self, Sync};
 use crate::sys::{Endpoint, Signal};
 use crate::time::{Instant, Wall};
@@ -150,6 +152,14 @@ pub struct Node {
     identity: KeyPair,
     /// Secrets made so far.
     secrets: u64,
+    /// The connections to each process that speaks with gannets, by its static key.
+    processes: BTreeMap<PublicKey, Box<Twins>>,
+    /// Hellos said so far.
+    hellos: u64,
+    /// Last words on connections that are closed here, the oldest first.
+    farewells: VecDeque<(ConnId, Vec<u8>)>,
+    /// What connections that lost were about, and those that go on for them.
+    heirs: Vec<(ConnId, TopicId)>,
     /// Accepted connections, oldest first, that have not greeted us; with some that have since.
     greeting: VecDeque<ConnId>,
     /// Dials under way.
@@ -252,6 +262,10 @@ impl Node {
             host: KeyPair::from_seed(config.host),
             identity: KeyPair::from_seed(config.identity),
             secrets: 0,
+            processes: BTreeMap::new(),
+            hellos: 0,
+            farewells: VecDeque::new(),
+            heirs: Vec::new(),
             greeting: VecDeque::new(),
             dialing: 0,
             config,
@@ -416,7 +430,9 @@ impl Node {
     /// Carries what each behaviour says to the others until all are silent.
     fn settle(&mut self, now: Instant, disk: &mut dyn Disk) {
         loop {
-            let moved = self.settle_sync(now) | self.settle_finding(now, disk);
+            let moved = self.settle_sync(now)
+                | self.settle_meetings(now, disk)
+                | self.settle_finding(now, disk);
             if !moved {
                 break;
             }
@@ -508,7 +524,9 @@ impl Engine for Node {
         if self.say_ping(conn, out) {
             return;
         }
-        let Some(mut peer) = self.peers.remove(&conn) else { return };
+        let Some(mut peer) = self.peers.remove(&conn) else {
+            return self.last_words(conn, out);
+        };
         let before = out.len();
         let end = self.write_frames(now, conn, &mut peer, out, room, disk);
         peer.life.queued(now, out.len() - before);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::conn::{Direction, Life, Reason};
+use crate::crypto::sign::PublicKey;
 use crate::few::Few;
 use crate::ids::FeedId;
 use crate::limits;
@@ -10,9 +11,11 @@ use crate::sync::OwnedMessage;
 use crate::sys::Endpoint;
 use crate::time::Instant;
 use crate::wire::dat::Handshake;
+use crate::wire::host::Close;
 use crate::wire::{Data, Request, hyper};
 
 use super::late::Refusals;
+use super::meeting::Kin;
 use super::session::{Probe, Session};
 use super::topic::TopicId;
 
@@ -41,6 +44,13 @@ pub struct Peer {
     /// Feeds joined in `sync` for this peer.
     pub joined: Vec<FeedId>,
     pub handshake: Option<Handshake>,
+    /// The peer's static key, once its stream stands.
+    pub remote: PublicKey,
+    pub kin: Kin,
+    /// What is to be said when it is closed, if that is known better than the reason tells.
+    pub farewell: Option<Close>,
+    /// What the peer said when it closed.
+    pub told: Option<Close>,
     /// The dialled address, where we dialled.
     pub dialed: Option<std::net::SocketAddr>,
     /// Bytes of the frame at the front that is not complete yet.
@@ -149,6 +159,10 @@ impl Peer {
             held: false,
             joined: Vec::new(),
             handshake: None,
+            remote: [0; 32],
+            kin: Kin::Unknown,
+            farewell: None,
+            told: None,
             dialed: None,
             partial: 0,
             twin_until: None,

@@ -14,6 +14,7 @@ use crate::sync::{self, Input};
 use crate::sys::Endpoint;
 use crate::time::Instant;
 use crate::wire::dat::{self, FirstFeed, Handshake};
+use crate::wire::host::{Close, Code};
 
 use super::event::Event;
 use super::io::{Output, Tag};
@@ -162,13 +163,7 @@ impl Node {
 
     /// Stages our Handshake and the other feeds of the topic.
     fn introduce(&mut self, peer: &mut Peer, topic: TopicId) {
-        let handshake = Handshake {
-            id: self.config.id.to_vec(),
-            live: true,
-            ack: false,
-            extensions: Vec::new(),
-            user_data: None,
-        };
+        let handshake = Handshake::of(&self.config.id);
         let Session::Dat(session) = &mut peer.session else { return };
         if session.handshake(&handshake, &mut peer.staged).is_err() {
             log::error!("a handshake could not be sent");
@@ -253,18 +248,12 @@ impl Node {
                 }
             }
         }
-        if !peer.is_stranger() {
-            self.in_company();
-        }
-        if let Some(addr) = peer.address() {
-            let inbound = peer.life.direction == Direction::In;
-            self.publish(&Event::PeerJoined { peer: addr, id: hex::encode(&id), inbound });
-        }
+        self.say_joined(peer);
         None
     }
 
     /// A stream that takes the place of an older one to the same host is about the same things.
-    fn inherit(&mut self, peer: &mut Peer, old: ConnId, id: &[u8]) {
+    pub(super) fn inherit(&mut self, peer: &mut Peer, old: ConnId, id: &[u8]) {
         let Some(old) = self.peers.get(&old) else { return };
         if !matches!(peer.session, Session::Hyper(_)) {
             return;
@@ -342,17 +331,19 @@ impl Node {
 
     /// Ends a connection from our side.
     pub(super) fn close(&mut self, now: Instant, conn: ConnId, why: Reason) {
+        let said = self.say_farewell(conn, why);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.close(why);
             // Bytes said before the end still go out, but for those who broke the rules.
-            let flush = matches!(
-                why,
-                Reason::Finished
-                    | Reason::Shutdown
-                    | Reason::Duplicate
-                    | Reason::Removed
-                    | Reason::Pinged
-            );
+            let flush = said
+                || matches!(
+                    why,
+                    Reason::Finished
+                        | Reason::Shutdown
+                        | Reason::Duplicate
+                        | Reason::Removed
+                        | Reason::Pinged
+                );
             self.out.push_back(Output::Close { conn, flush });
             self.gone(now, conn, why);
         }
@@ -382,14 +373,19 @@ impl Node {
             self.sync.handle(now, Input::Lost { feed, index }, &self.feeds);
         }
         self.sync.handle(now, Input::Gone { peer: conn }, &self.feeds);
+        self.parted(now, conn, &peer, why);
         let inbound = peer.life.direction == Direction::In;
         *self.ends.or_default((why, inbound)) += 1;
         log::debug!("{} ended: {why}", peer.name());
         let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };
         let id = peer.handshake.as_ref().map(|h| h.id.as_slice());
+        let (end, rest) = (why_closed(why, peer.told.as_ref()), self.rest_of(&peer));
         for (topic, dialed) in peer.dialed_for() {
             if let Some(swarm) = self.swarms.get_mut(topic) {
-                swarm.closed(now, peer.dialed.filter(|_| *dialed), id, useful, why_closed(why));
+                swarm.closed(now, peer.dialed.filter(|_| *dialed), id, useful, end);
+                if let Some(until) = rest {
+                    swarm.rest(&peer.remote, until);
+                }
             }
         }
         if peer.handshake.is_some()
@@ -418,7 +414,7 @@ impl Node {
     }
 
     /// Once a second: who is silent, who needs a sign of life.
-    pub(super) fn tick_peers(&mut self, now: Instant) {
+    pub(super) fn tick_peers(&mut self, now: Instant, disk: &mut dyn Disk) {
         let mut ended = Vec::new();
         self.read_on_all();
         for (conn, peer) in &mut self.peers {
@@ -439,6 +435,7 @@ impl Node {
             self.close(now, conn, why);
         }
         self.end_twins(now);
+        self.tick_meetings(now, disk);
         debug_assert!(self.peers.len() <= limits::CONNECTIONS);
     }
 }
@@ -464,8 +461,20 @@ impl Node {
 }
 
 /// How the end of a connection counts for the address that was dialled.
-fn why_closed(why: Reason) -> swarm::End {
+fn why_closed(why: Reason, told: Option<&Close>) -> swarm::End {
+    let hinted = |usual| swarm::End::Refused(told.and_then(|close| close.retry).unwrap_or(usual));
     match why {
+        Reason::Full | Reason::Told(Code::Full) => hinted(limits::FULL_AGAIN),
+        Reason::Version | Reason::Told(Code::Version) => hinted(limits::VERSION_AGAIN),
+        Reason::NotAllowed
+        | Reason::Paused
+        | Reason::Cloned
+        | Reason::Told(Code::NotAllowed | Code::Banned | Code::Paused | Code::Cloned) => {
+            hinted(limits::REFUSED_AGAIN)
+        }
+        Reason::Told(Code::Shutdown) => hinted(limits::BACKOFF_FIRST),
+        Reason::Told(Code::Finished | Code::Removed) => swarm::End::Good,
+        Reason::Told(Code::Duplicate) => swarm::End::Duplicate,
         Reason::PeerClosed | Reason::Finished | Reason::Shutdown | Reason::Removed => {
             swarm::End::Good
         }

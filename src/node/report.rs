@@ -58,8 +58,8 @@ impl Node {
             let sync = self.sync.peer_status(now, *conn).unwrap_or_default();
             Some(PeerStatus {
                 addr: peer.address()?,
-                host: None,
                 id: hex::encode(&handshake.id),
+                host: peer.kin.host(),
                 inbound: peer.life.direction == Direction::In,
                 dialect: peer.session.dialect(),
                 age_s: now.since(peer.life.started).as_secs(),

@@ -74,6 +74,14 @@ pub enum What<'b> {
     Up {
         remote: [u8; 32],
     },
+    /// Hypercore: the peer opened the channel between hosts.
+    HostOpen,
+    /// Hypercore: it does not know that channel, or closed it.
+    HostClosed,
+    /// Hypercore: a message on it.
+    Host {
+        message: &'b [u8],
+    },
     /// Hypercore: the peer opened a core that we have not.
     Opened {
         discovery_key: [u8; 32],
@@ -406,6 +414,9 @@ impl<'b> From<hyper::What<'b>> for What<'b> {
             hyper::What::Incomplete => What::Incomplete,
             hyper::What::KeepAlive | hyper::What::Ignored => What::Nothing,
             hyper::What::Up { remote } => What::Up { remote },
+            hyper::What::HostOpen => What::HostOpen,
+            hyper::What::HostClosed => What::HostClosed,
+            hyper::What::Host { message } => What::Host { message },
             hyper::What::Opened { discovery_key } => What::Opened { discovery_key },
             hyper::What::Live { discovery_key, .. } => What::Live { discovery_key },
             hyper::What::Rejected { discovery_key } | hyper::What::Closed { discovery_key } => {

@@ -46,23 +46,16 @@ impl Node {
         first.is_some_and(|open| open.store.feed().as_core().is_some())
     }
 
-    /// The stream stands and the peer has proven who it is.
-    pub(super) fn up(
+    /// The stream stands, and the other end is no gannet: a peer by that alone.
+    pub(super) fn met_other(
         &mut self,
         now: Instant,
         conn: ConnId,
         peer: &mut Peer,
-        remote: &[u8; 32],
         disk: &mut dyn Disk,
     ) -> Option<Reason> {
-        let handshake = Handshake {
-            id: remote.to_vec(),
-            live: true,
-            ack: false,
-            extensions: Vec::new(),
-            user_data: None,
-        };
-        let reason = self.known(now, peer, handshake);
+        let remote = peer.remote;
+        let reason = self.known(now, peer, Handshake::of(&remote));
         let topics: Vec<TopicId> = peer.topics().collect();
         match reason {
             None => {
@@ -74,7 +67,7 @@ impl Node {
             }
             // What it was dialled for is asked for on the stream that stays.
             Some(Reason::Duplicate) => {
-                let twin = |other: &Peer| other.is(remote) && other.life.is_open();
+                let twin = |other: &Peer| other.is(&remote) && other.life.is_open();
                 let twin = self.peers.iter().find(|(_, other)| twin(other)).map(|(conn, _)| *conn);
                 if let Some(twin) = twin {
                     topics.into_iter().for_each(|topic| {
@@ -115,6 +108,10 @@ impl Node {
         feed: FeedId,
         disk: &mut dyn Disk,
     ) -> Option<Reason> {
+        if peer.kin.is_meeting() {
+            // It is opened when both have met.
+            return None;
+        }
         let Session::Hyper(session) = &mut peer.session else { return None };
         let open = self.feeds.get(feed)?;
         let (key, discovery_key) = (*open.store.feed().key(), *open.store.feed().discovery_key());

@@ -21,7 +21,7 @@ impl Node {
         }
         self.last_tick = now;
         self.sync.handle(now, sync::Input::Tick, &self.feeds);
-        self.tick_peers(now);
+        self.tick_peers(now, disk);
         self.open_again(now, disk);
         self.tick_feeds(now, disk);
         self.tick_quota();

@@ -87,16 +87,25 @@ impl Entry {
         let doublings = self.failures.min(limits::BACKOFF_DOUBLINGS);
         // A short session that ended in good order counts as well: what it shows is a peer that
         // leaves at once whenever it is dialed.
-        if !served && end != End::Duplicate {
+        if !served && !matches!(end, End::Duplicate | End::Refused(_)) {
             self.failures = (self.failures + 1).min(limits::BACKOFF_DOUBLINGS);
         }
-        let wait = if end == End::Duplicate {
-            limits::BACKOFF_FIRST
-        } else {
-            (limits::BACKOFF_FIRST * (1 << doublings)).min(limits::BACKOFF_MAX)
+        let wait = match end {
+            End::Duplicate => limits::BACKOFF_FIRST,
+            End::Refused(wait) => wait,
+            End::Good | End::Bad => {
+                (limits::BACKOFF_FIRST * (1 << doublings)).min(limits::BACKOFF_MAX)
+            }
         };
         let until = now + rng.jitter(wait, limits::BACKOFF_JITTER_PERCENT);
         self.set_state(State::Idle { until });
+    }
+
+    /// It is not dialed before.
+    pub(super) fn rest(&mut self, until: Instant) {
+        if let State::Idle { until: at } = &mut self.state {
+            *at = until.max(*at);
+        }
     }
 
     /// It did wrong and cannot be banned: it waits as long as any.

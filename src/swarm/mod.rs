@@ -57,6 +57,8 @@ pub enum End {
     Bad,
     /// It lost against another connection to the same peer.
     Duplicate,
+    /// One of the two did not want the other, and does not for so long.
+    Refused(Duration),
 }
 
 /// An address for status.
@@ -269,6 +271,20 @@ impl Swarm {
         }
         entry.closed(now, useful, end, &mut self.rng);
         self.changed = true;
+    }
+
+    /// The peer `id` has answered at an address, whatever becomes of the connection.
+    pub fn alias(&mut self, addr: SocketAddr, id: &[u8]) {
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            entry.id = Some(id.to_vec());
+        }
+    }
+
+    /// The peer `id` is not to be dialed before, at whatever address.
+    pub fn rest(&mut self, id: &[u8], until: Instant) {
+        for entry in self.entries.values_mut().filter(|entry| entry.id.as_deref() == Some(id)) {
+            entry.rest(until);
+        }
     }
 
     /// Connections to a peer that are past their handshake.

@@ -279,6 +279,16 @@ impl Twins {
         open.min_by_key(|(_, meeting)| self.rank(meeting)).map(|(conn, _)| *conn)
     }
 
+    /// The connection that goes on for one that is gone: the open one, else any that may become it.
+    pub fn heir(&self) -> Option<ConnId> {
+        self.current().or_else(|| self.conns.keys().next().copied())
+    }
+
+    /// Until when it is not to be dialled.
+    pub fn rest(&self) -> Option<Instant> {
+        self.rest
+    }
+
     /// Whether to dial it: nothing is open or on its way, but for what seems dead, and it is not time
     /// to rest. Dials that are under way go on whatever comes in.
     pub fn may_dial(&self, now: Instant) -> bool {

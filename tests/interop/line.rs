@@ -15,6 +15,8 @@ pub struct Line {
     pub stream: TcpStream,
     pub session: Session,
     pub out: Vec<u8>,
+    /// Came in, and was not looked at yet.
+    inbox: Vec<u8>,
 }
 
 impl Line {
@@ -30,7 +32,7 @@ impl Line {
         let (own, ephemeral) = (seed(), seed());
         let role = Role::Initiator;
         let session = Session::new(Setup { role, own, ephemeral, header: [5; 24] });
-        let mut line = Line { stream, session, out: Vec::new() };
+        let mut line = Line { stream, session, out: Vec::new(), inbox: Vec::new() };
         line.until(|what| matches!(what, What::Up { .. }))?;
         Ok(line)
     }
@@ -43,12 +45,12 @@ impl Line {
 
     /// Reads until something comes.
     pub fn until(&mut self, mut found: impl FnMut(&What<'_>) -> bool) -> io::Result<()> {
-        let (mut buf, mut part) = (Vec::new(), [0; 4096]);
+        let mut part = [0; 4096];
         loop {
             loop {
-                let received = self.session.receive(&mut buf).map_err(io::Error::other)?;
+                let received = self.session.receive(&mut self.inbox).map_err(io::Error::other)?;
                 let (consumed, done) = (received.consumed, found(&received.what));
-                buf.drain(..consumed);
+                self.inbox.drain(..consumed);
                 if done {
                     return Ok(());
                 }
@@ -59,7 +61,7 @@ impl Line {
             self.flush()?;
             match self.stream.read(&mut part)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => buf.extend_from_slice(&part[..count]),
+                count => self.inbox.extend_from_slice(&part[..count]),
             }
         }
     }

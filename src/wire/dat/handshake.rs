@@ -52,6 +52,11 @@ pub struct Handshake {
 }
 
 impl Handshake {
+    /// Of a peer with this id that stays connected.
+    pub fn of(id: &[u8]) -> Handshake {
+        Handshake { id: id.to_vec(), live: true, ..Handshake::default() }
+    }
+
     pub(super) fn decode(body: &[u8]) -> Result<Handshake, Bad> {
         let mut handshake = Handshake::default();
         let mut room = limits::DAT_HANDSHAKE_BYTES;

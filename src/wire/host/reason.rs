@@ -29,6 +29,14 @@ macro_rules! codes {
                 }
             }
 
+            /// The same where the peer said it.
+            pub fn told_name(self) -> &'static str {
+                match self {
+                    $(Code::$name => concat!("peer-", $text),)*
+                    Code::Other(_) => "peer-other",
+                }
+            }
+
             /// As logs, status and JSON have it.
             pub fn name(self) -> &'static str {
                 match self {

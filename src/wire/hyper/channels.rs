@@ -9,6 +9,9 @@ use crate::limits::{HYPER_CHANNELS, HYPER_EARLY_BYTES, HYPER_EARLY_MESSAGES};
 
 /// The discovery key of a core.
 type Id = [u8; 32];
+/// Stands for the channel between hosts, which is of no core: nobody may open a core of that name.
+pub(super) const HOST: Id = [0xff; 32];
+
 /// A proof of knowing the core's key.
 type Capability = [u8; 32];
 
@@ -36,7 +39,7 @@ struct Core {
 }
 
 /// What the peer's opening said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
     /// It answers seeks.
     pub seeks: bool,

@@ -6,7 +6,7 @@ mod sending;
 use sending::Batch;
 
 use super::body;
-use super::channels::{Channel, Channels, Closed, Early, Opening, Said};
+use super::channels::{Channel, Channels, Closed, Early, HOST, Opening, Said};
 use super::{Fault, Message};
 use crate::codec::compact::Reader;
 use crate::crypto::hyper;
@@ -14,6 +14,7 @@ use crate::crypto::noise::{Handshake, Role};
 use crate::crypto::sealed::{self, Opener, Sealer};
 use crate::crypto::sign::{KeyPair, PublicKey};
 use crate::limits::{HYPER_FRAME_BYTES, HYPER_NAME_BYTES, HYPER_REJECTS};
+use crate::wire::host;
 
 /// The protocol that cores are replicated with, and its other name.
 const PROTOCOL: &str = "hypercore/alpha";
@@ -85,6 +86,14 @@ pub enum What<'b> {
         discovery_key: [u8; 32],
         message: Message<'b>,
     },
+    /// The peer opened the channel between hosts, which we had opened: it is a gannet.
+    HostOpen,
+    /// It does not know that channel, or closed it.
+    HostClosed,
+    /// A message on that channel ([`crate::wire::host`]).
+    Host {
+        message: &'b [u8],
+    },
     /// Nothing to act on: an unknown type or protocol, a closed channel, or a message put aside for
     /// [`Session::early`].
     Ignored,
@@ -122,6 +131,8 @@ pub struct Session {
     /// Names this connection, once the handshake is over.
     hash: [u8; 64],
     channels: Channels,
+    /// Our number of the channel between hosts; 0 before it is opened.
+    host: u64,
     /// Handshake bytes that wait to be sent, framed.
     hello: Vec<u8>,
     /// The peer's numbers that are refused.
@@ -142,6 +153,7 @@ impl Session {
             first: 1,
             hash: [0; 64],
             channels: Channels::default(),
+            host: 0,
             hello: Vec::new(),
             rejects: Vec::new(),
             batch: Batch::default(),
@@ -165,6 +177,12 @@ impl Session {
     /// Both sides have opened the core.
     pub fn is_open(&self, discovery_key: &[u8; 32]) -> bool {
         self.channels.ours(discovery_key).is_some()
+    }
+
+    /// What a hello of one side is signed for, once the handshake is over.
+    pub fn channel(&self, ours: bool) -> host::Channel<'_> {
+        let initiator = (self.role == Role::Initiator) == ours;
+        host::Channel { handshake: &self.hash, initiator }
     }
 
     /// The oldest message kept for a core that is open on both sides now. To be asked until `None`,
@@ -309,6 +327,8 @@ impl Session {
             return self.control_message(kind, r);
         }
         let id = match self.channels.channel(channel) {
+            Channel::Live(HOST) => return Ok(What::Host { message: bytes }),
+            Channel::Waits(HOST) => return Ok(What::Ignored),
             _ if !body::known(kind) => return Ok(What::Ignored),
             Channel::None => return Ok(What::Ignored),
             Channel::Waits(id) => {
@@ -328,12 +348,14 @@ impl Session {
             BATCH => Err(Fault::NestedBatch),
             OPEN => self.opened(r),
             REJECT => Ok(match self.channels.rejected(r.uint()?)? {
+                Some(HOST) => self.host_over(),
                 Some(discovery_key) => What::Rejected { discovery_key },
                 None => What::Ignored,
             }),
             CLOSE => {
                 let number = r.uint()?;
                 match self.channels.closed_by_peer(number) {
+                    Some(Closed::Core(HOST)) => Ok(self.host_over()),
                     Some(Closed::Core(discovery_key)) => Ok(What::Closed { discovery_key }),
                     Some(Closed::Unanswered(discovery_key)) => {
                         self.reject(number)?;
@@ -353,7 +375,11 @@ impl Session {
         if protocol.len() > HYPER_NAME_BYTES {
             return Err(Fault::Bounds("protocol name"));
         }
+        if protocol == host::PROTOCOL.as_bytes() && id.is_empty() {
+            return self.host_opened(number, at);
+        }
         let ours = [PROTOCOL, PROTOCOL_ALIAS].map(str::as_bytes).contains(&protocol);
+        let id = Some(id).filter(|id| **id != HOST).unwrap_or_default();
         let (true, Ok(discovery_key)) = (ours, <[u8; 32]>::try_from(id)) else {
             self.reject(number)?;
             return Ok(What::Ignored);
@@ -369,6 +395,27 @@ impl Session {
                 What::Ignored
             }
         })
+    }
+
+    /// The peer opened the channel between hosts. Who does not open it himself does not speak it.
+    fn host_opened<'b>(&mut self, number: u64, at: usize) -> Result<What<'b>, Fault> {
+        if self.host == 0 {
+            self.reject(number)?;
+            return Ok(What::Ignored);
+        }
+        Ok(match self.channels.opened_by_peer(at, &HOST, Said::default())? {
+            Opening::Live { .. } => What::HostOpen,
+            Opening::Waits | Opening::TooLate => What::Ignored,
+            Opening::Again => {
+                self.reject(number)?;
+                What::Ignored
+            }
+        })
+    }
+
+    fn host_over<'b>(&mut self) -> What<'b> {
+        self.host = 0;
+        What::HostClosed
     }
 
     /// Puts a refusal aside until the socket has room.

@@ -44,6 +44,8 @@ enum Heard {
     /// A cancel's number, or what any other message looks like.
     Message([u8; 32], String),
     KeepAlive,
+    /// A message between hosts; empty: the channel was opened, or is closed.
+    Host(Vec<u8>),
 }
 
 /// One end: its session and the bytes on their way to it.
@@ -73,6 +75,8 @@ impl End {
                 What::Live { discovery_key, .. } => Some(Heard::Live(discovery_key)),
                 What::Rejected { discovery_key } => Some(Heard::Rejected(discovery_key)),
                 What::Closed { discovery_key } => Some(Heard::Closed(discovery_key)),
+                What::HostOpen | What::HostClosed => Some(Heard::Host(Vec::new())),
+                What::Host { message } => Some(Heard::Host(message.to_vec())),
                 What::Message { discovery_key, message } => {
                     Some(Heard::Message(discovery_key, format!("{message:?}")))
                 }
@@ -541,4 +545,56 @@ proptest! {
         }
         prop_assert_eq!(heard.len(), 7);
     }
+}
+
+#[test]
+fn h02_the_channel_between_hosts_carries_hellos_and_is_of_no_core() {
+    let mut ends = ends();
+    for end in &mut ends {
+        end.session.open_host(&mut end.out).unwrap();
+        end.session.say_host(&mut end.out, |out| out.extend_from_slice(&[9, 8, 7]));
+        assert_eq!(end.session.open_host(&mut end.out), Err(Unsendable::OpenAlready));
+    }
+    let said = settle(&mut ends);
+    let heard = [Heard::Host(Vec::new()), Heard::Host(vec![9, 8, 7])];
+    assert_eq!(said, [heard.to_vec(), heard.to_vec()]);
+    let both = [0, 1].map(|end: usize| ends[end].session.channel(true).initiator);
+    assert_eq!(both, [true, false]);
+    assert_eq!(ends[0].session.channel(false), ends[1].session.channel(true));
+    // Cores stand beside it.
+    for end in &mut ends {
+        open(end, 4).unwrap();
+    }
+    let said = settle(&mut ends);
+    assert!(said.iter().all(|said| said.contains(&Heard::Live(id(4)))), "{said:?}");
+}
+
+#[test]
+fn h03_who_rejects_the_channel_between_hosts_is_told_nothing_more_on_it() {
+    let mut peer = Hostile::new();
+    let mut out = Vec::new();
+    peer.victim.open_host(&mut out).unwrap();
+    peer.victim.say_host(&mut out, |out| out.push(1));
+    peer.victim.poll(&mut out);
+    assert!(!out.is_empty());
+    peer.say(&[0, 2, 1]).unwrap();
+    assert_eq!(peer.say(&[0, 2, 1]), Err(Fault::Reject), "once is enough");
+    out.clear();
+    peer.victim.say_host(&mut out, |out| out.push(1));
+    peer.victim.poll(&mut out);
+    assert!(out.is_empty());
+}
+
+#[test]
+fn no_core_can_take_the_place_of_the_channel_between_hosts() {
+    let mut peer = Hostile::new();
+    peer.victim.open_host(&mut Vec::new()).unwrap();
+    let mut text = vec![0, 1, 1];
+    compact::put_buffer(b"hypercore/alpha", &mut text);
+    compact::put_buffer(&[0xff; 32], &mut text);
+    text.push(1);
+    text.extend([0; 32]);
+    peer.say(&text).unwrap();
+    assert!(peer.victim.wants_to_send(), "it is rejected");
+    assert!(!peer.victim.is_open(&[0xff; 32]));
 }

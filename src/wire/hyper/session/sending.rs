@@ -5,7 +5,9 @@ use crate::codec::compact;
 use crate::crypto::noise::Role;
 use crate::crypto::{hash, hyper, sealed};
 use crate::limits::{HYPER_BATCH_BYTES, HYPER_BATCH_KEPT, HYPER_FRAME_BYTES};
+use crate::wire::host;
 use crate::wire::hyper::body::{self, DataHead};
+use crate::wire::hyper::channels::{HOST, Said};
 use crate::wire::hyper::{Message, Unsendable};
 
 /// Small messages that wait to be sealed together.
@@ -65,6 +67,32 @@ impl Session {
             out.extend_from_slice(&capability);
         });
         Ok(live)
+    }
+
+    /// Opens the channel between hosts. What is said on it may follow at once: who does not know it does
+    /// not read it either.
+    pub fn open_host(&mut self, out: &mut Vec<u8>) -> Result<(), Unsendable> {
+        if !self.is_up() {
+            return Err(Unsendable::NotUp);
+        }
+        let capability = Said::default().capability;
+        let (number, _) = self.channels.open(&HOST, &capability)?;
+        self.host = number;
+        self.item(0, out, |out| {
+            compact::put_uint(OPEN, out);
+            compact::put_uint(number, out);
+            compact::put_buffer(host::PROTOCOL.as_bytes(), out);
+            compact::put_buffer(&[], out);
+        });
+        Ok(())
+    }
+
+    /// Says a message between hosts, which `body` appends, on the channel that we opened; nothing if the
+    /// peer does not have it.
+    pub fn say_host(&mut self, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+        if self.host > 0 {
+            self.item(self.host, out, body);
+        }
     }
 
     /// Refuses a core that only the peer opened.
