@@ -277,6 +277,19 @@ pub const BANS_OF_HOST: u32 = 3;
 pub const DUPLICATE_PATIENCE: Duration = Duration::from_secs(5);
 /// From our hello to the peer's, and from that to its continue: far beyond any way there and back.
 pub const HOST_GREETING: Duration = Duration::from_secs(10);
+/// Peers below which more are looked for, all topics together; where that ends; and beyond which there
+/// are none.
+pub const MIN_PEERS: usize = 8;
+pub const TARGET_PEERS: usize = 12;
+pub const MAX_PEERS: usize = 128;
+/// A peer of this age has had time to show what it is worth.
+pub const PEER_GRACE: Duration = Duration::from_secs(60);
+/// Between two peers that go in favour of others.
+pub const EVICT_EVERY: Duration = Duration::from_secs(10);
+/// Peers that are kept because they are the most useful, or answer fastest; and networks of which one is kept.
+pub const USEFUL_KEPT: usize = 8;
+pub const FAST_KEPT: usize = 8;
+pub const DIVERSE_KEPT: usize = 8;
 /// Who had no room is asked again after this, unless it says otherwise: some peers have left by then.
 pub const FULL_AGAIN: Duration = Duration::from_secs(60);
 /// Who speaks no version of ours, after this: somebody has to install another program first.

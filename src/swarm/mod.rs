@@ -5,6 +5,7 @@
 //! [`Swarm::connected`], [`Swarm::closed`] …), and [`Swarm::poll_dial`] says what to dial now. It
 //! opens no socket and knows no message.
 
+pub mod balance;
 mod bans;
 mod candidate;
 mod duplicate;
@@ -16,7 +17,7 @@ mod tests;
 pub mod twins;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 pub use duplicate::{Opened, Survivor, Verdict, survives, verdict};
@@ -353,6 +354,15 @@ impl Swarm {
     /// Whether anything worth keeping changed since this was last asked.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+}
+
+/// What one party can have as much of as it likes: the addresses of a network of 24 bits of IPv4, of 48
+/// bits of IPv6.
+pub fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() >> 8 << 8).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80).into(),
     }
 }
 
