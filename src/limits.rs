@@ -649,6 +649,12 @@ pub const JOURNAL_BEFORE: usize = 8;
 pub const JOURNAL_BYTES: u64 = 16 << 20;
 /// Tried addresses and bans are written at most this often while they change.
 pub const KEEP_PEERS_EVERY: Duration = Duration::from_secs(60);
+/// Bytes of a configuration file: thousands of drives.
+pub const CONFIG_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes a second that a rate may be bounded to at least: less is a unit forgotten.
+pub const RATE_LEAST: u64 = 1024;
+/// Lists and tables in it that stand in each other.
+pub const CONFIG_DEPTH: usize = 8;
 /// Such files written in a second, or read in one piece of work.
 pub const KEPT_AT_ONCE: usize = 8;
 /// Bytes of that file: 4,096 addresses, bans of 1,024 ids, addresses and hosts, and room to spare.

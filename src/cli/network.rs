@@ -1,11 +1,12 @@
 //! Flags of the commands that talk to peers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Args;
 
 use super::{Global, place};
 use crate::daemon::config::{Config, Listen, Run};
+use crate::daemon::settings::{address as listen, peer};
 
 #[derive(Args)]
 pub struct Network {
@@ -38,31 +39,6 @@ impl Network {
             print: Some(global.print()),
         }
     }
-}
-
-/// `host:port`; an IPv6 address stands in brackets.
-pub fn peer(text: &str) -> Result<String, String> {
-    if text.parse::<SocketAddr>().is_ok() {
-        return Ok(text.to_owned());
-    }
-    let hint = "a peer is HOST:PORT, as in nas.local:3282 or [fd00::2]:3282";
-    let (host, port) = text.rsplit_once(':').ok_or(hint)?;
-    let named = !host.is_empty()
-        && host.len() <= 253
-        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
-    match port.parse::<u16>() {
-        Ok(1..) if named => Ok(text.to_owned()),
-        Ok(0) | Err(_) => Err("the port is a number from 1 to 65535".into()),
-        Ok(_) => Err(hint.into()),
-    }
-}
-
-/// An address with or without a port; without, any free port.
-fn listen(text: &str) -> Result<SocketAddr, String> {
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    text.parse::<SocketAddr>()
-        .or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
-        .map_err(|_| "an address is like 127.0.0.1:3282, 0.0.0.0 or [::1]:3282".into())
 }
 
 #[cfg(test)]

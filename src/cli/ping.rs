@@ -44,13 +44,13 @@ pub struct Arguments {
 fn host(text: &str) -> Result<(String, u16), String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if bare.parse::<std::net::IpAddr>().is_ok() || !text.contains(':') {
-        let dots = super::network::peer(&format!("{text}:1"));
+        let dots = crate::daemon::settings::peer(&format!("{text}:1"));
         return match bare.contains(':') {
             true => Ok((bare.to_owned(), limits::DAT_PORT)),
             false => dots.map(|_| (text.to_owned(), limits::DAT_PORT)),
         };
     }
-    let named = super::network::peer(text)?;
+    let named = crate::daemon::settings::peer(text)?;
     let (name, port) = named.rsplit_once(':').ok_or("a host is HOST or HOST:PORT")?;
     let name = name.trim_start_matches('[').trim_end_matches(']');
     Ok((name.to_owned(), port.parse().map_err(|_| "the port is a number from 1 to 65535")?))

@@ -6,8 +6,14 @@ pub mod config;
 pub mod control;
 pub mod output;
 
+pub mod adding;
+mod drive_keys;
 pub(crate) mod identity;
 pub mod open;
+mod reach;
+mod seeds;
+pub mod settings;
+mod toml;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -3,6 +3,7 @@
 //! that is done its locks are free and nothing of it is left.
 
 use crate::ids::ConnId;
+use crate::link::Key;
 use crate::store::StoreError;
 use crate::store::disk::Disk;
 use crate::swarm::{End, Swarm};
@@ -19,10 +20,24 @@ use super::{Node, Purpose};
 use crate::conn::Reason;
 
 impl Node {
-    /// The topic that one of its feeds names.
+    /// The topic whose first feed has this key.
     pub fn topic_of(&self, key: &[u8; 32]) -> Option<TopicId> {
-        let open = self.feeds.iter().find(|(_, open)| open.store.feed().key() == key);
-        open.map(|(_, open)| open.topic)
+        let names = |topic: &Topic| {
+            let first = self.feeds.get(topic.first);
+            first.is_some_and(|open| open.store.feed().key() == key)
+        };
+        self.topics.iter().find(|(_, topic)| names(topic)).map(|(id, _)| id)
+    }
+
+    /// Where what has this key is kept, as its user named that.
+    pub fn folder_of(&self, key: &[u8; 32]) -> Option<&str> {
+        Some(self.topics.get(&self.topic_of(key)?)?.folder.as_str())
+    }
+
+    /// The key that names a topic.
+    pub fn key_of(&self, id: TopicId) -> Option<Key> {
+        let open = self.feeds.get(self.topics.get(&id)?.first)?;
+        Some(Key(*open.store.feed().key()))
     }
 
     /// Until everything of a topic that was removed is closed.
@@ -137,6 +152,7 @@ impl Node {
         }
         self.index_due.retain(|other| *other != id);
         self.late.retain(|other| *other != id);
+        self.heirs.retain(|(_, other)| *other != id);
         self.folders.retain(|other| *other != id);
         self.completed.retain(|(of, ..)| *of != id);
         for _ in 0..self.openings.len() {

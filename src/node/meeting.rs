@@ -426,7 +426,8 @@ impl Node {
         if self.processes.len() < limits::PROCESSES {
             return;
         }
-        self.processes.retain(|_, twins| !twins.is_empty() || twins.rest().is_some_and(|until| now < until));
+        self.processes
+            .retain(|_, twins| !twins.is_empty() || twins.rest().is_some_and(|until| now < until));
         if self.processes.len() >= limits::PROCESSES {
             self.processes.retain(|_, twins| !twins.is_empty());
         }

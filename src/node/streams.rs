@@ -89,9 +89,8 @@ impl Node {
         topic: TopicId,
         disk: &mut dyn Disk,
     ) -> Option<Reason> {
-        let topic = self.topics.get(&topic)?;
-        let feeds = [Some(topic.first), topic.content];
-        for feed in feeds.into_iter().flatten() {
+        let topic = self.topics.get(&topic).filter(|topic| topic.is_active())?;
+        for feed in topic.feeds() {
             if let Some(why) = self.open_core(now, conn, peer, feed, disk) {
                 return Some(why);
             }
@@ -253,6 +252,9 @@ impl Node {
         dialed: bool,
         disk: &mut dyn Disk,
     ) {
+        if !self.swarms.has(&topic) {
+            return;
+        }
         let Some(mut peer) = self.peers.remove(&conn) else { return };
         let new = peer.add_topic(topic, dialed);
         let mut end = None;
