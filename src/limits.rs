@@ -343,6 +343,20 @@ pub const COST_OF_CALL: usize = 1024;
 pub const WORK_RETRY_MIN: Duration = Duration::from_micros(200);
 /// The longest wait before work that waits for the disk is tried again: half a disk's seek.
 pub const WORK_RETRY_MAX: Duration = Duration::from_millis(5);
+/// What passes in one go under a rate: the bytes of this time, and at least so many. More often the loop
+/// is not woken for it.
+pub const RATE_PIECE: Duration = Duration::from_millis(25);
+pub const RATE_PIECE_BYTES: usize = 1024;
+/// What was not used in this time is not lost: the loop may be late.
+pub const RATE_AHEAD: Duration = Duration::from_millis(50);
+/// Beyond this it is forgotten what passed above a rate because it was the least that flows.
+pub const RATE_DEBT: Duration = Duration::from_secs(2);
+/// Bytes a second that flow on a connection whatever the rates say, and how many of them at a time: a
+/// handshake takes a second, and nobody is taken for dead.
+pub const RATE_FLOOR: u64 = 512;
+pub const RATE_FLOOR_PIECE: usize = 256;
+/// The least rate that can be asked for, in bytes a second: less is a unit forgotten.
+pub const RATE_LEAST: u64 = 1024;
 /// A timer's delay in ticks of 1 ms; the wheel fires early near 2^32.
 pub const TIMER_TICKS: u64 = 1 << 31;
 /// Bytes of a frame that is received whatever others do: a common block with its proof, twice over.
@@ -651,8 +665,6 @@ pub const JOURNAL_BYTES: u64 = 16 << 20;
 pub const KEEP_PEERS_EVERY: Duration = Duration::from_secs(60);
 /// Bytes of a configuration file: thousands of drives.
 pub const CONFIG_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes a second that a rate may be bounded to at least: less is a unit forgotten.
-pub const RATE_LEAST: u64 = 1024;
 /// Lists and tables in it that stand in each other.
 pub const CONFIG_DEPTH: usize = 8;
 /// Such files written in a second, or read in one piece of work.

@@ -43,6 +43,14 @@ impl fmt::Display for Size {
     }
 }
 
+/// What somebody means by `20G`, `500M` or `1000000`, in bytes.
+pub fn size(text: &str) -> Option<u64> {
+    let units = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
+    let unit = units.iter().find(|(unit, _)| text.ends_with([*unit, unit.to_ascii_uppercase()]));
+    let digits = if unit.is_some() { &text[..text.len() - 1] } else { text };
+    digits.parse::<u64>().ok()?.checked_mul(1 << unit.map_or(0, |(_, bits)| *bits))
+}
+
 /// Seconds: `5 s`, `1 min 5 s`, `2 h 3 min`, `4 d 5 h`.
 pub struct Span(pub u64);
 

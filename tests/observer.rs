@@ -9,7 +9,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant as Clock};
 
-use gannet::daemon::config::{Config, Listen, Run};
+use gannet::daemon::config::{Config, Listen, Rates, Run};
 use gannet::daemon::open;
 use gannet::limits;
 use gannet::link::Link;
@@ -48,6 +48,7 @@ fn embed(run: Run, keys: &Path, ear: &Ear) -> Loop {
         peers: Vec::new(),
         listen: Listen::At(at),
         discovery: false,
+        rates: Rates::default(),
         exec: None,
         secret_keys: Some(keys.to_owned()),
         data: None,

@@ -241,7 +241,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__clone)
-            opts="-v -q -h --once --version --only --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --once --version --only --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -260,6 +260,22 @@ _gannet() {
                     return 0
                     ;;
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-download-rate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -321,7 +337,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__get)
-            opts="-v -q -h --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -344,6 +360,22 @@ _gannet() {
                     return 0
                     ;;
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-download-rate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -499,7 +531,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__serve)
-            opts="-v -q -h --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -510,6 +542,22 @@ _gannet() {
                     return 0
                     ;;
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-download-rate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -525,7 +573,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__tail)
-            opts="-n -f -v -q -h --blocks --follow --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-n -f -v -q -h --blocks --follow --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -556,6 +604,22 @@ _gannet() {
                     return 0
                     ;;
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-download-rate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1139,7 +1203,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__seed)
-            opts="-v -q -h --dir --max-storage --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --dir --max-storage --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1161,6 +1225,22 @@ _gannet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --exec)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1173,7 +1253,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__share)
-            opts="-v -q -h --dat --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1184,6 +1264,22 @@ _gannet() {
                     return 0
                     ;;
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-download-rate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1213,7 +1309,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__verify)
-            opts="-v -q -h --repair --peer --listen --no-discovery --exec --json --verbose --quiet --help"
+            opts="-v -q -h --repair --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1224,6 +1320,22 @@ _gannet() {
                     return 0
                     ;;
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-upload-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-download-rate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::{Global, place};
-use crate::daemon::config::{Config, Listen, Run};
+use crate::daemon::config::{Config, Listen, Rates, Run};
 use crate::daemon::settings::{address as listen, peer};
+use crate::limits::RATE_LEAST;
 
 #[derive(Args)]
 pub struct Network {
@@ -19,6 +20,18 @@ pub struct Network {
     /// Do not look for peers on the local network
     #[arg(long)]
     no_discovery: bool,
+    /// Send peers no more than this a second, all together, as in 500K or 2M
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    upload_rate: Option<u64>,
+    /// Fetch no more than this a second from all peers together
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    download_rate: Option<u64>,
+    /// Send each peer no more than this a second
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    peer_upload_rate: Option<u64>,
+    /// Fetch no more than this a second from each peer
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    peer_download_rate: Option<u64>,
     /// Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
@@ -32,6 +45,12 @@ impl Network {
             peers: self.peer,
             listen: self.listen.map_or(Listen::Usual, Listen::At),
             discovery: !self.no_discovery,
+            rates: Rates {
+                upload_rate: self.upload_rate,
+                download_rate: self.download_rate,
+                peer_upload_rate: self.peer_upload_rate,
+                peer_download_rate: self.peer_download_rate,
+            },
             exec: self.exec,
             secret_keys: place::secret_keys(),
             data: place::data(),
@@ -41,9 +60,29 @@ impl Network {
     }
 }
 
+/// Bytes a second.
+pub fn rate(text: &str) -> Result<u64, String> {
+    match crate::text::size(text) {
+        Some(rate) if rate >= RATE_LEAST => Ok(rate),
+        Some(rate) => Err(format!("{rate} bytes a second are too few: at least 1K, as in 500K")),
+        None => Err("a rate is a number, with K, M or G behind it".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates() {
+        assert_eq!((rate("2M"), rate("1k"), rate("1024")), (Ok(2 << 20), Ok(1024), Ok(1024)));
+        // The unit was forgotten.
+        let few = "500 bytes a second are too few: at least 1K, as in 500K";
+        assert_eq!(rate("500"), Err(few.into()));
+        for bad in ["", "K", "2MB", "2M/s", "-1K", "1.5M"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn peers_and_addresses() {

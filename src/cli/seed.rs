@@ -56,12 +56,7 @@ impl Arguments {
 
 /// `20G`, `500M`, `1000000`.
 fn size(text: &str) -> Result<u64, String> {
-    let units = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
-    let unit = units.iter().find(|(unit, _)| text.ends_with([*unit, unit.to_ascii_uppercase()]));
-    let digits = if unit.is_some() { &text[..text.len() - 1] } else { text };
-    let bytes =
-        digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << unit.map_or(0, |u| u.1)));
-    match bytes {
+    match crate::text::size(text) {
         Some(bytes) if bytes >= QUOTA_LEAST => Ok(bytes),
         Some(bytes) => Err(format!("{bytes} bytes are too few: at least 1M, as in 20G")),
         None => Err("a size is a number, with K, M, G or T behind it".into()),

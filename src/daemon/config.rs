@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::link::Link;
 pub use crate::node::{Blocks, Show};
+pub use crate::reactor::Rates;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -15,6 +16,8 @@ pub struct Config {
     pub listen: Listen,
     /// Look for peers on the local network.
     pub discovery: bool,
+    /// Bytes a second that may go to peers and come from them.
+    pub rates: Rates,
     /// A command for `/bin/sh -c`, run on notable events with the facts in its environment.
     pub exec: Option<String>,
     /// Where secret keys are kept: `~/.dat/secret_keys`. `None`: there is no home; runs that need

@@ -44,7 +44,7 @@ pub fn run(config: Config) -> Result<i32, Failure> {
     let stream = host::stream_pair(&host, identity::place(&inside).as_os_str().as_bytes());
     let mut node = Node::new(node_config(&config, &mut sys, &address, [&host, &stream]), now);
     open::run(&mut node, &mut sys, &config)?;
-    let mut reactor = Reactor::new(sys, node, Tuning::default());
+    let mut reactor = Reactor::new(sys, node, Tuning { rates: config.rates, ..Tuning::default() });
     let printer = config.print.map(|print| Printer::new(print, &config.run));
     let interest = printer.as_ref().map_or(Interest::NOTHING, Printer::interest);
     let (subscriber, started) = reactor.with(|node, now, _| {

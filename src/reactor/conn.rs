@@ -10,6 +10,8 @@ use crate::limits;
 use crate::sys::Handle;
 use crate::time::Instant;
 
+use super::rates::{Share, Waits, Way};
+
 /// A socket with its buffers.
 pub(super) struct Conn {
     pub handle: Handle,
@@ -42,6 +44,10 @@ pub(super) struct Conn {
     pub outbox: Outbox,
     /// Writing failed: what the peer sent before is still read, then the connection ends with this.
     pub broken: Option<io::Error>,
+    /// It is a socket of this machine, whose bytes are not counted.
+    pub unlimited: bool,
+    /// What it has let pass up and down, once there was a rate for it.
+    pub shares: Option<Box<[Share; 2]>>,
 }
 
 /// What is left to do with a connection.
@@ -80,6 +86,30 @@ impl Conn {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             broken: None,
+            unlimited: false,
+            shares: None,
+        }
+    }
+
+    /// How it waits for a rate.
+    pub fn waits(&self, way: Way) -> Waits {
+        self.shares.as_ref().map_or(Waits::No, |shares| shares[way as usize].state)
+    }
+
+    /// There is something to send, as far as is known, and a socket to send it to.
+    pub fn may_send(&self) -> bool {
+        let able = self.writable && self.broken.is_none() && self.state != State::Draining;
+        able && (self.outbox.len() > 0 || self.wake)
+    }
+
+    /// It would let bytes pass this way if it might.
+    pub fn wants(&self, way: Way) -> bool {
+        match way {
+            Way::Up => self.may_send() && !self.gated,
+            Way::Down => {
+                let open = self.state == State::Open && !self.held;
+                open && self.readable && !self.crowded
+            }
         }
     }
 
@@ -87,7 +117,10 @@ impl Conn {
     pub fn runnable(&self, send_low: usize) -> bool {
         let reads = match self.state {
             State::Open if self.broken.is_some() => true,
-            State::Open => !self.held && ((self.readable && !self.crowded) || self.more),
+            State::Open => {
+                let reads = self.readable && !self.crowded && !self.waits(Way::Down).is_shut();
+                !self.held && (reads || self.more)
+            }
             State::Flushing { ended } => self.readable && !ended,
             State::Draining => self.readable,
         };
@@ -95,7 +128,7 @@ impl Conn {
         let writes = match self.state {
             State::Draining => false,
             State::Flushing { .. } if self.outbox.len() == 0 && !self.wake => true,
-            _ if self.broken.is_some() => false,
+            _ if self.broken.is_some() || self.waits(Way::Up).is_shut() => false,
             _ => self.writable && (self.outbox.len() > 0 || pulls),
         };
         reads || writes

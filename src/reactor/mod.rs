@@ -15,13 +15,16 @@
 mod conn;
 pub mod engine;
 mod gate;
+mod limited;
 mod outputs;
+pub mod rates;
 mod sources;
 mod stream;
 pub mod timers;
 pub mod tuning;
 
 pub use engine::Engine;
+pub use rates::Rates;
 pub use tuning::Tuning;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +41,7 @@ use crate::time::Instant;
 
 use conn::{Conns, Spare};
 use gate::Gate;
+use rates::{Line, Way};
 use timers::Timers;
 
 /// When the loop has something to do next.
@@ -99,6 +103,8 @@ pub struct Reactor<S: Sys, E: Engine> {
     queue: VecDeque<Source>,
     timers: Timers<Due>,
     gate: Gate,
+    /// Who waits for the rates of all, up and down.
+    lines: [Line; 2],
     work: Pace,
     /// The engine was called since its last `work`.
     touched: bool,
@@ -147,11 +153,16 @@ enum Due {
     Gate,
     /// The turn for a large frame took too long.
     Large,
+    /// Those who wait for a rate of all: the next one may be called.
+    Line(Way),
+    /// A connection may let something pass by itself.
+    Share(ConnId, Way),
 }
 
 struct Dial {
     handle: Handle,
     queued: bool,
+    unlimited: bool,
 }
 
 enum Socket {
@@ -197,6 +208,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             queue: VecDeque::new(),
             timers: Timers::new(),
             gate: Gate::new(tuning.send_memory),
+            lines: Default::default(),
             work: Pace::More,
             touched: true,
             exit: None,
@@ -355,6 +367,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         let queued = self.conns.iter().filter(|(_, conn)| conn.queued).count();
         let places = self.queue.iter().filter(|source| matches!(source, Source::Conn(_))).count();
         assert!(places >= queued, "a connection is marked as queued and is not");
+        self.check_rates();
     }
 
     /// A call into the engine, and what it wants done.
@@ -451,6 +464,8 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                     }
                 }
                 Due::Large => self.evict(),
+                Due::Line(way) => self.call_line(way),
+                Due::Share(id, way) => self.share_due(id, way),
                 Due::Gate => {
                     self.gate.end_turn();
                     self.call_waiting();

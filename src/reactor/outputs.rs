@@ -141,7 +141,8 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         self.cost += limits::COST_OF_CALL;
         self.drop_dial(tag);
         self.handles.insert(handle, Source::Dial(tag));
-        self.dials.insert(tag, Dial { handle, queued: false });
+        let unlimited = matches!(to, Endpoint::Unix(_));
+        self.dials.insert(tag, Dial { handle, queued: false, unlimited });
         self.timers.set(self.now, Due::Dial(tag), self.now + self.tuning.dial_timeout);
         Ok(())
     }

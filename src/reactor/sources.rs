@@ -6,7 +6,7 @@ use std::io;
 use crate::ids::ConnId;
 use crate::limits;
 use crate::node::io::{Input, Tag};
-use crate::sys::{Handle, Signal, Sys};
+use crate::sys::{Endpoint, Handle, Signal, Sys};
 
 use super::conn::Conn;
 use super::{Due, Engine, Reactor, Socket, Source};
@@ -35,9 +35,9 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         let conn = match result {
             Ok(handle) => {
                 self.timers.cancel(Due::Dial(tag));
-                self.dials.remove(&tag);
+                let unlimited = self.dials.remove(&tag).is_some_and(|dial| dial.unlimited);
                 self.stats.dialed += 1;
-                Ok(self.add(handle))
+                Ok(self.add(handle, unlimited))
             }
             Err(e) => {
                 if !self.drop_dial(tag) {
@@ -59,8 +59,8 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
     }
 
     /// A new connection on `handle`.
-    fn add(&mut self, handle: Handle) -> ConnId {
-        let id = self.conns.insert(Conn::new(handle, self.now));
+    fn add(&mut self, handle: Handle, unlimited: bool) -> ConnId {
+        let id = self.conns.insert(Conn { unlimited, ..Conn::new(handle, self.now) });
         self.handles.insert(handle, Source::Conn(id));
         self.enqueue(Source::Conn(id));
         id
@@ -104,7 +104,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         match self.sys.accept(*handle) {
             Ok((handle, from)) => {
                 self.stats.accepted += 1;
-                let conn = self.add(handle);
+                let conn = self.add(handle, matches!(from, Endpoint::Unix(_)));
                 self.tell(Input::Accepted { conn, listener: tag, from });
             }
             Err(e) => match e.kind() {

@@ -9,6 +9,7 @@ use crate::sys::Sys;
 
 use super::conn::State;
 use super::gate::{Leave, TURN};
+use super::rates::Way;
 use super::{Due, Engine, Reactor, Source};
 
 /// Why handing over stopped.
@@ -42,6 +43,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             self.discard(id);
         }
         self.transmit(id);
+        self.served(id);
         self.enqueue(Source::Conn(id));
     }
 
@@ -60,10 +62,15 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             if conn.held || conn.more || conn.crowded || bytes == 0 || !conn.readable {
                 break;
             }
-            let read = if conn.inbox.len() <= limits::SMALL_PARTIAL_BYTES {
-                self.read_scratch(id, bytes, &mut frames)
+            let small = conn.inbox.len() <= limits::SMALL_PARTIAL_BYTES;
+            let most = bytes.min(self.room(id, Way::Down));
+            if most == 0 {
+                break;
+            }
+            let read = if small {
+                self.read_scratch(id, most, &mut frames)
             } else {
-                self.read_inbox(id, bytes, &mut frames)
+                self.read_inbox(id, most, &mut frames)
             };
             match read {
                 Read::Some(n) => bytes -= n,
@@ -210,6 +217,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             Ok(n) => {
                 self.stats.bytes_read += n as u64;
                 self.cost += n;
+                self.spend(id, Way::Down, n);
                 Read::Some(n)
             }
             Err(e) => match e.kind() {
@@ -294,7 +302,14 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         let mut left = self.tuning.write_quantum;
         let mut taken = 0;
         loop {
-            self.pull(id);
+            let most = match self.conns.get(id) {
+                Some(conn) if conn.may_send() => self.room(id, Way::Up),
+                _ => usize::MAX,
+            };
+            if most == 0 {
+                break;
+            }
+            self.pull(id, most);
             let Some(conn) = self.conns.get(id) else { return };
             if conn.broken.is_some() || conn.state == State::Draining {
                 break;
@@ -308,7 +323,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             if !conn.writable || left == 0 {
                 break;
             }
-            match self.write(id, left) {
+            match self.write(id, left.min(most)) {
                 Ok(0) => break,
                 Ok(n) => {
                     left -= n;
@@ -346,19 +361,20 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         conn.outbox.rest(&mut self.outboxes);
         self.stats.bytes_written += n as u64;
         self.cost += n;
+        self.spend(id, Way::Up, n);
         self.gate.released(id, n, unsent);
         self.call_waiting();
         Ok(n)
     }
 
-    /// Pulls frames if there may be some, the socket takes them, and memory allows.
-    fn pull(&mut self, id: ConnId) {
+    /// Pulls frames, about so many bytes, if there may be some, the socket takes them, and memory allows.
+    fn pull(&mut self, id: ConnId, most: usize) {
         let Some(conn) = self.conns.get(id) else { return };
         let able = conn.state != State::Draining && conn.broken.is_none() && !conn.gated;
         if !able || !conn.wake || !conn.writable || conn.outbox.len() >= self.tuning.send_low {
             return;
         }
-        let room = match self.gate.ask(id, conn.outbox.len(), self.tuning.send_room) {
+        let room = match self.gate.ask(id, conn.outbox.len(), self.tuning.send_room.min(most)) {
             Leave::Room(room) => room,
             Leave::OneFrame => {
                 self.timers.set(self.now, Due::Gate, self.now + TURN);
@@ -450,7 +466,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
 
     /// The peer's FIN: frames that are ready still go out, for as long as a flushing close may take.
     fn ended(&mut self, id: ConnId) {
-        self.pull(id);
+        self.pull(id, usize::MAX);
         let Some(conn) = self.conns.get(id) else { return };
         if let Some(e) = conn.broken.take() {
             return self.fail(id, e);
@@ -517,6 +533,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
 
     /// Closes the socket and forgets the connection.
     pub(super) fn remove(&mut self, id: ConnId) {
+        self.leave_lines(id);
         let Some(mut conn) = self.conns.remove(id) else { return };
         self.timers.cancel(Due::Stall(id));
         self.timers.cancel(Due::Linger(id));

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::limits;
 
+use super::rates::Rates;
+
 /// How much of everything the loop does in one go. Any value from 1 on works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
@@ -47,6 +49,8 @@ pub struct Tuning {
     pub work_retry_min: Duration,
     /// … up to this.
     pub work_retry_max: Duration,
+    /// Rates at the start; see `Reactor::set_rates`.
+    pub rates: Rates,
 }
 
 impl Default for Tuning {
@@ -72,6 +76,7 @@ impl Default for Tuning {
             work_busy: limits::WORK_BUSY_COST,
             work_retry_min: limits::WORK_RETRY_MIN,
             work_retry_max: limits::WORK_RETRY_MAX,
+            rates: Rates::default(),
         }
     }
 }

@@ -175,7 +175,8 @@ impl Balance {
         let merits = merits(now, seats);
         let spare: Vec<usize> = (0..seats.len()).filter(|at| merits[*at].is_none()).collect();
         let network = |at: usize| seats[at].ip.map(network_of);
-        let crowd = |at: usize| spare.iter().filter(|other| network(**other) == network(at)).count();
+        let crowd =
+            |at: usize| spare.iter().filter(|other| network(**other) == network(at)).count();
         spare.iter().copied().max_by_key(|at| (crowd(*at), seats[*at].since))
     }
 }
@@ -345,7 +346,9 @@ mod tests {
     fn n03_one_network_cannot_push_out_the_others() {
         // An attacker has all but four of the seats, and all of them are new enough to be judged.
         let mut seats: Vec<Seat<u32>> = (4..32).map(seat).collect();
-        seats.extend((0..4).map(|key| Seat { ip: Some([172, 16, key as u8, 1].into()), ..seat(key) }));
+        seats.extend(
+            (0..4).map(|key| Seat { ip: Some([172, 16, key as u8, 1].into()), ..seat(key) }),
+        );
         let mut balance = balance(1, 2, 32);
         let mut time = now();
         for _ in 0..60 {

@@ -27,23 +27,25 @@ struct End {
     awaited: bool,
 }
 
-struct FakeSys {
-    rng: Rng,
-    clock: u64,
+pub struct FakeSys {
+    pub rng: Rng,
+    pub clock: u64,
     next: u32,
     ends: BTreeMap<Handle, End>,
     listener: Option<(Handle, VecDeque<Handle>)>,
     events: Vec<Event>,
-    capacity: usize,
+    pub capacity: usize,
     disk: LinuxDisk,
     /// What a datagram socket gives, in this order, told of once.
     datagrams: VecDeque<io::Result<usize>>,
     /// It never tells of what is not there.
-    quiet: bool,
+    pub quiet: bool,
+    /// Who is accepted.
+    pub from: Endpoint,
 }
 
 impl FakeSys {
-    fn new(seed: u64) -> FakeSys {
+    pub fn new(seed: u64) -> FakeSys {
         let mut rng = Rng::from_seed(seed ^ 0xfa4e);
         let capacity = [1, 7, 1000, 100_000][rng.below(4) as usize];
         FakeSys {
@@ -57,6 +59,7 @@ impl FakeSys {
             disk: LinuxDisk::new(),
             datagrams: VecDeque::new(),
             quiet: false,
+            from: Endpoint::Unix("peer".into()),
         }
     }
 
@@ -129,7 +132,7 @@ impl Sys for FakeSys {
         if self.rng.one_in(6) {
             return Err(ErrorKind::Interrupted.into());
         }
-        let at = Endpoint::Unix("peer".into());
+        let at = self.from.clone();
         match self.listener.as_mut().and_then(|(_, backlog)| backlog.pop_front()) {
             Some(handle) => Ok((handle, at)),
             None => blocked(),

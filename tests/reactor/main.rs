@@ -6,3 +6,4 @@ mod alone;
 mod fake;
 mod loopback;
 mod mill;
+mod rates;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use gannet::daemon::config::{Config, Listen, Run};
+use gannet::daemon::config::{Config, Listen, Rates, Run};
 use gannet::daemon::open;
 use gannet::failure::Failure;
 use gannet::limits;
@@ -225,6 +225,7 @@ impl Swarm {
             peers: peers.clone(),
             listen: Listen::Usual,
             discovery: *discovery,
+            rates: Rates::default(),
             exec: None,
             secret_keys: Some(PathBuf::from("/home/keys")),
             data: None,

@@ -14,7 +14,8 @@ use std::cell::{RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 
-use gannet::reactor::{Engine, Reactor, Tuning, Wakeup};
+use gannet::limits;
+use gannet::reactor::{Engine, Rates, Reactor, Tuning, Wakeup};
 use gannet::rng::Rng;
 use gannet::sys::Sys;
 use gannet::time::Wall;
@@ -276,7 +277,8 @@ impl<E: Live> World<E> {
 /// Limits of the loop drawn from the seed: a bug that hides behind a comfortable quantum shows
 /// itself behind a mean one.
 pub fn draw_tuning(rng: &mut Rng) -> Tuning {
-    let mut tuning = Tuning::default();
+    // (Drawn beside the others, which are what they are without it.)
+    let mut tuning = Tuning { rates: draw_rates(&mut rng.clone()), ..Tuning::default() };
     if rng.one_in(4) {
         return tuning;
     }
@@ -293,6 +295,21 @@ pub fn draw_tuning(rng: &mut Rng) -> Tuning {
     tuning.work_idle = size(8, 20);
     tuning.work_busy = size(8, 18);
     tuning
+}
+
+/// Mostly none; some that are hardly felt, and some with which nothing is quick.
+pub fn draw_rates(rng: &mut Rng) -> Rates {
+    let mut rates = Rates::default();
+    if !rng.one_in(5) {
+        return rates;
+    }
+    let least = [limits::RATE_LEAST, 8 * 1024, 64 * 1024][rng.below(3) as usize];
+    let mut rate = || rng.one_in(2).then(|| least << rng.below(8));
+    rates.upload_rate = rate();
+    rates.download_rate = rate();
+    rates.peer_upload_rate = rate();
+    rates.peer_download_rate = rate();
+    rates
 }
 
 /// Makes a [`Sys`] usable where only its disk is wanted.
