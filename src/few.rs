@@ -136,12 +136,12 @@ impl<K: Number, V> Numbered<K, V> {
     }
 
     /// From a key on, ascending.
-    pub fn from(&self, key: K) -> impl Iterator<Item = (K, &V)> {
+    pub fn from(&self, key: K) -> impl Iterator<Item = (K, &V)> + Clone {
         let numbered = (0..).zip(&self.slots).skip(key.number() as usize);
         numbered.filter_map(|(at, slot)| Some((K::of(at), slot.as_deref()?)))
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+    pub fn iter(&self) -> impl Iterator<Item = (K, &V)> + Clone {
         self.from(K::of(0))
     }
 

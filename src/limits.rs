@@ -665,6 +665,12 @@ pub const JOURNAL_BYTES: u64 = 16 << 20;
 pub const KEEP_PEERS_EVERY: Duration = Duration::from_secs(60);
 /// Bytes of a configuration file: thousands of drives.
 pub const CONFIG_BYTES: usize = 4 * 1024 * 1024;
+/// Whoever adds something waits this long for it to be open.
+pub const ORDER_TIMEOUT: Duration = Duration::from_secs(600);
+/// Bytes of the list of bans, each of them at most 60.
+pub const KEPT_BANS_BYTES: usize = 64 * BANS + 64;
+/// Things that a daemon keeps; each has some files.
+pub const KEPT_ENTRIES: usize = 64 * 1024;
 /// Lists and tables in it that stand in each other.
 pub const CONFIG_DEPTH: usize = 8;
 /// Such files written in a second, or read in one piece of work.

@@ -19,6 +19,7 @@ pub mod kept;
 pub mod node;
 pub mod ping;
 mod segments;
+pub mod settings;
 pub mod store;
 pub mod store_core;
 
@@ -45,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "control_line", run: control::line, seeds: control::line_seeds },
     Target { name: "node_loop", run: node::node_loop, seeds: node::node_loop_seeds },
     Target { name: "kept_peers", run: kept::peers, seeds: kept::peers_seeds },
+    Target { name: "settings", run: settings::settings, seeds: settings::settings_seeds },
     Target { name: "kept_bans", run: kept::bans, seeds: kept::bans_seeds },
     Target { name: "link", run: kept::link, seeds: kept::link_seeds },
     Target { name: "store_feed", run: store::feed, seeds: store::feed_seeds },

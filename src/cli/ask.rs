@@ -7,13 +7,72 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::place;
 use crate::daemon::control::Address;
 use crate::failure::{Failure, Kind};
 use crate::limits;
-use crate::node::control::{Request, encode};
+use crate::link::Link;
+use crate::node::control::{NOT_KEPT, Request, What, encode};
 
-/// The answer of the process running on the stores in `inside`; `None` if nobody runs there.
+/// The answer of the process running on the stores in `inside`, or of the daemon if it keeps them; `None`
+/// if nobody does.
 pub fn ask(inside: &Path, request: &Request) -> Result<Option<Value>, Failure> {
+    match ask_at(inside, request)? {
+        None => keeper(&Request { at: Some(about(inside)), ..request.clone() }),
+        answer => Ok(answer),
+    }
+}
+
+/// The answer of who runs on the current folder, else the daemon's.
+pub fn here(request: &Request) -> Result<Option<Value>, Failure> {
+    for inside in [".dat", "."] {
+        if let Some(answer) = ask_at(Path::new(inside), request)? {
+            return Ok(Some(answer));
+        }
+    }
+    keeper(request)
+}
+
+/// The daemon's answer; a failure if none runs.
+pub fn daemon(request: &Request) -> Result<Value, Failure> {
+    keeper(request)?.ok_or_else(|| match (&request.at, is_running()) {
+        (Some(at), true) => {
+            Failure::new(Kind::NotFound, format!("{at}: {NOT_KEPT}")).hint("see gannet status")
+        }
+        _ => Failure::new(Kind::NotFound, "no daemon runs").hint("start it with gannet daemon"),
+    })
+}
+
+/// What the daemon knows a folder or a link by.
+pub fn name(at: &str) -> String {
+    if at.parse::<Link>().is_ok() { at.to_owned() } else { about(Path::new(at)) }
+}
+
+/// The folder of the stores in `inside`, however it was called.
+fn about(inside: &Path) -> String {
+    let whole = std::fs::canonicalize(inside).or_else(|_| std::path::absolute(inside));
+    let whole = whole.unwrap_or_else(|_| inside.to_owned());
+    let folder = if whole.ends_with(".dat") { whole.parent().unwrap_or(&whole) } else { &whole };
+    folder.display().to_string()
+}
+
+/// The daemon's answer; `None` if none runs, or it does not keep what is asked about.
+fn keeper(request: &Request) -> Result<Option<Value>, Failure> {
+    for socket in place::daemon_sockets() {
+        match ask_at(&socket, request) {
+            Ok(None) => {}
+            Err(failure) if failure.what.ends_with(NOT_KEPT) => {}
+            other => return other,
+        }
+    }
+    Ok(None)
+}
+
+fn is_running() -> bool {
+    place::daemon_sockets().any(|socket| connect(&socket).is_ok_and(|stream| stream.is_some()))
+}
+
+fn ask_at(inside: &Path, request: &Request) -> Result<Option<Value>, Failure> {
     let name = || format!("the gannet running on {}", inside.display());
     match converse(inside, request) {
         Ok(Some(answer)) => match understand(&answer) {
@@ -34,11 +93,12 @@ pub fn ask(inside: &Path, request: &Request) -> Result<Option<Value>, Failure> {
     }
 }
 
-/// Whether somebody runs on the stores in `inside`.
+/// Whether somebody runs on the stores in `inside`, or keeps them.
 pub fn is_there(inside: &Path) -> Result<bool, Failure> {
-    connect(inside)
-        .map(|stream| stream.is_some())
-        .map_err(|e| Failure::io(format!("the gannet running on {}", inside.display()), &e))
+    let own = connect(inside)
+        .map_err(|e| Failure::io(format!("the gannet running on {}", inside.display()), &e))?;
+    let kept = Request { at: Some(about(inside)), ..Request::ask(What::Peers, false) };
+    Ok(own.is_some() || keeper(&kept)?.is_some())
 }
 
 fn connect(inside: &Path) -> io::Result<Option<UnixStream>> {
@@ -52,7 +112,10 @@ fn connect(inside: &Path) -> io::Result<Option<UnixStream>> {
 
 fn converse(inside: &Path, request: &Request) -> io::Result<Option<Vec<u8>>> {
     let Some(mut stream) = connect(inside)? else { return Ok(None) };
-    stream.set_read_timeout(Some(limits::CONTROL_TIMEOUT))?;
+    // What is added may first have to be looked through.
+    let patience =
+        if request.what.is_order() { limits::ORDER_TIMEOUT } else { limits::CONTROL_TIMEOUT };
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(limits::CONTROL_TIMEOUT))?;
     // Who refuses need not read the question: its answer tells more than that it could not be put.
     let asked = stream.write_all(&encode(request));
@@ -83,7 +146,7 @@ fn understand(answer: &[u8]) -> Option<Result<Value, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::control::{What, answer, decode};
+    use crate::node::control::{answer, decode};
     use crate::node::status::Status;
     use std::os::unix::net::UnixListener;
 

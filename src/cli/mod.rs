@@ -2,11 +2,16 @@
 //! is in the library.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Ring 5 meets the system.
 
+mod add;
 mod ask;
+mod bans;
 mod calendar;
+mod candidates;
 mod cat;
 mod clone;
+mod config;
 mod core;
+mod daemon;
 mod drive;
 mod id;
 mod key;
@@ -33,6 +38,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use crate::daemon::config::Print;
 use crate::daemon::output::LogLines;
 use crate::failure::{Failure, Kind};
+use crate::node::control::What;
 
 /// Keeps feeds and folders in sync between machines, peer to peer
 #[derive(Parser)]
@@ -56,6 +62,7 @@ Examples:
   gannet share ./photos                  publish a folder; prints its link
   gannet clone hyper://<key> ./copy      copy it elsewhere and keep it up to date
   gannet status ./copy                   what the running process is doing
+  gannet daemon                          keep everything that a file names
   date | gannet core append ./clock      add a line to a bare feed
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 in use by another process, 5 damaged store,
@@ -88,8 +95,21 @@ enum Command {
     Share(share::Arguments),
     Clone(clone::Arguments),
     Seed(seed::Arguments),
+    Daemon(daemon::Arguments),
+    Add(add::Arguments),
+    /// Have the running daemon keep something no longer; files stay as they are
+    Remove(add::Named),
+    /// Have the running daemon neither fetch nor serve something for now
+    Pause(add::Named),
+    /// Have the running daemon go on with something
+    Resume(add::Named),
+    Config(config::Arguments),
     Status(status::Arguments),
     Peers(peers::Arguments),
+    Candidates(candidates::Arguments),
+    Ban(bans::Ban),
+    Unban(bans::Unban),
+    Bans(bans::Bans),
     Ping(ping::Arguments),
     Log(log::Arguments),
     Ls(ls::Arguments),
@@ -138,8 +158,18 @@ fn run(command: Command, global: &Global) -> Outcome {
         Command::Share(args) => args.run(global),
         Command::Clone(args) => args.run(global),
         Command::Seed(args) => args.run(global),
+        Command::Daemon(args) => args.run(global),
+        Command::Add(args) => args.run(global),
+        Command::Remove(named) => named.order(What::Remove, global),
+        Command::Pause(named) => named.order(What::Pause, global),
+        Command::Resume(named) => named.order(What::Resume, global),
+        Command::Config(args) => args.run(global),
         Command::Status(args) => args.run(global),
         Command::Peers(args) => args.run(global),
+        Command::Candidates(args) => args.run(global),
+        Command::Ban(args) => args.run(global),
+        Command::Unban(args) => args.run(global),
+        Command::Bans(args) => args.run(global),
         Command::Ping(args) => args.run(global),
         Command::Log(args) => args.run(global),
         Command::Ls(args) => args.run(global),

@@ -4,32 +4,44 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ask::ask;
+use super::ask::{self, ask};
 use super::{Global, Outcome, place, put_answer};
+use crate::failure::Failure;
 use crate::node::control::{Request, What};
 use crate::node::status::Status;
 
 /// The peers of the process running on a folder, and the addresses it will try
 #[derive(Args)]
 pub struct Arguments {
-    /// The folder
-    #[arg(default_value = ".")]
-    dir: PathBuf,
+    /// The folder [default: everything of the running daemon, else the current folder]
+    dir: Option<PathBuf>,
 }
 
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
-        let request = Request::ask(What::Peers, !global.json);
-        for inside in place::asked(&self.dir, place::store(&self.dir)?) {
-            if let Some(answer) = ask(&inside, &request)? {
-                return put_answer(&answer);
-            }
-        }
-        match global.json {
-            true => put_answer(&serde_json::json!([])),
-            false => {
+        match of(self.dir, What::Peers, global)? {
+            Some(code) => Ok(code),
+            None if global.json => put_answer(&serde_json::json!([])),
+            None => {
                 super::put(format!("not running\n{}", Status::default().peers_text()).as_bytes())
             }
         }
     }
+}
+
+/// Puts the answer of whoever runs on a folder, or of whoever runs here. `None`: nobody does.
+pub fn of(dir: Option<PathBuf>, what: What, global: &Global) -> Result<Option<i32>, Failure> {
+    let request = Request::ask(what, !global.json);
+    if dir.is_none()
+        && let Some(answer) = ask::here(&request)?
+    {
+        return put_answer(&answer).map(Some);
+    }
+    let dir = dir.unwrap_or_else(|| ".".into());
+    for inside in place::asked(&dir, place::store(&dir)?) {
+        if let Some(answer) = ask(&inside, &request)? {
+            return put_answer(&answer).map(Some);
+        }
+    }
+    Ok(None)
 }

@@ -47,7 +47,35 @@ pub fn data() -> Option<PathBuf> {
     })
 }
 
-fn home() -> Option<PathBuf> {
+/// The file of the daemon: `$GANNET_CONFIG`, else `gannet/gannet.toml` in the directory that XDG names.
+pub fn config_file() -> Option<PathBuf> {
+    let named = std::env::var_os("GANNET_CONFIG").filter(|name| !name.is_empty());
+    named.map(PathBuf::from).or_else(|| {
+        let xdg = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+        let xdg = xdg.filter(|path| path.is_absolute());
+        let dir = xdg.or_else(|| home().map(|home| home.join(".config")))?;
+        Some(dir.join("gannet/gannet.toml"))
+    })
+}
+
+/// The directory with the daemon's control socket: that of `$GANNET_DATA_DIR` if it is set, which makes a
+/// daemon of its own; else the user's directory for such things, and where there is none the data.
+pub fn daemon_socket() -> Option<PathBuf> {
+    if std::env::var_os("GANNET_DATA_DIR").is_some() {
+        return data();
+    }
+    let run = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    run.filter(|dir| dir.is_absolute() && dir.is_dir()).or_else(data)
+}
+
+/// Where the daemon is looked for: one that was started outside a session has its socket with the data.
+pub fn daemon_sockets() -> impl Iterator<Item = PathBuf> {
+    let (first, second) = (daemon_socket(), data());
+    let second = second.filter(|second| first.as_ref() != Some(second));
+    first.into_iter().chain(second)
+}
+
+pub fn home() -> Option<PathBuf> {
     std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 

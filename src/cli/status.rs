@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::ask::ask;
 use super::drive::Drive;
 use super::offline::{At, Offline, Opened};
 use super::place::{self, Holds};
-use super::{Global, Outcome, put, put_answer};
+use super::{Global, Outcome, peers, put};
 use crate::failure::Failure;
 use crate::feed::Feed;
 use crate::link::Key;
-use crate::node::control::{Request, What};
+use crate::node::control::What;
 use crate::node::event::Role;
 use crate::node::status::{DriveStatus, FeedStatus, Status};
 
@@ -22,21 +21,17 @@ use crate::node::status::{DriveStatus, FeedStatus, Status};
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// The folder
-    #[arg(default_value = ".")]
-    dir: PathBuf,
+    /// The folder [default: everything of the running daemon, else the current folder]
+    dir: Option<PathBuf>,
 }
 
 impl Arguments {
     pub fn run(self, global: &Global) -> Outcome {
-        let holds = place::store(&self.dir)?;
-        let request = Request::ask(What::Status, !global.json);
-        for inside in place::asked(&self.dir, holds) {
-            if let Some(answer) = ask(&inside, &request)? {
-                return put_answer(&answer);
-            }
+        if let Some(code) = peers::of(self.dir.clone(), What::Status, global)? {
+            return Ok(code);
         }
-        let status = stored(&self.dir, holds)?;
+        let dir = self.dir.unwrap_or_else(|| ".".into());
+        let status = stored(&dir, place::store(&dir)?)?;
         if global.json {
             put(format!("{}\n", serde_json::json!(status)).as_bytes())
         } else {

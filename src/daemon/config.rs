@@ -77,7 +77,14 @@ pub enum Run {
     CoreFetch { link: Link, dir: PathBuf, blocks: Blocks, show: Option<Show> },
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+impl Run {
+    /// Whether blocks are handed out.
+    pub fn shows(&self) -> bool {
+        matches!(self, Run::CoreFetch { show: Some(_), .. })
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Listen {
     /// Port 3282 on every address, any free port when it is taken.
     #[default]

@@ -9,9 +9,11 @@ pub mod output;
 pub mod adding;
 mod drive_keys;
 pub(crate) mod identity;
+pub mod keeper;
 pub mod open;
 mod reach;
 mod seeds;
+pub mod service;
 pub mod settings;
 mod toml;
 
@@ -31,31 +33,61 @@ use crate::sys::Sys;
 use crate::sys::linux::{LinuxSys, Signals};
 use crate::wire::host::BOOT_BYTES;
 use config::{Config, Listen};
+use keeper::Keeper;
 use output::{Printer, Pumped};
 
 /// Runs until the work is done or a signal ends it. The number is the exit code.
 pub fn run(config: Config) -> Result<i32, Failure> {
-    let signals = if config.signals { Signals::HookExitOnSecond } else { Signals::Leave };
-    let mut sys = LinuxSys::new(signals).map_err(|e| Failure::io("this system", &e))?;
+    let mut sys = system(config.signals)?;
     let inside = open::inside(&config.run);
-    let address = control_address(&inside)?;
-    let now = sys.now();
+    std::fs::create_dir_all(&inside).map_err(|e| Failure::io(inside.display(), &e))?;
+    let address = control::Address::new(&inside).ok();
     let host = identity::of_run(&mut sys, config.data.as_deref());
     let stream = host::stream_pair(&host, identity::place(&inside).as_os_str().as_bytes());
-    let mut node = Node::new(node_config(&config, &mut sys, &address, [&host, &stream]), now);
+    let ground = Ground {
+        listen: config.listen,
+        discovery: config.discovery,
+        exec: config.exec.clone(),
+        control: address.as_ref().map(|a| PathBuf::from(a.path())),
+        orders: false,
+    };
+    let now = sys.now();
+    let mut node = Node::new(node_config(ground, &mut sys, [&host, &stream]), now);
     open::run(&mut node, &mut sys, &config)?;
     let mut reactor = Reactor::new(sys, node, Tuning { rates: config.rates, ..Tuning::default() });
-    let printer = config.print.map(|print| Printer::new(print, &config.run));
+    let printer = config.print.map(|print| Printer::new(print, config.run.shows()));
+    let mut screen = begin(&mut reactor, printer);
+    reactor.with(|node, now, _| {
+        config.peers.iter().try_for_each(|peer| node.add_peer_everywhere(now, peer))
+    })?;
+    let code = turns(&mut reactor, &mut screen, &mut None);
+    end(reactor, screen, address, code)
+}
+
+/// The system as the loop uses it.
+fn system(signals: bool) -> Result<LinuxSys, Failure> {
+    let signals = if signals { Signals::HookExitOnSecond } else { Signals::Leave };
+    LinuxSys::new(signals).map_err(|e| Failure::io("this system", &e))
+}
+
+/// Starts the node, and hears what it says.
+fn begin(reactor: &mut Reactor<LinuxSys, Node>, printer: Option<Printer>) -> Screen {
     let interest = printer.as_ref().map_or(Interest::NOTHING, Printer::interest);
-    let (subscriber, started) = reactor.with(|node, now, _| {
+    let subscriber = reactor.with(|node, now, _| {
         let subscriber = node.subscribers.add(interest);
         node.start(now);
-        let peers = config.peers.iter().try_for_each(|peer| node.add_peer_everywhere(now, peer));
-        (subscriber, peers)
+        subscriber
     });
-    started?;
-    let mut screen = printer.zip(subscriber);
-    let code = turns(&mut reactor, &mut screen);
+    printer.zip(subscriber)
+}
+
+/// The last words of a run, and what became of it.
+fn end(
+    mut reactor: Reactor<LinuxSys, Node>,
+    mut screen: Screen,
+    address: Option<control::Address>,
+    code: io::Result<i32>,
+) -> Result<i32, Failure> {
     if let Some((printer, subscriber)) = &mut screen {
         let now = reactor.sys().now();
         drain(&mut reactor, printer, *subscriber, now);
@@ -79,12 +111,19 @@ pub fn run(config: Config) -> Result<i32, Failure> {
 
 type Screen = Option<(Printer, SubscriberId)>;
 
-fn turns(reactor: &mut Reactor<LinuxSys, Node>, screen: &mut Screen) -> io::Result<i32> {
+fn turns(
+    reactor: &mut Reactor<LinuxSys, Node>,
+    screen: &mut Screen,
+    keeper: &mut Option<Keeper>,
+) -> io::Result<i32> {
     loop {
         let wall = reactor.sys().wall();
         reactor.engine_mut().set_wall(wall);
         if let Some(code) = reactor.turn()? {
             return Ok(code);
+        }
+        if let Some(keeper) = keeper {
+            service::keep(reactor, keeper);
         }
         let Some((printer, subscriber)) = screen else { continue };
         let now = reactor.sys().now();
@@ -119,15 +158,18 @@ fn drain(
     printer.pump()
 }
 
-fn control_address(inside: &std::path::Path) -> Result<Option<control::Address>, Failure> {
-    std::fs::create_dir_all(inside).map_err(|e| Failure::io(inside.display(), &e))?;
-    Ok(control::Address::new(inside).ok())
+/// What a process is told of the world.
+struct Ground {
+    listen: Listen,
+    discovery: bool,
+    exec: Option<String>,
+    control: Option<PathBuf>,
+    orders: bool,
 }
 
 fn node_config(
-    config: &Config,
+    ground: Ground,
     sys: &mut LinuxSys,
-    address: &Option<control::Address>,
     [identity, stream]: [&KeyPair; 2],
 ) -> node::Config {
     let (mut id, mut entropy, mut boot) = ([0; 32], [0; 32], [0; BOOT_BYTES]);
@@ -141,7 +183,7 @@ fn node_config(
     };
     let mut seed = [0; 8];
     sys.entropy(&mut seed);
-    let (listen, any_port) = match config.listen {
+    let (listen, any_port) = match ground.listen {
         Listen::At(at) => (vec![at], false),
         Listen::Usual => {
             let everywhere: [IpAddr; 2] =
@@ -159,9 +201,10 @@ fn node_config(
         seed: u64::from_le_bytes(seed),
         listen,
         any_port,
-        control: address.as_ref().map(|a| PathBuf::from(a.path())),
-        discovery: config.discovery,
-        exec: config.exec.clone(),
+        control: ground.control,
+        discovery: ground.discovery,
+        exec: ground.exec,
+        orders: ground.orders,
         hosts: read("/etc/hosts"),
         resolv_conf: read("/etc/resolv.conf"),
         tuning: crate::sync::Tuning::default(),

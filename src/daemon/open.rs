@@ -163,11 +163,15 @@ impl Shelf {
         Ok(dir)
     }
 
-    /// Nothing is kept there any more: others may.
-    pub fn close_root(&mut self, disk: &mut dyn Disk, path: &Path) {
-        let Some(at) = self.roots.iter().position(|root| root.path == path) else { return };
-        let root = self.roots.swap_remove(at);
-        disk.close(root.lock);
-        disk.close_dir(root.dir);
+    /// Where nothing is kept any more others may.
+    pub(super) fn close_unused(&mut self, disk: &mut dyn Disk, used: impl Fn(&Path) -> bool) {
+        self.roots.retain(|root| {
+            let stays = used(&root.path);
+            if !stays {
+                disk.close(root.lock);
+                disk.close_dir(root.dir);
+            }
+            stays
+        });
     }
 }

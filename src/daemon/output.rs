@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::daemon::config::{Print, Run};
+use crate::daemon::config::Print;
 use crate::limits;
 use crate::node::event::{Event, EventKind, Interest};
 use crate::node::status::Status;
@@ -40,8 +40,7 @@ pub struct Printer {
 
 impl Printer {
     /// Lines go to standard output, or to standard error where the run shows blocks.
-    pub fn new(print: Print, run: &Run) -> Printer {
-        let shows = matches!(run, Run::CoreFetch { show: Some(_), .. });
+    pub fn new(print: Print, shows: bool) -> Printer {
         let lines = if shows { Standard::Error } else { Standard::Output };
         Printer {
             print,
@@ -333,7 +332,7 @@ mod tests {
 
     fn printer(json: bool, terminal: bool) -> Printer {
         let print = Print { json, verbosity: 0 };
-        Printer { terminal, ..Printer::new(print, &Run::Share { dir: ".".into(), dat: false }) }
+        Printer { terminal, ..Printer::new(print, false) }
     }
 
     fn progress(done_bytes: u64) -> Event {
@@ -433,9 +432,7 @@ mod tests {
 
     #[test]
     fn verbosity_chooses_what_is_heard() {
-        let interest = |verbosity, json| {
-            Printer::new(Print { json, verbosity }, &Run::CoreServe { dir: ".".into() }).interest()
-        };
+        let interest = |verbosity, json| Printer::new(Print { json, verbosity }, false).interest();
         assert!(!interest(-1, false).has(EventKind::Ready));
         assert!(interest(-1, true).has(EventKind::Complete));
         assert!(interest(0, false).has(EventKind::FilePut));

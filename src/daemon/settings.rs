@@ -4,13 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::config::{Blocks, Listen, Run};
+use super::config::{Blocks, Listen, Rates, Run};
 use super::toml::{self, Item, Table, Value};
 use crate::failure::{Failure, Kind};
 use crate::host::HostId;
 use crate::limits;
 use crate::link::{Key, Link};
-use crate::swarm::standing::{Lists, Who};
+use crate::swarm::standing::{Lists, Nobody};
 
 /// What a daemon is told by its user's file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,11 +31,8 @@ pub struct Limits {
     pub min_peers: Option<usize>,
     pub target_peers: Option<usize>,
     pub max_peers: Option<usize>,
-    /// Bytes a second, of all connections together and of each.
-    pub upload_rate: Option<u64>,
-    pub download_rate: Option<u64>,
-    pub peer_upload_rate: Option<u64>,
-    pub peer_download_rate: Option<u64>,
+    /// Bytes a second.
+    pub rates: Rates,
     /// Bytes of blocks that all seeds together store.
     pub max_storage: Option<u64>,
 }
@@ -80,6 +77,32 @@ impl Entry {
             Entry::Clone { link, .. } | Entry::Seed { link, .. } => Some(link),
             Entry::Core { link, .. } => link.as_ref(),
         }
+    }
+
+    pub fn set_dir(&mut self, to: PathBuf) {
+        match self {
+            Entry::Share { dir, .. }
+            | Entry::Clone { dir, .. }
+            | Entry::Seed { dir, .. }
+            | Entry::Core { dir, .. } => *dir = to,
+        }
+    }
+
+    /// As it stands in a file.
+    pub fn text(&self) -> String {
+        let mut out = format!("[[{}]]\ndir = {}\n", self.kind(), quoted_path(self.dir()));
+        if let Some(link) = self.link() {
+            out.push_str(&format!("link = {}\n", quoted(&link.to_string())));
+        }
+        match self {
+            Entry::Share { dat: true, .. } => out.push_str("dat = true\n"),
+            Entry::Clone { only, .. } if !only.is_empty() => {
+                let only: Vec<String> = only.iter().map(|path| quoted(path)).collect();
+                out.push_str(&format!("only = [{}]\n", only.join(", ")));
+            }
+            _ => {}
+        }
+        out
     }
 
     pub fn kind(&self) -> &'static str {
@@ -148,6 +171,35 @@ pub fn read(name: &Path, text: &str, base: &Base) -> Result<Settings, Failure> {
     })
 }
 
+/// Reads what a daemon remembers: entries, and the names of what is paused.
+pub fn read_state(
+    name: &Path,
+    text: &str,
+    base: &Base,
+) -> Result<(Vec<Entry>, Vec<String>), Failure> {
+    let state = toml::parse(text).map_err(|wrong| (wrong.line, wrong.what)).and_then(|mut root| {
+        let paused = match root.take("paused") {
+            Some(item) => list(&item, "paused", |text| Ok(text.to_owned()))?,
+            None => Vec::new(),
+        };
+        Ok((whole(&mut root, base)?.entries, paused))
+    });
+    state.map_err(|(line, what)| {
+        Failure::new(Kind::Damaged, format!("{}:{line}: {what}", name.display()))
+    })
+}
+
+/// A text between quotation marks, as TOML reads it.
+pub fn quoted(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    // The one character that JSON takes as it is and TOML does not.
+    json.replace('\u{7f}', "\\u007f")
+}
+
+fn quoted_path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
 /// What is wrong in which line.
 type Checked<T> = Result<T, (usize, String)>;
 
@@ -206,7 +258,8 @@ const KINDS: [(&str, Make); 4] = [
         Ok(Entry::Clone { link, dir, only })
     }),
     ("seed", |table, base| {
-        let (link, line) = (needed_link(table)?, table.line);
+        let (mut link, line) = (needed_link(table)?, table.line);
+        link.path.clear();
         let dir = match table.take("dir") {
             Some(item) => of_text(&item, "dir", |text| base.path(text))?,
             None => base.seeds.clone().ok_or((line, "there is no home: say dir".to_owned()))?,
@@ -218,7 +271,7 @@ const KINDS: [(&str, Make); 4] = [
 
 fn bounds(table: &mut Table) -> Checked<Limits> {
     let line = table.line;
-    let mut limits = Limits::default();
+    let (mut limits, mut rates) = (Limits::default(), Rates::default());
     for (name, field) in [
         ("min_peers", &mut limits.min_peers),
         ("target_peers", &mut limits.target_peers),
@@ -234,10 +287,10 @@ fn bounds(table: &mut Table) -> Checked<Limits> {
         };
     }
     for (name, field, least) in [
-        ("upload_rate", &mut limits.upload_rate, limits::RATE_LEAST),
-        ("download_rate", &mut limits.download_rate, limits::RATE_LEAST),
-        ("peer_upload_rate", &mut limits.peer_upload_rate, limits::RATE_LEAST),
-        ("peer_download_rate", &mut limits.peer_download_rate, limits::RATE_LEAST),
+        ("upload_rate", &mut rates.upload_rate, limits::RATE_LEAST),
+        ("download_rate", &mut rates.download_rate, limits::RATE_LEAST),
+        ("peer_upload_rate", &mut rates.peer_upload_rate, limits::RATE_LEAST),
+        ("peer_download_rate", &mut rates.peer_download_rate, limits::RATE_LEAST),
         ("max_storage", &mut limits.max_storage, limits::QUOTA_LEAST),
     ] {
         let Some(item) = table.take(name) else { continue };
@@ -254,6 +307,7 @@ fn bounds(table: &mut Table) -> Checked<Limits> {
         }
         *field = Some(bytes);
     }
+    limits.rates = rates;
     let order = [limits.min_peers, limits.target_peers, limits.max_peers];
     let order: Vec<usize> = order.into_iter().flatten().collect();
     if !order.is_sorted() {
@@ -274,7 +328,8 @@ fn hosts(table: &mut Table) -> Checked<Lists> {
         }
     }
     if let Some(item) = table.take("banned") {
-        lists.bans = list(&item, "banned", who)?;
+        lists.bans =
+            list(&item, "banned", |text| text.parse().map_err(|no: Nobody| no.to_string()))?;
     }
     for (name, len) in
         [("allow", lists.allow.len()), ("deny", lists.deny.len()), ("banned", lists.bans.len())]
@@ -380,16 +435,6 @@ pub fn host(text: &str) -> Result<HostId, String> {
     }
 }
 
-/// A host, or an address, with or without a port.
-pub fn who(text: &str) -> Result<Who, String> {
-    if let Ok(host) = host(text) {
-        return Ok(Who::Host(host));
-    }
-    address(text)
-        .map(|addr| Who::Addr(addr.ip().to_canonical()))
-        .map_err(|_| "this is neither a host's id in full nor an address like 192.0.2.7".into())
-}
-
 /// `2 MB`, `500 kB`, `1.5 GB`, `20G`, `64 KiB`, `1000000`; `/s` may stand behind it. A letter alone is the
 /// binary unit, as --max-storage has it.
 pub fn bytes(text: &str) -> Option<u64> {
@@ -421,6 +466,7 @@ pub fn bytes(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::swarm::standing::Who;
 
     const KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
     const HOST: &str = "7jfgaa9nutjyixzikb7tgmsf9gkwq7iqz498zr1nd5ig1fng4esy";
@@ -460,10 +506,12 @@ mod tests {
             min_peers: Some(3),
             target_peers: Some(4),
             max_peers: Some(5),
-            upload_rate: Some(2_000_000),
-            download_rate: Some(65_536),
-            peer_upload_rate: Some(65_536),
-            peer_download_rate: Some(1_500_000),
+            rates: Rates {
+                upload_rate: Some(2_000_000),
+                download_rate: Some(65_536),
+                peer_upload_rate: Some(65_536),
+                peer_download_rate: Some(1_500_000),
+            },
             max_storage: Some(20 << 30),
         };
         assert_eq!(settings.limits, limits);

@@ -3,7 +3,6 @@
 //! that is done its locks are free and nothing of it is left.
 
 use crate::ids::ConnId;
-use crate::link::Key;
 use crate::store::StoreError;
 use crate::store::disk::Disk;
 use crate::swarm::{End, Swarm};
@@ -32,12 +31,6 @@ impl Node {
     /// Where what has this key is kept, as its user named that.
     pub fn folder_of(&self, key: &[u8; 32]) -> Option<&str> {
         Some(self.topics.get(&self.topic_of(key)?)?.folder.as_str())
-    }
-
-    /// The key that names a topic.
-    pub fn key_of(&self, id: TopicId) -> Option<Key> {
-        let open = self.feeds.get(self.topics.get(&id)?.first)?;
-        Some(Key(*open.store.feed().key()))
     }
 
     /// Until everything of a topic that was removed is closed.

@@ -22,6 +22,10 @@ pub struct Client {
     appended: Option<u64>,
     /// Its request takes blocks back: the length before.
     truncated: Option<u64>,
+    /// It waits for the embedder's answer; meanwhile it is not read.
+    pub ordered: bool,
+    /// The ban that it wants lifted is, but that is not durable yet.
+    pub lifted: bool,
 }
 
 impl Node {
@@ -35,11 +39,19 @@ impl Node {
         let mut done = Consumed::default();
         loop {
             // One answer at a time: a client that does not read its answers is not read either.
-            if self.clients.get(&conn).is_none_or(|client| !client.answer.is_empty()) {
+            let Some(client) = self.clients.get_mut(&conn) else { break };
+            if client.ordered || !client.answer.is_empty() {
+                done.hold = client.ordered;
                 break;
             }
             match control::decode(&buf[done.bytes..]) {
                 Ok(None) => break,
+                Ok(Some((request, len))) if self.config.orders && request.what.is_order() => {
+                    client.ordered = true;
+                    done.bytes += len;
+                    done.frames += 1;
+                    self.orders.push_back((conn, request));
+                }
                 Ok(Some((request, len))) => {
                     let Some(answer) = self.client_answer(now, conn, &request, disk) else {
                         done.hold = true;
@@ -74,8 +86,19 @@ impl Node {
         let result = match request.what {
             What::Append => self.client_append(now, conn, request, disk),
             What::Truncate => self.client_truncate(now, conn, request, disk),
-            What::Status | What::Peers | What::Stop => {
-                return Some(control::answer(request, &self.status(now, disk)));
+            What::Status | What::Peers | What::Candidates | What::Stop => {
+                let about = request.at.as_ref().map(|at| self.topics_at(at));
+                if about.as_ref().is_some_and(Vec::is_empty) {
+                    return Some(control::refuse(&control::NOT_KEPT));
+                }
+                let status = self.status_of(now, about.as_deref(), disk);
+                return Some(control::answer(request, &status));
+            }
+            What::Ban | What::Unban | What::Bans => {
+                return self.client_bans(now, conn, request, disk);
+            }
+            What::Add | What::Remove | What::Pause | What::Resume => {
+                return Some(control::refuse(&"only gannet daemon can do that"));
             }
         };
         let client = self.clients.get_mut(&conn)?;
@@ -101,7 +124,7 @@ impl Node {
         request: &Request,
         disk: &mut dyn Disk,
     ) -> Result<u64, StoreError> {
-        let feed = self.served_core()?;
+        let feed = self.served_core(request)?;
         let client = self.clients.get_mut(&conn).ok_or(StoreError::Absent)?;
         let open = self.feeds.get_mut(feed).ok_or(StoreError::Missing)?;
         let to = match client.appended {
@@ -124,9 +147,13 @@ impl Node {
         Ok(to)
     }
 
-    fn served_core(&self) -> Result<FeedId, StoreError> {
-        let core = self.topics.values().find(|t| matches!(t.what, topic::What::Core(_)));
-        core.map(|t| t.first).ok_or(StoreError::Missing)
+    fn served_core(&self, request: &Request) -> Result<FeedId, StoreError> {
+        let about = request.at.as_ref().map(|at| self.topics_at(at));
+        let mut cores = self.topics.iter().filter(|(id, topic)| {
+            let core = matches!(topic.what, topic::What::Core(_)) && !topic.is_leaving();
+            core && about.as_ref().is_none_or(|about| about.contains(id))
+        });
+        cores.next().map(|(_, topic)| topic.first).ok_or(StoreError::Missing)
     }
 
     /// The core served here keeps the blocks before `length`, in a new history.
@@ -137,7 +164,7 @@ impl Node {
         request: &Request,
         disk: &mut dyn Disk,
     ) -> Result<u64, StoreError> {
-        let feed = self.served_core()?;
+        let feed = self.served_core(request)?;
         let length = request.length.ok_or(Refusal::Index)?;
         let begun = self.clients.get(&conn).and_then(|client| client.truncated);
         let from = match begun {
@@ -176,7 +203,7 @@ impl Node {
         any
     }
 
-    fn reply(&mut self, conn: ConnId, answer: Vec<u8>) {
+    pub(super) fn reply(&mut self, conn: ConnId, answer: Vec<u8>) {
         if let Some(client) = self.clients.get_mut(&conn) {
             client.answer = answer;
             self.out.push_back(Output::Wake { conn });

@@ -1,7 +1,8 @@
 //! The control conversation: one JSON object a line each way, over a Unix socket that only its
 //! owner can open. Bytes in, bytes out; the socket belongs to the reactor.
 //!
-//! Request: `{"do":"status"}`, `{"do":"peers"}`, `{"do":"stop"}`, with `"text":true` for a
+//! `{"do":"add","entry":"[[seed]]\n…"}`, `{"do":"pause","at":"hyper://…"}` and their like to a daemon; `at`
+//! bounds what is told to one thing. Request: `{"do":"status"}`, `{"do":"peers"}`, `{"do":"stop"}`, with `"text":true` for a
 //! readable text instead of figures; `{"do":"append","blocks":["<base64>",…]}` to a bare feed of
 //! ours; `{"do":"truncate","length":7}` to a core of ours. Answer: `{"ok":true,"status":{…}}`, `{"ok":true,"peers":[…]}`, `{"ok":true,"text":"…"}`,
 //! `{"ok":true,"length":7}` (durable then), or `{"ok":false,"error":"…"}`.
@@ -11,9 +12,11 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::limits;
-use crate::node::status::{PeerStatus, Status};
+use crate::node::status::{BanStatus, PeerStatus, Status};
+use crate::text::Span;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +29,24 @@ pub enum What {
     Append,
     /// The core served here keeps so many blocks (`length`).
     Truncate,
+    /// Addresses that may be peers.
+    Candidates,
+    /// Nobody talks to the host or address `at`, for so many `seconds` or until it is lifted.
+    Ban,
+    Unban,
+    Bans,
+    /// Keep `entry` from now on, too; no longer keep `at`; let it rest, and go on.
+    Add,
+    Remove,
+    Pause,
+    Resume,
+}
+
+impl What {
+    /// Whether it is about what is kept, which is the embedder's business.
+    pub fn is_order(self) -> bool {
+        matches!(self, What::Add | What::Remove | What::Pause | What::Resume)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +59,24 @@ pub struct Request {
     pub blocks: Vec<Block>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
+    /// What it is about: a link, a folder, a host, an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// As it stands in a configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
 }
+
+/// The refusal of who does not keep what a request is about.
+pub const NOT_KEPT: &str = "it is not kept here";
 
 impl Request {
     /// A question, to be answered in `text` or in figures.
     pub fn ask(what: What, text: bool) -> Request {
-        Request { what, text, blocks: Vec::new(), length: None }
+        let (blocks, length) = (Vec::new(), None);
+        Request { what, text, blocks, length, at: None, entry: None, seconds: None }
     }
 
     pub fn append(blocks: Vec<Block>) -> Request {
@@ -108,8 +141,35 @@ pub fn answer(request: &Request, status: &Status) -> Vec<u8> {
         (What::Status, true) => line(&Answer { text: Some(status.text()), ..Answer::OK }),
         (What::Peers, false) => line(&Answer { peers: Some(&status.peers), ..Answer::OK }),
         (What::Peers, true) => line(&Answer { text: Some(status.peers_text()), ..Answer::OK }),
-        (What::Stop | What::Append | What::Truncate, _) => line(&Answer::OK),
+        (What::Candidates, false) => said(&status.candidates),
+        (What::Candidates, true) => said(&status.candidates_text()),
+        _ => done(),
     }
+}
+
+/// The answer to `Bans`.
+pub fn bans(request: &Request, bans: &[BanStatus]) -> Vec<u8> {
+    if !request.text {
+        return said(&bans);
+    }
+    let mut text = String::new();
+    for BanStatus { who, ends_in_s, by } in bans {
+        let until = ends_in_s.map(|s| format!("for {}", Span(s)));
+        let until = until.unwrap_or_else(|| "until it is lifted".to_owned());
+        text.push_str(&format!("{who}: {until}, by {by}\n"));
+    }
+    said(&text)
+}
+
+/// What was asked for is done.
+pub fn done() -> Vec<u8> {
+    line(&Answer::OK)
+}
+
+/// An answer of whatever shape.
+pub fn said(answer: &impl Serialize) -> Vec<u8> {
+    let answer = serde_json::value::to_raw_value(answer).ok();
+    line(&Answer { answer: answer.as_deref(), ..Answer::OK })
 }
 
 /// The answer to `Append` and `Truncate`, once that is durable: the feed's new length.
@@ -134,12 +194,21 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 impl Answer<'_> {
-    const OK: Answer<'static> =
-        Answer { ok: true, status: None, peers: None, text: None, length: None, error: None };
+    const OK: Answer<'static> = Answer {
+        ok: true,
+        status: None,
+        peers: None,
+        text: None,
+        length: None,
+        answer: None,
+        error: None,
+    };
 }
 
 fn line(value: &impl Serialize) -> Vec<u8> {

@@ -111,7 +111,7 @@ impl Feeds {
         Some((a.as_mut()?, b.as_mut()?))
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (FeedId, &OpenFeed)> {
+    pub fn iter(&self) -> impl Iterator<Item = (FeedId, &OpenFeed)> + Clone {
         let numbered = self.open.iter().enumerate();
         numbered.filter_map(|(i, open)| Some((FeedId(i as u32), open.as_deref()?)))
     }

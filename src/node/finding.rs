@@ -324,6 +324,12 @@ impl Node {
             dials.push(dial);
         }
         for &(topic, addr) in &dials {
+            if self.standings.is_barred(addr.ip(), now) {
+                if let Some(swarm) = self.swarms.get_mut(&topic) {
+                    swarm.dial_failed(now, addr);
+                }
+                continue;
+            }
             if self.is_core(topic) && self.share_stream(now, topic, addr, disk) {
                 continue;
             }

@@ -23,6 +23,7 @@ mod kept;
 mod late;
 mod lonely;
 mod meeting;
+mod orders;
 mod peer;
 mod peers;
 mod pings;
@@ -50,7 +51,7 @@ use crate::ids::{ConnId, FeedId};
 use crate::limits;
 use crate::reactor::Engine;
 use crate::rng::Rng;
-use crate::store::disk::Disk;
+use crate::store::disk::{Dir, Disk};
 use crate::swarm::hello::Standing;
 use crate::swarm::standing::Standings;
 use crate::swarm::twins::Twins;
@@ -106,6 +107,8 @@ pub struct Config {
     pub hosts: String,
     pub resolv_conf: String,
     pub tuning: sync::Tuning,
+    /// The embedder takes orders (`Node::take_order`), and what SIGHUP asks for (`Node::take_reload`).
+    pub orders: bool,
     pub pid: u32,
 }
 
@@ -179,6 +182,11 @@ pub struct Node {
     swarms: Swarms,
     /// What the operator says of hosts, and who is banned everywhere.
     standings: Standings,
+    /// Where bans are kept.
+    bans_dir: Option<Dir>,
+    /// For the embedder.
+    orders: VecDeque<(ConnId, control::Request)>,
+    reload_wanted: bool,
     /// Peers that the user named by host names.
     names: Vec<Named>,
     multicast: Option<Multicast>,
@@ -280,6 +288,9 @@ impl Node {
             feeds: Feeds::default(),
             swarms: Swarms::default(),
             standings: Standings::default(),
+            bans_dir: None,
+            orders: VecDeque::new(),
+            reload_wanted: false,
             names: Vec::new(),
             multicast_tag: None,
             interfaces: Vec::new(),
@@ -422,7 +433,10 @@ impl Node {
                 self.stop(now, code);
             }
             Signal::Status => self.status_wanted = true,
-            Signal::Reload => self.rescan(now),
+            Signal::Reload => {
+                self.reload_wanted = self.config.orders;
+                self.rescan(now);
+            }
             Signal::Child => {}
         }
     }

@@ -37,6 +37,13 @@ impl Node {
             self.clients.insert(conn, Box::default());
             return;
         }
+        if let Endpoint::Tcp(at) = &from
+            && self.standings.is_barred(at.ip(), now)
+        {
+            *self.ends.or_default((Reason::Banned, true)) += 1;
+            self.out.push_back(Output::Close { conn, flush: false });
+            return;
+        }
         let peer = Peer::new(now, Direction::In, from, Session::Unknown);
         self.peers.insert(conn, Box::new(peer));
         self.greeting.push_back(conn);
@@ -406,6 +413,11 @@ impl Node {
             }
         }
         log::warn!("{} is banned: {why}", peer.name());
+        let mut swarms = peer.topics().filter_map(|topic| self.swarms.get(&topic));
+        let named = addr.is_some_and(|addr| swarms.any(|swarm| swarm.is_configured(addr)));
+        if let (Some(host), false) = (peer.kin.host(), named) {
+            self.standings.misbehaved(now, host);
+        }
     }
 
     /// A session that is not live has nothing left to do (dat/SPEC §5.4).

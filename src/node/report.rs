@@ -7,24 +7,38 @@ use crate::time::Instant;
 
 use super::Node;
 use super::status::{CandidateStatus, DiskStatus, DriveStatus, FeedStatus, PeerStatus, Status};
-use super::topic::{Topic, What};
+use super::topic::{Topic, TopicId, What};
 
 impl Node {
     pub fn status(&self, now: Instant, disk: &mut dyn Disk) -> Status {
-        let first = self.topics.values().next();
-        let paused = self.feeds.iter().find_map(|(_, open)| open.paused.clone());
+        self.status_of(now, None, disk)
+    }
+
+    /// Of these topics alone, if they are named.
+    pub(super) fn status_of(
+        &self,
+        now: Instant,
+        about: Option<&[TopicId]>,
+        disk: &mut dyn Disk,
+    ) -> Status {
+        let shown = |id: TopicId| about.is_none_or(|about| about.contains(&id));
+        let mut topics = self.topics.iter().filter(|(id, _)| shown(*id)).map(|(_, topic)| topic);
+        let drives = topics.clone().filter_map(|topic| self.drive_status(topic)).collect();
+        let first = topics.next();
+        let open = self.feeds.iter().filter(|(_, open)| shown(open.topic));
+        let paused = open.clone().find_map(|(_, open)| open.paused.clone());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: self.config.pid,
             uptime_s: now.since(self.started).as_secs(),
             listen: self.listening.clone(),
-            drives: self.topics.values().filter_map(|topic| self.drive_status(topic)).collect(),
-            feeds: self.feed_status(),
-            peers: self.peer_status(now),
-            candidates: self.candidate_status(now),
+            drives,
+            feeds: self.feed_status(&shown),
+            peers: self.peer_status(now, about),
+            candidates: self.candidate_status(now, &shown),
             banned: self.swarms.values().map(|swarm| swarm.banned(now) as u64).sum(),
             disk: DiskStatus {
-                unsynced: self.feeds.iter().map(|(_, open)| open.store.dirty() as u64).sum(),
+                unsynced: open.map(|(_, open)| open.store.dirty() as u64).sum(),
                 free: first.and_then(|topic| disk.space(topic.dir).ok()).unwrap_or(0),
                 paused: paused.unwrap_or_default(),
             },
@@ -32,8 +46,9 @@ impl Node {
         }
     }
 
-    fn feed_status(&self) -> Vec<FeedStatus> {
-        let status = self.feeds.iter().map(|(id, open)| {
+    fn feed_status(&self, shown: &dyn Fn(TopicId) -> bool) -> Vec<FeedStatus> {
+        let open = self.feeds.iter().filter(|(_, open)| shown(open.topic));
+        let status = open.map(|(id, open)| {
             let feed = open.store.feed();
             let sync = self.sync.feed_status(id, &self.feeds).unwrap_or_default();
             FeedStatus {
@@ -52,8 +67,11 @@ impl Node {
         status.collect()
     }
 
-    fn peer_status(&self, now: Instant) -> Vec<PeerStatus> {
+    fn peer_status(&self, now: Instant, about: Option<&[TopicId]>) -> Vec<PeerStatus> {
         let met = self.peers.iter().filter_map(|(conn, peer)| {
+            if about.is_some_and(|about| !peer.topics().any(|id| about.contains(&id))) {
+                return None;
+            }
             let handshake = peer.handshake.as_ref()?;
             let sync = self.sync.peer_status(now, *conn).unwrap_or_default();
             Some(PeerStatus {
@@ -75,8 +93,13 @@ impl Node {
         met.collect()
     }
 
-    fn candidate_status(&self, now: Instant) -> Vec<CandidateStatus> {
-        let all = self.swarms.values().flat_map(|swarm| swarm.candidates(now));
+    fn candidate_status(
+        &self,
+        now: Instant,
+        shown: &dyn Fn(TopicId) -> bool,
+    ) -> Vec<CandidateStatus> {
+        let swarms = self.swarms.iter().filter(|(id, _)| shown(*id));
+        let all = swarms.flat_map(|(_, swarm)| swarm.candidates(now));
         all.map(|candidate| CandidateStatus {
             addr: candidate.addr,
             failures: candidate.failures,

@@ -112,6 +112,17 @@ pub struct CandidateStatus {
     pub retry_in_s: u64,
 }
 
+/// Whom nobody talks to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BanStatus {
+    /// A host, an address, or what a peer calls itself in hexadecimal digits.
+    pub who: String,
+    /// `null`: until it is lifted.
+    pub ends_in_s: Option<u64>,
+    /// "operator", "file" (the configuration) or "conduct".
+    pub by: &'static str,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DiskStatus {
     /// Bytes written by us that are not durable yet.
@@ -175,6 +186,21 @@ impl Status {
         for peer in &self.peers {
             peer.write(out)?;
         }
+        self.write_candidates(out)?;
+        match self.banned {
+            0 => Ok(()),
+            n => writeln!(out, "{n} banned for misbehaving"),
+        }
+    }
+
+    /// Candidates as text.
+    pub fn candidates_text(&self) -> String {
+        let mut out = String::new();
+        let _ = self.write_candidates(&mut out);
+        out
+    }
+
+    fn write_candidates(&self, out: &mut String) -> fmt::Result {
         for candidate in &self.candidates {
             let CandidateStatus { addr, failures, retry_in_s } = candidate;
             write!(out, "  {addr}: not connected")?;
@@ -186,10 +212,7 @@ impl Status {
                 s => writeln!(out, ", tried again in {}", Span(*s))?,
             }
         }
-        match self.banned {
-            0 => Ok(()),
-            n => writeln!(out, "{n} banned for misbehaving"),
-        }
+        Ok(())
     }
 }
 

@@ -44,8 +44,16 @@ impl Swarms {
         self.all.contains_key(topic)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (TopicId, &Swarm)> {
+        self.all.iter().map(|(id, entry)| (id, &entry.swarm))
+    }
+
     pub fn values(&self) -> impl Iterator<Item = &Swarm> {
         self.all.values().map(|entry| &entry.swarm)
+    }
+
+    pub fn get(&self, topic: &TopicId) -> Option<&Swarm> {
+        self.all.get(topic).map(|entry| &entry.swarm)
     }
 
     pub fn get_mut(&mut self, topic: &TopicId) -> Option<&mut Swarm> {

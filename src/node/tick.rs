@@ -25,6 +25,7 @@ impl Node {
         self.open_again(now, disk);
         self.tick_feeds(now, disk);
         self.tick_quota();
+        self.tick_bans(now, disk);
         self.tick_drives();
         self.keep_peers(now, disk, false);
         // The next one is set anew, by `pace`.

@@ -70,6 +70,17 @@ impl Bans {
         by_id.max(by_addr).max(by_host)
     }
 
+    /// Forgets all of an address. False: there was nothing.
+    pub(super) fn lift_at(&mut self, ip: IpAddr) -> bool {
+        let before = self.addrs.len();
+        let gone: Vec<SocketAddr> =
+            self.addrs.keys().filter(|addr| addr.ip().to_canonical() == ip).copied().collect();
+        for addr in &gone {
+            self.addrs.remove(addr);
+        }
+        self.hosts.remove(&ip).is_some() || self.addrs.len() < before
+    }
+
     pub(super) fn count(&self, now: Instant) -> usize {
         let ids = self.ids.values().filter(|until| **until > now).count();
         ids.max(self.addrs.values().filter(|until| **until > now).count())

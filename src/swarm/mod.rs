@@ -317,6 +317,33 @@ impl Swarm {
         !named && self.bans.until(addr, id).is_some_and(|until| until > now)
     }
 
+    /// Whether the user named an address.
+    pub fn is_configured(&self, addr: SocketAddr) -> bool {
+        self.entries.get(&addr).is_some_and(|entry| entry.configured)
+    }
+
+    /// Lifts what bans there are of an address. False: there are none.
+    pub fn unban_at(&mut self, ip: IpAddr) -> bool {
+        let lifted = self.bans.lift_at(ip);
+        self.changed |= lifted;
+        lifted
+    }
+
+    /// Lifts the ban of a peer.
+    pub fn unban_id(&mut self, id: &[u8]) -> bool {
+        let lifted = self.bans.ids.remove(&id.to_vec()).is_some();
+        self.changed |= lifted;
+        lifted
+    }
+
+    /// Who is banned now, by address or by id in hexadecimal digits, and until when.
+    pub fn bans(&self, now: Instant) -> impl Iterator<Item = (String, Instant)> {
+        let ids = self.bans.ids.iter().map(|(id, until)| (hex::encode(id), *until));
+        let addrs = self.bans.addrs.iter().map(|(addr, until)| (addr.ip().to_canonical(), *until));
+        let addrs = addrs.map(|(ip, until)| (ip.to_string(), until));
+        ids.chain(addrs).filter(move |(_, until)| *until > now)
+    }
+
     /// Bans that stand.
     pub fn banned(&self, now: Instant) -> usize {
         self.bans.count(now)

@@ -4,12 +4,14 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::hello::Standing;
 use super::kept::{Corrupt, Reader, checksum, put_addr, put_time};
 use crate::host::HostId;
 use crate::limits;
+use crate::link::z32;
 use crate::time::{Instant, Wall};
 
 const MAGIC: &[u8; 4] = b"gnbn";
@@ -29,6 +31,24 @@ impl fmt::Display for Who {
             Who::Host(host) => host.fmt(f),
             Who::Addr(ip) => ip.fmt(f),
         }
+    }
+}
+
+/// What is neither a host nor an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is neither a host's id in full nor an address like 192.0.2.7")]
+pub struct Nobody;
+
+impl FromStr for Who {
+    type Err = Nobody;
+
+    /// A host's id in full, or an address with or without a port.
+    fn from_str(text: &str) -> Result<Who, Nobody> {
+        if let Ok(key) = z32::decode(text) {
+            return Ok(Who::Host(HostId(key.0)));
+        }
+        let ip = text.parse::<SocketAddr>().map(|addr| addr.ip()).or_else(|_| text.parse());
+        ip.map(|ip: IpAddr| Who::Addr(ip.to_canonical())).map_err(|_| Nobody)
     }
 }
 

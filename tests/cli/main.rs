@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod core;
+mod daemon;
 mod help;
 mod id;
 mod key;

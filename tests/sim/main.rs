@@ -23,6 +23,7 @@ mod restored;
 mod sleep;
 mod stranger;
 mod swarm;
+mod topics;
 mod twins;
 mod wild;
 mod world;
@@ -51,6 +52,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "mixed", run: mixed::run, every: 2 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
     Scenario { name: "pings", run: pings::run, every: 2 },
+    Scenario { name: "topics", run: topics::run, every: 1 },
     Scenario { name: "twins", run: twins::run, every: 2 },
     Scenario { name: "twin-streams", run: twins::run_cores, every: 2 },
     Scenario { name: "restored", run: restored::run, every: 2 },

@@ -62,6 +62,8 @@ pub struct Post {
     pub tight: bool,
     /// Power cuts so far.
     pub cuts: u32,
+    /// How often it was started.
+    pub lives: u32,
 }
 
 pub struct Swarm {
@@ -151,6 +153,7 @@ impl Swarm {
             unsynced: false,
             tight: false,
             cuts: 0,
+            lives: 0,
         });
         self.posts.len() - 1
     }
@@ -207,6 +210,7 @@ impl Swarm {
 
     /// Starts a node; it may fail where the disk does.
     pub fn boot(&mut self, post: usize) -> Result<(), Failure> {
+        self.posts[post].lives += 1;
         let tuning = draw_tuning(&mut self.rng);
         let mut sync = sync::Tuning::default();
         if !self.rng.one_in(3) {

@@ -965,6 +965,16 @@ impl Fs {
         self.evict();
     }
 
+    /// Locks that are held.
+    pub fn locks(&self) -> usize {
+        self.inodes.values().filter(|inode| inode.lock.is_some()).count()
+    }
+
+    /// Files and directories that are open, each as often as it is.
+    pub fn opened(&self) -> u64 {
+        self.inodes.values().map(|inode| u64::from(inode.opens)).sum()
+    }
+
     /// The process is gone, the machine runs on: handles, locks and watches end.
     pub fn restart(&mut self) {
         self.epoch += 1;

@@ -1,0 +1,275 @@
+//! `gannet daemon`, what is told to it while it runs, and its file.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Home, Running};
+
+const KEY: &str = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn file(home: &Home) -> std::path::PathBuf {
+    home.path(".config/gannet/gannet.toml")
+}
+
+fn write_file(home: &Home, text: &str) {
+    std::fs::create_dir_all(home.path(".config/gannet")).unwrap();
+    let text = format!("listen = \"127.0.0.1\"\ndiscovery = false\n{text}");
+    std::fs::write(file(home), text).unwrap();
+}
+
+/// A daemon that can be asked.
+fn daemon(home: &Home, text: &str) -> Running {
+    write_file(home, text);
+    let running = Running::start(home.command(&["daemon", "--json", "-v"]));
+    until("it answers", || home.run(&["bans"]).code == 0);
+    running
+}
+
+#[track_caller]
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn json(home: &Home, words: &[&str]) -> Value {
+    serde_json::from_str(home.run(&[words, &["--json"]].concat()).ok()).unwrap()
+}
+
+/// A home whose daemon shares a folder, and the folder's link and the daemon's address.
+fn sharing() -> (Home, Running, String, String) {
+    let home = Home::new();
+    std::fs::create_dir(home.path("photos")).unwrap();
+    std::fs::write(home.path("photos/a.txt"), "one").unwrap();
+    let share = format!("[[share]]\ndir = \"{}\"\n", home.path("photos").display());
+    let running = daemon(&home, &share);
+    let ready = running.event("ready");
+    let [link, at] = [&ready["link"], &ready["listen"][0]].map(|v| v.as_str().unwrap().to_owned());
+    (home, running, link, at)
+}
+
+fn holds(home: &Home, name: &str, text: &str) -> bool {
+    std::fs::read_to_string(home.path(name)).is_ok_and(|there| there == text)
+}
+
+#[test]
+fn what_is_added_is_kept_paused_resumed_and_removed_and_remembered() {
+    let (theirs, _sharing, link, at) = sharing();
+    let home = Home::new();
+    let peers = format!("peers = [\"{at}\"]\n");
+    let running = daemon(&home, &peers);
+    assert_eq!(home.run(&["add", "clone", &link, "copy"]).ok(), format!("{link}\n"));
+    until("it is copied", || holds(&home, "copy/a.txt", "one"));
+    let again = home.run(&["add", "clone", &link, "other"]);
+    again.failed(1, "this is kept already, in ");
+    assert!(!home.path("other/.dat").exists());
+    // Paused, nothing comes; it is listed, and says that it rests.
+    home.run(&["pause", "copy"]).ok();
+    std::fs::write(theirs.path("photos/b.txt"), "two").unwrap();
+    let status = json(&home, &["status"]);
+    assert_eq!(
+        (&status["drives"][0]["state"], &status["feeds"][0]["paused"]),
+        (&Value::from("paused"), &Value::from(true))
+    );
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!home.path("copy/b.txt").exists());
+    // It is so after a restart, too.
+    assert_eq!(running.stop(), 0);
+    let running = daemon(&home, &peers);
+    until("it is listed", || json(&home, &["status"])["drives"][0]["state"] == "paused");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!home.path("copy/b.txt").exists());
+    home.run(&["resume", &link]).ok();
+    until("it goes on", || holds(&home, "copy/b.txt", "two"));
+    // Of the folder alone, and of a folder that the daemon knows nothing of.
+    assert_eq!(json(&home, &["status", "copy"])["drives"][0]["link"], link.as_str());
+    assert_eq!(json(&home, &["peers", "copy"]).as_array().unwrap().len(), 1);
+    home.run(&["status", "."]).failed(3, "no drive and no feed here");
+    // Removed, its files stay and somebody else may work on it; nothing comes back.
+    assert_eq!(home.run(&["remove", "copy", "--json"]).ok(), "{\"ok\":true}\n");
+    assert!(holds(&home, "copy/a.txt", "one"));
+    assert_eq!(json(&home, &["status"])["drives"], Value::from(Vec::<Value>::new()));
+    assert_eq!(json(&home, &["status", "copy"])["pid"], 0);
+    home.run(&["remove", "copy"]).failed(3, "it is not kept here");
+    let alone = home.start(&["clone", &link, "copy"]);
+    alone.event("ready");
+    home.run(&["add", "clone", &link, "copy"]).failed(1, "another process works on this folder");
+    assert_eq!(alone.stop(), 0);
+    assert_eq!(running.stop(), 0);
+    let _running = daemon(&home, &peers);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(json(&home, &["status"])["drives"], Value::from(Vec::<Value>::new()));
+}
+
+#[test]
+fn sighup_adds_and_removes_and_peers_stay_connected() {
+    let (theirs, sharing, link, at) = sharing();
+    let home = Home::new();
+    let clone = format!(
+        "peers = [\"{at}\"]\n[[clone]]\nlink = \"{link}\"\ndir = \"{}\"\n",
+        home.path("copy").display()
+    );
+    let running = daemon(&home, &clone);
+    until("it is copied", || holds(&home, "copy/a.txt", "one"));
+    let peers = |home: &Home| json(home, &["peers"]).as_array().unwrap().clone();
+    let before = peers(&theirs);
+    assert_eq!(before.len(), 1);
+    std::fs::create_dir(theirs.path("more")).unwrap();
+    let both = ["photos", "more"]
+        .map(|dir| format!("[[share]]\ndir = \"{}\"\n", theirs.path(dir).display()));
+    write_file(&theirs, &both.concat());
+    sharing.signal(Signal::HUP);
+    assert_ne!(sharing.event("ready")["link"], link.as_str());
+    assert_eq!(json(&theirs, &["status"])["drives"].as_array().unwrap().len(), 2);
+    // A file with a mistake changes nothing, and says where it is.
+    write_file(&theirs, "\n[[share]]\ndri = \"x\"\n");
+    sharing.signal(Signal::HUP);
+    let said = sharing.event("warning")["text"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("nothing is changed: ") && said.contains("gannet.toml:4: "), "{said}");
+    assert_eq!(json(&theirs, &["status"])["drives"].as_array().unwrap().len(), 2);
+    write_file(&theirs, &both[0]);
+    sharing.signal(Signal::HUP);
+    let gone = sharing.event("topic");
+    assert_eq!(
+        (&gone["state"], &gone["folder"]),
+        (&Value::from("removed"), &Value::from(theirs.path("more").to_str().unwrap()))
+    );
+    // All the time the peer was there: it is the same connection.
+    let after = peers(&theirs);
+    assert_eq!(after.len(), 1);
+    assert_eq!((&after[0]["addr"], &after[0]["id"]), (&before[0]["addr"], &before[0]["id"]));
+    assert!(after[0]["age_s"].as_u64() >= before[0]["age_s"].as_u64());
+    std::fs::write(theirs.path("photos/c.txt"), "three").unwrap();
+    until("it still follows", || holds(&home, "copy/c.txt", "three"));
+    let (code, left) = running.stop_and_hear("peer_left");
+    assert_eq!((code, left.len()), (0, 1), "{left:?}");
+}
+
+#[test]
+fn l08_bans_are_set_listed_kept_and_lifted() {
+    let (theirs, sharing, link, at) = sharing();
+    let home = Home::new();
+    let clone = format!(
+        "peers = [\"{at}\"]\n[[clone]]\nlink = \"{link}\"\ndir = \"{}\"\n",
+        home.path("copy").display()
+    );
+    let _running = daemon(&home, &clone);
+    until("it is copied", || holds(&home, "copy/a.txt", "one"));
+    theirs.run(&["ban", "127.0.0.1", "--for", "2h"]).ok();
+    assert_eq!(sharing.event("peer_left")["reason"], "banned");
+    let id = json(&home, &["id"])["id"].as_str().unwrap().to_owned();
+    theirs.run(&["ban", &id]).ok();
+    assert_eq!(json(&theirs, &["peers"]), Value::from(Vec::<Value>::new()));
+    drop(sharing);
+    let text = std::fs::read_to_string(file(&theirs)).unwrap();
+    let banned =
+        format!("[hosts]\nbanned = [\"192.0.2.9\"]\n{}", text.split_once("false\n").unwrap().1);
+    let _sharing = daemon(&theirs, &banned);
+    let bans = json(&theirs, &["bans"]);
+    let all: Vec<(&str, &str)> = bans
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|ban| (ban["who"].as_str().unwrap(), ban["by"].as_str().unwrap()))
+        .collect();
+    assert_eq!(all, [("127.0.0.1", "operator"), (&id, "operator"), ("192.0.2.9", "file")]);
+    assert!(bans[0]["ends_in_s"].as_u64().is_some_and(|s| s > 7000 && s <= 7200));
+    assert_eq!(bans[1]["ends_in_s"], Value::Null);
+    let text = theirs.run(&["bans"]);
+    assert!(text.ok().contains(&format!("{id}: until it is lifted, by operator\n")));
+    theirs.run(&["unban", "127.0.0.1"]).ok();
+    theirs.run(&["unban", &id]).ok();
+    theirs.run(&["unban", &id]).failed(1, "is not banned: see gannet bans");
+    theirs.run(&["unban", "192.0.2.9"]).failed(1, "banned by the configuration file");
+    assert_eq!(json(&theirs, &["bans"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_core_that_the_daemon_serves_is_appended_to_through_it() {
+    let home = Home::new();
+    home.run(&["core", "create", "clock"]).ok();
+    let running = daemon(&home, "");
+    let added = json(&home, &["add", "core", "clock"]);
+    assert_eq!(added["folder"], home.path("clock").to_str().unwrap());
+    assert_eq!(home.feed(&["core", "append", "clock"], b"a\nb\n").ok(), "2 blocks\n");
+    assert_eq!(json(&home, &["status", "clock"])["feeds"][0]["length"], 2);
+    assert_eq!(home.run(&["core", "truncate", "clock", "1"]).ok(), "1 blocks\n");
+    assert_eq!(json(&home, &["candidates"]), Value::from(Vec::<Value>::new()));
+    home.run(&["candidates", "clock"]).ok();
+    // What the daemon keeps it keeps alone, until it is told otherwise.
+    home.run(&["core", "serve", "clock"]).failed(4, "another process works on this folder");
+    home.run(&["remove", "clock"]).ok();
+    home.start(&["core", "serve", "clock"]).event("ready");
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
+fn seeds_of_one_directory_come_and_go_and_its_lock_is_free_after_the_last() {
+    let home = Home::new();
+    let other = KEY.replace('0', "1");
+    let _running = daemon(
+        &home,
+        &format!("[[seed]]\nlink = \"dat://{KEY}\"\ndir = \"{}\"\n", home.path("s").display()),
+    );
+    home.run(&["add", "seed", &format!("dat://{other}"), "--dir", "s"]).ok();
+    until("both are there", || json(&home, &["status"])["drives"].as_array().unwrap().len() == 2);
+    let file = file(&home);
+    home.run(&["remove", KEY]).failed(1, &format!("{} names it", file.display()));
+    write_file(&home, "");
+    _running.signal(Signal::HUP);
+    _running.event("topic");
+    home.run(&["seed", &format!("dat://{other}"), "--dir", "s", "--no-discovery"])
+        .failed(4, "another process works on this folder");
+    home.run(&["remove", &other]).ok();
+    home.start(&["seed", &format!("dat://{other}"), "--dir", "s"]).event("ready");
+    assert!(home.path("s").join(KEY).join("metadata.key").exists());
+}
+
+#[test]
+fn what_cannot_be_done_is_one_line() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("photos")).unwrap();
+    for words in
+        [&["add", "share", "photos"][..], &["remove", KEY], &["ban", "10.0.0.1"], &["bans"]]
+    {
+        home.run(words).failed(3, "no daemon runs; start it with gannet daemon");
+    }
+    let _running = daemon(&home, "");
+    home.run(&["daemon"]).failed(4, "a daemon runs already");
+    home.run(&["add", "share", "missing"]).failed(3, "there is nothing there");
+    home.run(&["add", "core", "photos"]).failed(3, "no feed here");
+    home.run(&["pause", "photos"]).failed(3, "it is not kept here; see gannet status");
+    home.run(&["ban", "nobody"]).failed(2, "neither a host's id in full nor an address");
+    home.run(&["ban", "10.0.0.1", "--for", "2"]).failed(2, "as in 2h");
+    home.run(&["unban", "10.0.0.1"]).failed(1, "is not banned");
+    home.run(&["add", "fly", "x"]).failed(2, "fly");
+    assert!(!home.path("missing").exists());
+}
+
+#[test]
+fn config_check_tells_the_line() {
+    let home = Home::new();
+    home.run(&["config", "check"]).failed(3, "gannet.toml: there is nothing there");
+    write_file(&home, "[[seed]]\nlink = \"hyper://x\"\n");
+    home.run(&["config", "check"]).failed(2, "gannet.toml:4: link: ");
+    home.run(&["daemon"]).failed(2, "gannet.toml:4: link: ");
+    write_file(
+        &home,
+        "[limits]\nmax_peers = 3\nupload_rate = \"2 MB\"\n[[share]]\ndir = \"~/photos\"\n",
+    );
+    let right = home.run(&["config", "check"]);
+    assert!(right.ok().ends_with(": right, with 1 shared, 0 cloned, 0 seeded and 0 bare\n"));
+    assert_eq!(json(&home, &["config", "check"])["shares"], 1);
+    std::fs::write(home.path("other.toml"), [0xff, 0xfe]).unwrap();
+    home.run(&["config", "check", "other.toml"]).failed(2, "other.toml: not UTF-8 text");
+    home.run(&["config", "check", "photos"]).failed(3, "photos: there is nothing there");
+    // The one that comes with the program is right.
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/gannet.toml");
+    home.run(&["config", "check", example.to_str().unwrap()]).ok();
+}
