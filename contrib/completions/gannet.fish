@@ -83,7 +83,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand clone" -s v -l verbose -d 
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -s q -l quiet -d 'Tell only what went wrong'
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l dir -d 'Where it is kept [default: ~/.local/share/gannet/seeds]' -r -F
-complete -c gannet -n "__fish_gannet_using_subcommand seed" -l max-storage -d 'Keep these below this size, as in 20G: what is wanted least is dropped' -r
+complete -c gannet -n "__fish_gannet_using_subcommand seed" -l max-storage -d 'Keep these below this size, as in 20G' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K or 2M' -r

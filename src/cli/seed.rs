@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Where it is kept [default: ~/.local/share/gannet/seeds]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Keep these below this size, as in 20G: what is wanted least is dropped
+    /// Keep these below this size, as in 20G
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_storage: Option<u64>,
     /// A key alone is one of Dat, not of Hypercore
