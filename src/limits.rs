@@ -78,6 +78,8 @@ pub const HOST_HOLDS: usize = 16;
 pub const HOST_VERSION: u64 = 1 << 16;
 /// Addresses that a refusal names: a few, so that being full spreads no lists.
 pub const HOST_HINTS: usize = 8;
+/// Addresses that an answer names: 576 bytes, and a few answers fill a table.
+pub const HOST_CANDIDATES: usize = 32;
 /// A refusal holds no longer than this, whatever it says: nobody is lost for good by one word.
 pub const HOST_RETRY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Pings answered for one host in a second: a person with a stop watch, and feelers of a whole household.
@@ -286,12 +288,40 @@ pub const MAX_PEERS: usize = 128;
 pub const PEER_GRACE: Duration = Duration::from_secs(60);
 /// Between two peers that go in favour of others.
 pub const EVICT_EVERY: Duration = Duration::from_secs(10);
+/// It is looked this often whether somebody could go.
+pub const EVICT_LOOK: Duration = Duration::from_secs(1);
 /// Peers that are kept because they are the most useful, or answer fastest; and networks of which one is kept.
 pub const USEFUL_KEPT: usize = 8;
 pub const FAST_KEPT: usize = 8;
 pub const DIVERSE_KEPT: usize = 8;
+/// Addresses told of by one peer: an answer or two, so that a liar fills no table.
+pub const TOLD_BY_ONE: usize = 64;
+/// An address that a peer told of is forgotten after so many failures, if nobody ever answered there.
+pub const DEAD_AFTER: u32 = 3;
+/// Percent of the addresses known that one answer tells of, and how many it may in any case.
+pub const SHARED_PERCENT: usize = 23;
+pub const SHARED_LEAST: usize = 8;
+/// Good peers that are dialed first after a restart.
+pub const ANCHORS: usize = 4;
+/// Peers are asked for others so long after there were too few, and then at such times, doubled while
+/// nothing comes of it: up to 16 minutes.
+pub const ASK_FIRST: Duration = Duration::from_secs(2);
+pub const ASK_EVERY: Duration = Duration::from_secs(30);
+pub const ASK_DOUBLINGS: u32 = 5;
+/// How many are asked.
+pub const ASKED_AT_ONCE: usize = 3;
+/// A peer is told of others this often at most.
+pub const ANSWER_EVERY: Duration = Duration::from_secs(10);
+/// With enough peers somebody else is looked for this often.
+pub const PROBE_EVERY: Duration = Duration::from_secs(120);
+/// Topics among which somebody else is looked for at a time.
+pub const PROBED_TOPICS: usize = 32;
+/// Addresses of peers that wait to be looked at.
+pub const UNPROVEN: usize = 64;
 /// Who had no room is asked again after this, unless it says otherwise: some peers have left by then.
 pub const FULL_AGAIN: Duration = Duration::from_secs(60);
+/// The same where nobody else was named.
+pub const FULL_SOON: Duration = Duration::from_secs(5);
 /// Who speaks no version of ours, after this: somebody has to install another program first.
 pub const VERSION_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// Who does not want us, or whom we do not want, after this: somebody may have changed their mind.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use gannet::crypto::sign::KeyPair;
 use gannet::host::HostId;
 use gannet::limits::{HOST_HINTS, HOST_HOLDS, HOST_MESSAGE_BYTES, HOST_RETRY};
-use gannet::wire::host::{BOOT_BYTES, Channel, Close, Code, Continue, Hello, Message, VERSIONS};
+use gannet::wire::host::{
+    BOOT_BYTES, Channel, Close, Code, Continue, Hello, Message, VERSIONS, put_spare,
+};
 
 const CHANNEL: Channel<'_> = Channel { handshake: &[7; 64], initiator: true };
 
@@ -37,6 +39,18 @@ pub fn message(data: &[u8]) {
         Message::Continue(said) => {
             said.encode(&mut again);
             assert_eq!(Message::decode(&again), Ok(Some(Message::Continue(said))));
+        }
+        Message::Spare(can) => {
+            put_spare(can, &mut again);
+            assert_eq!(Message::decode(&again), Ok(Some(Message::Spare(can))));
+        }
+        Message::Ask(ask) => {
+            ask.encode(&mut again);
+            assert_eq!(Message::decode(&again), Ok(Some(Message::Ask(ask))));
+        }
+        Message::Candidates(said) => {
+            said.encode(&mut again);
+            assert_eq!(Message::decode(&again), Ok(Some(Message::Candidates(said))));
         }
         Message::Close(close) => {
             assert!(close.hints.len() <= HOST_HINTS);

@@ -29,6 +29,7 @@ use crate::limits;
 use crate::node::event::{Interest, SubscriberId};
 use crate::node::{self, Node};
 use crate::reactor::{Reactor, Tuning};
+use crate::swarm::balance::Bounds;
 use crate::sys::Sys;
 use crate::sys::linux::{LinuxSys, Signals};
 use crate::wire::host::BOOT_BYTES;
@@ -199,6 +200,7 @@ fn node_config(
         boot,
         entropy,
         seed: u64::from_le_bytes(seed),
+        bounds: Bounds::default(),
         listen,
         any_port,
         control: ground.control,

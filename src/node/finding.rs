@@ -261,7 +261,7 @@ impl Node {
             return None;
         }
         // With all dials out, the next one that ends lets the others go on.
-        let swarms = self.swarms.next().filter(|_| self.dialing < limits::DIALS);
+        let swarms = self.swarms.next().filter(|_| self.dialing < self.dials_at_once());
         let swarms = swarms.map(|(at, _)| at).into_iter();
         let names = self.names.iter().filter(|named| named.lookup.is_none());
         let names = names.map(|named| named.again);
@@ -318,7 +318,7 @@ impl Node {
 
     fn dial(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
         let mut dials = Vec::new();
-        while self.dialing + dials.len() < limits::DIALS
+        while self.dialing + dials.len() < self.dials_at_once()
             && let Some(dial) = self.swarms.poll_dial(now)
         {
             dials.push(dial);
@@ -387,7 +387,7 @@ impl Node {
     }
 
     /// Whether an address is one that we listen at.
-    fn is_ours(&self, addr: SocketAddr) -> bool {
+    pub(super) fn is_ours(&self, addr: SocketAddr) -> bool {
         self.listening.iter().any(|own| {
             own.port() == addr.port()
                 && (own.ip() == addr.ip()

@@ -14,7 +14,7 @@ use crate::swarm::hello::{End, Standing, Terms};
 use crate::swarm::twins::{Act, Twins};
 use crate::time::Instant;
 use crate::wire::dat::Handshake;
-use crate::wire::host::{Close, Code, Hello, Message, Signed, VERSIONS};
+use crate::wire::host::{Close, Code, Hello, Message, NEEDY, Signed, VERSIONS};
 
 use super::Node;
 use super::event::Event;
@@ -33,11 +33,7 @@ pub enum Kin {
     /// It has opened the channel, so it is one; it is not a peer yet.
     Greeting,
     /// Both have said continue.
-    Gannet {
-        host: HostId,
-        /// Where it says that it listens.
-        port: Option<u16>,
-    },
+    Gannet { host: HostId },
     /// It does not know the channel.
     Other,
 }
@@ -50,7 +46,7 @@ impl Kin {
 
     pub fn host(self) -> Option<HostId> {
         match self {
-            Kin::Gannet { host, .. } => Some(host),
+            Kin::Gannet { host } => Some(host),
             Kin::Unknown | Kin::Asked | Kin::Greeting | Kin::Other => None,
         }
     }
@@ -89,7 +85,7 @@ impl Node {
             boot,
             number,
             port: self.listening.first().map(|at| at.port()),
-            features: 0,
+            features: if self.company.is_needy() { NEEDY } else { 0 },
             holds,
         };
         let Session::Hyper(hyper) = &mut peer.session else { return Some(Reason::Fault) };
@@ -177,7 +173,19 @@ impl Node {
             Ok(Some(Message::Close(close))) => {
                 let twins = self.processes.get_mut(&peer.remote)?;
                 twins.closed(now, conn, &close, &mut acts);
+                let topics: Vec<TopicId> = peer.topics().collect();
+                self.hinted(now, &topics, peer, &close.hints);
                 peer.told = Some(close);
+            }
+            Ok(Some(Message::Ask(ask))) if peer.life.is_open() => {
+                self.asked(now, conn, peer, &ask);
+            }
+            Ok(Some(Message::Candidates(said))) if peer.life.is_open() => {
+                self.told_of_others(now, peer, &said);
+            }
+            Ok(Some(Message::Spare(can))) if peer.life.is_open() => peer.spare = can,
+            Ok(Some(Message::Ask(_) | Message::Candidates(_) | Message::Spare(_))) => {
+                return Some(Reason::Fault);
             }
             Ok(None) => {}
             Err(fault) => {
@@ -201,6 +209,8 @@ impl Node {
             log::info!("{}: its hello is not signed for this connection", peer.name());
             return Some(Reason::Fault);
         };
+        let said = theirs.hello();
+        (peer.said_port, peer.needy) = (said.port, said.features & NEEDY != 0);
         let terms = self.terms(now, peer, &theirs.hello().host);
         let twins = self.processes.get_mut(&peer.remote)?;
         twins.hello(now, conn, theirs, &terms, acts);
@@ -219,7 +229,8 @@ impl Node {
         if standing == Standing::Allowed && (barred || banned) {
             standing = Standing::Banned;
         }
-        Terms { standing, ..Terms::default() }
+        let room = standing != Standing::Allowed || self.may_admit(now, peer, &peer.remote);
+        Terms { standing, room, ..Terms::default() }
     }
 
     /// Carries out what was decided about the connections to a process, of which `lent` is one that is
@@ -275,13 +286,26 @@ impl Node {
             }
             Act::Opened { .. } => self.met_gannet(now, conn, peer, disk),
             Act::Close { close, .. } => {
-                peer.farewell = Some(close.clone());
+                peer.farewell = Some(match close.code {
+                    Code::Full => self.full(now, peer),
+                    _ => close.clone(),
+                });
                 Some(Reason::of(close.code))
             }
             Act::Ended { end: End::Theirs(code), .. } => Some(Reason::Told(*code)),
             Act::Ended { end: End::Ours(code), .. } => Some(Reason::of(*code)),
             Act::Ended { end: End::Lost, .. } => None,
         }
+    }
+
+    /// What somebody is told for whom there is no room: where else there may be some. If we know nobody,
+    /// we may soon.
+    pub(super) fn full(&mut self, now: Instant, peer: &Peer) -> Close {
+        let hints = self.hints(peer);
+        self.may_have_room(now, peer);
+        let soon = hints.is_empty() || peer.needy;
+        let again = if soon { limits::FULL_SOON } else { limits::FULL_AGAIN };
+        Close { hints, retry: Some(again), ..Close::new(Code::Full) }
     }
 
     /// Both sides want the connection: there is a peer.
@@ -294,7 +318,7 @@ impl Node {
     ) -> Option<Reason> {
         let twins = self.processes.get(&peer.remote)?;
         let hello = twins.meeting(conn)?.theirs()?;
-        peer.kin = Kin::Gannet { host: hello.host, port: hello.port };
+        peer.kin = Kin::Gannet { host: hello.host };
         let id = peer.remote;
         if !peer.life.handshaken(now, id.to_vec(), true) {
             return Some(Reason::Fault);
@@ -312,6 +336,7 @@ impl Node {
         let older = self.peers.iter().filter(|(_, other)| other.is_twin(peer));
         let older: Vec<ConnId> = older.map(|(conn, _)| *conn).collect();
         older.into_iter().for_each(|old| self.inherit(peer, old, &id));
+        self.greet_spare(peer);
         self.say_joined(peer);
         let topics: Vec<TopicId> = peer.topics().collect();
         topics.into_iter().find_map(|topic| self.open_topic(now, conn, peer, topic, disk))

@@ -11,6 +11,7 @@ pub mod io;
 pub mod status;
 
 mod activity;
+mod balance;
 mod clients;
 mod cores;
 mod drives;
@@ -52,6 +53,7 @@ use crate::limits;
 use crate::reactor::Engine;
 use crate::rng::Rng;
 use crate::store::disk::{Dir, Disk};
+use crate::swarm::balance::Bounds;
 use crate::swarm::hello::Standing;
 use crate::swarm::standing::Standings;
 use crate::swarm::twins::Twins;
@@ -60,6 +62,7 @@ use crate::sys::{Endpoint, Signal};
 use crate::time::{Instant, Wall};
 use crate::wire::host::Boot;
 
+use balance::Company;
 use clients::Client;
 use drives::ContentOpening;
 use event::{Event, Observer, Subscribers};
@@ -94,6 +97,8 @@ pub struct Config {
     pub entropy: [u8; 32],
     /// Seeds every decision; from the system's entropy in a daemon.
     pub seed: u64,
+    /// How many peers there are to be.
+    pub bounds: Bounds,
     /// Where to listen for peers. With `any_port`, a port that is taken is replaced by any.
     pub listen: Vec<SocketAddr>,
     pub any_port: bool,
@@ -155,6 +160,7 @@ pub struct Node {
     identity: KeyPair,
     /// Secrets made so far.
     secrets: u64,
+    company: Company,
     /// The connections to each process that speaks with gannets, by its static key.
     processes: BTreeMap<PublicKey, Box<Twins>>,
     /// Hellos said so far.
@@ -270,6 +276,7 @@ impl Node {
             host: KeyPair::from_seed(config.host),
             identity: KeyPair::from_seed(config.identity),
             secrets: 0,
+            company: Company::new(config.bounds),
             processes: BTreeMap::new(),
             hellos: 0,
             farewells: VecDeque::new(),
@@ -486,6 +493,7 @@ impl Engine for Node {
                 }
                 self.finding_deadline(now);
                 self.pings_due(now);
+                self.company_deadline(now);
                 self.give_up_alone(now);
                 self.alarm = self.alarm.filter(|at| *at > now);
                 let due = [self.commit_deadline(), self.jobs_next()].into_iter().flatten().min();
@@ -567,8 +575,9 @@ impl Engine for Node {
 
     fn next_deadline(&mut self) -> Option<Instant> {
         let tick = self.ticking.then_some(self.next_tick);
+        let company = self.company_next();
         let others =
             [self.lonely_until, self.finding_next(), self.drives_next(), self.pings.next()];
-        [tick, self.sync.next_deadline()].into_iter().chain(others).flatten().min()
+        [tick, company, self.sync.next_deadline()].into_iter().chain(others).flatten().min()
     }
 }

@@ -47,6 +47,19 @@ pub struct Peer {
     /// The peer's static key, once its stream stands.
     pub remote: PublicKey,
     pub kin: Kin,
+    /// Where it says that it listens.
+    pub said_port: Option<u16>,
+    /// Whether somebody answers where it says that it listens; `None`: nobody has looked.
+    pub listens: Option<bool>,
+    /// It has fewer peers than it needs, and: it can do without us; it says.
+    pub needy: bool,
+    pub spare: bool,
+    /// It counts as a peer.
+    pub seated: bool,
+    /// It was asked for others that have this core.
+    pub asked_for: Option<[u8; 32]>,
+    /// When it was last told of others.
+    pub answered: Option<Instant>,
     /// What is to be said when it is closed, if that is known better than the reason tells.
     pub farewell: Option<Close>,
     /// What the peer said when it closed.
@@ -161,6 +174,13 @@ impl Peer {
             handshake: None,
             remote: [0; 32],
             kin: Kin::Unknown,
+            said_port: None,
+            listens: None,
+            needy: false,
+            spare: false,
+            seated: false,
+            asked_for: None,
+            answered: None,
             farewell: None,
             told: None,
             dialed: None,

@@ -231,6 +231,11 @@ impl Node {
         if banned {
             return Some(Reason::Banned);
         }
+        if let Session::Dat(_) = peer.session
+            && let Some(why) = self.take_seat(now, peer, &id)
+        {
+            return Some(why);
+        }
         let twins: Vec<(ConnId, Direction)> = self
             .peers
             .iter()
@@ -381,6 +386,7 @@ impl Node {
         }
         self.sync.handle(now, Input::Gone { peer: conn }, &self.feeds);
         self.parted(now, conn, &peer, why);
+        self.unseat(now, &mut peer);
         let inbound = peer.life.direction == Direction::In;
         *self.ends.or_default((why, inbound)) += 1;
         log::debug!("{} ended: {why}", peer.name());

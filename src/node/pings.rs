@@ -185,9 +185,11 @@ impl Node {
     }
 
     /// What came of a ping of ours.
-    fn pinged(&mut self, _now: Instant, outcome: PingOutcome) {
+    fn pinged(&mut self, now: Instant, outcome: PingOutcome) {
         log::debug!("ping {}: {:?}", outcome.addr, outcome.what);
-        self.pings.keep(outcome);
+        if let Some(outcome) = self.probed(now, outcome) {
+            self.pings.keep(outcome);
+        }
     }
 
     /// A peer asks whether we are there. The reason is why nothing is answered.

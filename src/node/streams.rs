@@ -176,9 +176,14 @@ impl Node {
                     return Some(Reason::Banned);
                 }
             }
+            self.may_listen(now, conn, peer, topic);
         }
         if peer.joined.contains(&feed) {
             return None;
+        }
+        let id = peer.remote;
+        if let Some(why) = self.take_seat(now, peer, &id) {
+            return Some(why);
         }
         peer.joined.push(feed);
         self.in_company();

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::few::Numbered;
-use crate::swarm::Swarm;
+use crate::limits;
+use crate::rng::Rng;
+use crate::swarm::{Hunger, Swarm};
 use crate::time::Instant;
 
 use super::topic::TopicId;
@@ -24,10 +26,12 @@ pub(super) struct Swarms {
     due: BTreeSet<(Instant, TopicId)>,
     /// Those that were lent out since: that may be another time now.
     lent: Vec<TopicId>,
+    hunger: Hunger,
 }
 
 impl Swarms {
-    pub fn insert(&mut self, topic: TopicId, swarm: Swarm) {
+    pub fn insert(&mut self, topic: TopicId, mut swarm: Swarm) {
+        swarm.set_hunger(Instant::default(), self.hunger);
         self.all.insert(topic, Entry { swarm, due: None, lent: true });
         self.lent.push(topic);
     }
@@ -62,6 +66,32 @@ impl Swarms {
             self.lent.push(*topic);
         }
         Some(&mut entry.swarm)
+    }
+
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Swarm> {
+        self.all.values_mut().map(|entry| &mut entry.swarm)
+    }
+
+    /// There is room for these from now on.
+    pub fn set_hunger(&mut self, now: Instant, hunger: Hunger) {
+        self.hunger = hunger;
+        for (topic, entry) in self.all.iter_mut() {
+            let changed = entry.swarm.set_hunger(now, hunger);
+            if changed && !std::mem::replace(&mut entry.lent, true) {
+                self.lent.push(topic);
+            }
+        }
+    }
+
+    /// Somebody of a topic drawn at random who is not connected.
+    pub fn somebody_else(&mut self, now: Instant, rng: &mut Rng) -> Option<(TopicId, SocketAddr)> {
+        let count = self.all.values().count() as u64;
+        let first = if count > 0 { rng.below(count) as usize } else { 0 };
+        let topics: Vec<TopicId> =
+            self.all.keys().skip(first).take(limits::PROBED_TOPICS).collect();
+        topics
+            .into_iter()
+            .find_map(|topic| Some((topic, self.get_mut(&topic)?.somebody_else(now)?)))
     }
 
     /// When one of them may have somebody to dial, and which.

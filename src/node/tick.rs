@@ -22,6 +22,7 @@ impl Node {
         self.last_tick = now;
         self.sync.handle(now, sync::Input::Tick, &self.feeds);
         self.tick_peers(now, disk);
+        self.tick_company(now);
         self.open_again(now, disk);
         self.tick_feeds(now, disk);
         self.tick_quota();
@@ -59,6 +60,7 @@ impl Node {
         self.feeds.any_dirty()
             || self.feeds.any_paused()
             || self.keep_next.is_some()
+            || self.is_crowded()
             || self.drives_need_tick()
             || self.quota.as_ref().is_some_and(|quota| quota.waits())
             || self.sync.needs_tick()

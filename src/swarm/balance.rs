@@ -46,6 +46,8 @@ pub struct Seat<K> {
     pub configured: bool,
     /// It is the only one for something that is to be fetched or served.
     pub only: bool,
+    /// It can do without us, it says.
+    pub spare: bool,
     /// Smoothed time from request to answer, if there was one.
     pub delay: Option<Duration>,
     /// Bytes of blocks both ways.
@@ -153,8 +155,11 @@ impl Balance {
 
     /// Who goes for somebody else: of those that nothing speaks for, the youngest of the network that has
     /// the most of them. `None`: everybody is worth keeping, or is too young to be judged.
-    pub fn evict<K: Copy>(&mut self, now: Instant, seats: &[Seat<K>]) -> Option<K> {
-        let loser = self.least(now, seats)?;
+    ///
+    /// `needy`: who comes has fewer peers than it needs, it says. Then the young go, too, if they can do
+    /// without us: where everybody has come at once, nobody is older.
+    pub fn evict<K: Copy>(&mut self, now: Instant, needy: bool, seats: &[Seat<K>]) -> Option<K> {
+        let loser = self.least(now, needy, seats)?;
         self.evicted = Some(now);
         Some(seats[loser].key)
     }
@@ -166,14 +171,24 @@ impl Balance {
             let others = (0..seats.len()).filter(|at| !seats[*at].configured);
             others.max_by_key(|at| seats[*at].since)
         };
-        let loser = self.least(now, seats).or_else(youngest)?;
+        let loser = self.least(now, false, seats).or_else(youngest)?;
         self.evicted = Some(now);
         Some(seats[loser].key)
     }
 
-    fn least<K>(&self, now: Instant, seats: &[Seat<K>]) -> Option<usize> {
-        let merits = merits(now, seats);
-        let spare: Vec<usize> = (0..seats.len()).filter(|at| merits[*at].is_none()).collect();
+    /// What speaks for keeping each, if anything does.
+    pub fn merits<K>(&self, now: Instant, seats: &[Seat<K>]) -> Vec<Option<Merit>> {
+        merits(now, self.bounds.max, seats)
+    }
+
+    fn least<K>(&self, now: Instant, needy: bool, seats: &[Seat<K>]) -> Option<usize> {
+        let merits = self.merits(now, seats);
+        let goes = |at: &usize| match merits[*at] {
+            None => true,
+            Some(Merit::New) => needy && seats[*at].spare,
+            Some(_) => false,
+        };
+        let spare: Vec<usize> = (0..seats.len()).filter(goes).collect();
         let network = |at: usize| seats[at].ip.map(network_of);
         let crowd =
             |at: usize| spare.iter().filter(|other| network(**other) == network(at)).count();
@@ -181,8 +196,10 @@ impl Balance {
     }
 }
 
-/// What speaks for each, if anything does.
-pub fn merits<K>(now: Instant, seats: &[Seat<K>]) -> Vec<Option<Merit>> {
+/// What speaks for each of at most `max`, if anything does.
+fn merits<K>(now: Instant, max: usize, seats: &[Seat<K>]) -> Vec<Option<Merit>> {
+    // Where there are few, three quarters of them are not kept for what they are good at.
+    let kept = |most: usize| most.min(max / 4);
     let mut merits: Vec<Option<Merit>> = seats
         .iter()
         .map(|seat| match seat {
@@ -193,10 +210,10 @@ pub fn merits<K>(now: Instant, seats: &[Seat<K>]) -> Vec<Option<Merit>> {
         })
         .collect();
     let useful = |seat: &Seat<K>| (seat.useful > 0).then_some(u64::MAX - seat.useful);
-    award(&mut merits, seats, Merit::Useful, USEFUL_KEPT, useful);
+    award(&mut merits, seats, Merit::Useful, kept(USEFUL_KEPT), useful);
     let fast = |seat: &Seat<K>| seat.delay.map(|delay| delay.as_micros() as u64);
-    award(&mut merits, seats, Merit::Fast, FAST_KEPT, fast);
-    diversify(&mut merits, seats);
+    award(&mut merits, seats, Merit::Fast, kept(FAST_KEPT), fast);
+    diversify(&mut merits, kept(DIVERSE_KEPT), seats);
     // Of those who are left, the half that is here longest.
     let left = merits.iter().filter(|merit| merit.is_none()).count();
     award(&mut merits, seats, Merit::LongLived, left / 2, |seat| Some(seat.since.0));
@@ -221,14 +238,13 @@ fn award<K>(
 }
 
 /// One of each of a few networks that nobody else is of.
-fn diversify<K>(merits: &mut [Option<Merit>], seats: &[Seat<K>]) {
+fn diversify<K>(merits: &mut [Option<Merit>], mut left: usize, seats: &[Seat<K>]) {
     let mut networks: Vec<IpAddr> = Vec::new();
     let network = |seat: &Seat<K>| seat.ip.map(network_of);
     let kept = (0..seats.len()).filter(|at| merits[*at].is_some());
     networks.extend(kept.filter_map(|at| network(&seats[at])));
     let mut oldest: Vec<usize> = (0..seats.len()).filter(|at| merits[*at].is_none()).collect();
     oldest.sort_unstable_by_key(|at| seats[*at].since);
-    let mut left = DIVERSE_KEPT;
     for at in oldest {
         if let Some(ip) = network(&seats[at])
             && left > 0
@@ -254,7 +270,16 @@ mod tests {
     fn seat(key: u32) -> Seat<u32> {
         let ip = Some(IpAddr::from([10, 0, 0, key as u8]));
         let since = Instant(0) + Duration::from_secs(u64::from(key));
-        Seat { key, since, configured: false, only: false, delay: None, useful: 0, ip }
+        Seat {
+            key,
+            since,
+            configured: false,
+            only: false,
+            spare: false,
+            delay: None,
+            useful: 0,
+            ip,
+        }
     }
 
     fn balance(min: usize, target: usize, max: usize) -> Balance {
@@ -293,7 +318,7 @@ mod tests {
         assert_eq!(balance.room(now(), 2, false), Room::Yes);
         assert_eq!(balance.room(now(), 3, false), Room::Instead);
         let seats: Vec<Seat<u32>> = (0..3).map(seat).collect();
-        assert!(balance.evict(now(), &seats).is_some());
+        assert!(balance.evict(now(), false, &seats).is_some());
         assert_eq!(balance.room(now(), 3, false), Room::No);
         assert_eq!(balance.room(now(), 3, true), Room::Instead, "who is named does not wait");
     }
@@ -306,7 +331,7 @@ mod tests {
         seats[37].delay = Some(Duration::from_millis(1));
         seats[36].ip = Some([192, 168, 7, 7].into());
         seats[35].only = true;
-        let merits = merits(now(), &seats);
+        let merits = merits(now(), 40, &seats);
         let of = |key: usize| merits[key];
         assert_eq!(of(39), Some(Merit::Configured));
         assert_eq!(of(38), Some(Merit::Useful));
@@ -316,16 +341,30 @@ mod tests {
         assert_eq!(of(0), Some(Merit::LongLived));
         assert_eq!(of(34), None);
         let mut balance = balance(1, 2, 40);
-        assert_eq!(balance.evict(now(), &seats), Some(34), "the youngest of all others");
+        assert_eq!(balance.evict(now(), false, &seats), Some(34), "the youngest of all others");
     }
 
     #[test]
     fn n04_nobody_goes_within_the_grace() {
         let mut balance = balance(1, 2, 3);
         let seats: Vec<Seat<u32>> = (0..4).map(|key| Seat { since: now(), ..seat(key) }).collect();
-        assert_eq!(balance.evict(now(), &seats), None);
-        assert_eq!(balance.evict(now() + PEER_GRACE - Duration::from_micros(1), &seats), None);
-        assert!(balance.evict(now() + PEER_GRACE, &seats).is_some());
+        assert_eq!(balance.evict(now(), false, &seats), None);
+        assert_eq!(
+            balance.evict(now() + PEER_GRACE - Duration::from_micros(1), false, &seats),
+            None
+        );
+        assert!(balance.evict(now() + PEER_GRACE, false, &seats).is_some());
+    }
+
+    #[test]
+    fn n04_who_needs_a_peer_gets_the_place_of_a_young_one_that_can_spare_us_and_of_no_other() {
+        let mut balance = balance(1, 2, 4);
+        let young = |key: u32| Seat { since: now(), ..seat(key) };
+        let mut seats: Vec<Seat<u32>> = (0..4).map(young).collect();
+        assert_eq!(balance.evict(now(), true, &seats), None, "they all need us");
+        seats[2].spare = true;
+        assert_eq!(balance.evict(now(), false, &seats), None);
+        assert_eq!(balance.evict(now(), true, &seats), Some(2));
     }
 
     #[test]
@@ -335,7 +374,7 @@ mod tests {
         let mut gone = 0;
         for _ in 0..100 {
             if balance.room(now(), 20, false) == Room::Instead {
-                gone += usize::from(balance.evict(now(), &seats).is_some());
+                gone += usize::from(balance.evict(now(), false, &seats).is_some());
             }
         }
         assert_eq!(gone, 1);
@@ -353,7 +392,7 @@ mod tests {
         let mut time = now();
         for _ in 0..60 {
             time += EVICT_EVERY;
-            let Some(gone) = balance.evict(time, &seats) else { break };
+            let Some(gone) = balance.evict(time, false, &seats) else { break };
             assert!(gone >= 4, "an honest one had to go");
             seats.retain(|seat| seat.key != gone);
             let new = 100 + time.0 as u32 % 100_000;

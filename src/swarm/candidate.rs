@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::End;
+use crate::crypto::sign::PublicKey;
 use crate::limits;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -11,6 +12,14 @@ use crate::time::Instant;
 pub(super) struct Entry {
     state: State,
     pub(super) configured: bool,
+    /// The peer that told of it, if a peer did.
+    pub(super) told_by: Option<PublicKey>,
+    /// It is to be dialed although there are enough peers.
+    pub(super) invited: bool,
+    /// It was one of the best of the last run.
+    pub(super) anchor: bool,
+    /// Somebody has answered there who is not dialed from here.
+    pub(super) answers: bool,
     /// A session there was useful once.
     pub(super) proven: bool,
     /// It is an address of this process.
@@ -37,6 +46,10 @@ impl Entry {
         Entry {
             state: State::Idle { until: now },
             configured,
+            told_by: None,
+            invited: false,
+            anchor: false,
+            answers: false,
             proven: false,
             ourselves: false,
             failures: 0,
@@ -76,10 +89,18 @@ impl Entry {
         !self.configured && !self.ourselves && matches!(self.state, State::Idle { .. })
     }
 
+    /// Who was told of by a peer and has never answered is not tried for ever (K05). What was found
+    /// otherwise stays with its pause: it would be found again, without it.
+    pub(super) fn is_dead(&self) -> bool {
+        let told = self.told_by.is_some() && !self.proven && !self.answers;
+        told && !self.configured && self.failures >= limits::DEAD_AFTER
+    }
+
     /// A dial or a connection ended: how long it waits now (P04). `useful`: how long a connection
     /// on which blocks moved was up.
     pub(super) fn closed(&mut self, now: Instant, useful: Duration, end: End, rng: &mut Rng) {
         self.proven |= useful > Duration::ZERO;
+        self.invited = false;
         let served = useful >= limits::USEFUL_UPTIME;
         if served {
             self.failures = 0;

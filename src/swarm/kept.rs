@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! "gnsw" version(1) count(4) candidate* count(4) ban* count(4) host*  checksum(8, FNV-1a of all before)
-//! candidate := addr flags(1: 1 proven) failures(1) until(8) id
+//! candidate := addr flags(1: 1 proven, 2 anchor, 4 it answers) failures(1) until(8) id
 //! ban       := addr id until(8)
 //! host      := addr(its port is 0) bans(4) until(8)
 //! addr      := 0 | 4 ip(4) port(2) | 6 ip(16) port(2) scope(4)          id := length(1) bytes
@@ -37,9 +37,13 @@ impl Swarm {
         let entries: Vec<(&SocketAddr, &Box<Entry>)> =
             self.entries.iter().filter(|(_, e)| !e.configured && !e.ourselves).collect();
         out.extend((entries.len() as u32).to_be_bytes());
+        let mut anchors = limits::ANCHORS;
         for (addr, entry) in entries {
             put_addr(Some(*addr), &mut out);
-            out.push(u8::from(entry.proven));
+            let anchor = entry.state() == State::Connected && entry.proven && anchors > 0;
+            anchors -= usize::from(anchor);
+            let flags = [(1, entry.proven), (2, anchor), (4, entry.answers)];
+            out.push(flags.iter().filter(|(_, set)| *set).map(|(bit, _)| bit).sum());
             out.push(entry.failures() as u8);
             let until = match entry.state() {
                 State::Idle { until } => until,
@@ -76,11 +80,12 @@ impl Swarm {
         let mut entries = Vec::new();
         for _ in 0..from.count(limits::CANDIDATES)? {
             let addr = from.addr()?.ok_or(Corrupt)?;
-            let [proven, failures] = from.take()?;
+            let [flags, failures] = from.take()?;
             let until = from.time(now, wall, limits::BACKOFF_MAX * 2)?;
             let id = from.id()?;
             let id = (!id.is_empty()).then(|| id.to_vec());
-            let entry = Entry::kept(until, proven != 0, u32::from(failures), id);
+            let mut entry = Entry::kept(until, flags & 1 != 0, u32::from(failures), id);
+            (entry.anchor, entry.answers) = (flags & 2 != 0, flags & 4 != 0);
             entries.push((addr, Box::new(entry)));
         }
         let mut bans = Vec::new();

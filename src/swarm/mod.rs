@@ -23,6 +23,7 @@ use std::time::Duration;
 pub use duplicate::{Opened, Survivor, Verdict, survives, verdict};
 pub use kept::Corrupt;
 
+use crate::crypto::sign::PublicKey;
 use crate::limits;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -33,6 +34,22 @@ use candidate::{Entry, State};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Multicast,
+    /// A peer, by its static key.
+    Peer(PublicKey),
+    /// The peer itself, and somebody answers there.
+    Proven,
+}
+
+/// For whom there is room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hunger {
+    /// More peers are wanted.
+    #[default]
+    More,
+    /// There are enough, but for who has nobody.
+    Lonely,
+    /// Nobody but whom the user named.
+    Named,
 }
 
 /// How many at a time.
@@ -88,6 +105,7 @@ pub struct Swarm {
     /// When discovery was last asked for more.
     refreshed: Option<Instant>,
     changed: bool,
+    hunger: Hunger,
 }
 
 impl Swarm {
@@ -108,12 +126,118 @@ impl Swarm {
             next: None,
             refreshed: None,
             changed: false,
+            hunger: Hunger::More,
         }
     }
 
     /// Discovery found an address. Known ones keep their back-off (P04).
-    pub fn found(&mut self, now: Instant, addr: SocketAddr, _source: Source) {
+    /// True: it is a new one.
+    pub fn found(&mut self, now: Instant, addr: SocketAddr, source: Source) -> bool {
+        let told_by = match source {
+            Source::Multicast | Source::Proven => None,
+            Source::Peer(peer) => Some(peer),
+        };
+        if self.entries.contains_key(&addr) {
+            self.enter(now, addr, false);
+            return false;
+        }
+        // Nobody fills the table alone (K02).
+        let of_peer = |entry: &&Box<Entry>| told_by.is_some() && entry.told_by == told_by;
+        if self.entries.values().filter(of_peer).count() >= limits::TOLD_BY_ONE {
+            return false;
+        }
         self.enter(now, addr, false);
+        let entry = self.entries.get_mut(&addr);
+        entry.map(|entry| entry.told_by = told_by).is_some()
+    }
+
+    /// There is room for these from now on. True: that is a change.
+    pub fn set_hunger(&mut self, now: Instant, hunger: Hunger) -> bool {
+        let changed = std::mem::replace(&mut self.hunger, hunger) != hunger;
+        if changed {
+            self.next_at(now);
+        }
+        changed
+    }
+
+    /// Whether whoever is found may be dialed, not only whom the user named.
+    fn is_hungry(&self) -> bool {
+        match self.hunger {
+            Hunger::More => true,
+            Hunger::Lonely => self.sessions.is_empty(),
+            Hunger::Named => false,
+        }
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_alone(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// One of those who are not connected, to see whether they are there (G03); nobody who was dialed
+    /// lately.
+    pub fn somebody_else(&mut self, now: Instant) -> Option<SocketAddr> {
+        let idle = self
+            .entries
+            .iter()
+            .filter(|(addr, entry)| !entry.configured && self.ready_unless_full(addr, entry, now));
+        let idle: Vec<SocketAddr> = idle.map(|(addr, _)| *addr).collect();
+        let count = idle.len() as u64;
+        (count > 0).then(|| idle[self.rng.below(count) as usize])
+    }
+
+    fn ready_unless_full(&self, addr: &SocketAddr, entry: &Entry, now: Instant) -> bool {
+        self.idle_until(addr, entry, now).is_some_and(|at| at <= now)
+    }
+
+    /// A gannet has answered a ping there. `invite`: it is dialed, whether there are enough or not.
+    pub fn answered(&mut self, now: Instant, addr: SocketAddr, invite: bool) {
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            entry.answers = true;
+            entry.invited |= invite;
+            self.changed = true;
+            self.next_at(now);
+        }
+    }
+
+    /// Nobody, or no gannet, has answered a ping there.
+    pub fn silent(&mut self, now: Instant, addr: SocketAddr) {
+        let Some(entry) = self.entries.get_mut(&addr) else { return };
+        if let State::Idle { .. } = entry.state() {
+            entry.closed(now, Duration::ZERO, End::Bad, &mut self.rng);
+            self.bury(addr);
+            self.changed = true;
+        }
+    }
+
+    /// Whether somebody is known to be at an address.
+    pub fn has_answered(&self, addr: SocketAddr) -> bool {
+        self.entries.get(&addr).is_some_and(|entry| entry.answers || entry.proven)
+    }
+
+    fn bury(&mut self, addr: SocketAddr) {
+        if self.entries.get(&addr).is_some_and(|entry| entry.is_dead()) {
+            self.entries.remove(&addr);
+        }
+    }
+
+    /// Addresses for a peer at `to` that asks for more: such as have answered, a part of all that are
+    /// known at most, and none of a realm that is not its own (K02).
+    pub fn share(&mut self, to: IpAddr, most: usize) -> Vec<SocketAddr> {
+        let known = self.entries.iter().filter(|(_, entry)| !entry.ourselves);
+        let part = (known.count() * limits::SHARED_PERCENT / 100).max(limits::SHARED_LEAST);
+        let good = self.entries.iter().filter(|(addr, entry)| {
+            let answered = entry.proven || entry.answers || entry.state() == State::Connected;
+            answered && !entry.ourselves && realm(addr.ip()) >= realm(to) && addr.ip() != to
+        });
+        let mut addrs: Vec<SocketAddr> = good.map(|(addr, _)| *addr).collect();
+        let most = most.min(part).min(addrs.len());
+        for at in 0..most {
+            let other = at + self.rng.below((addrs.len() - at) as u64) as usize;
+            addrs.swap(at, other);
+        }
+        addrs.truncate(most);
+        addrs
     }
 
     /// The user named an address: never forgotten, never banned, dialed before all others.
@@ -153,7 +277,7 @@ impl Swarm {
         if self.full() || self.next.is_none_or(|next| next > now) {
             return None;
         }
-        let mut best: Option<(SocketAddr, (bool, bool, u32))> = None;
+        let mut best: Option<(SocketAddr, (bool, bool, bool, u32))> = None;
         let (mut next, mut equals) = (None, 0);
         for (addr, entry) in &self.entries {
             let Some(ready) = self.ready_at(addr, entry, now) else { continue };
@@ -161,7 +285,7 @@ impl Swarm {
                 next = earlier(next, ready);
                 continue;
             }
-            let rank = (!entry.configured, !entry.proven, entry.failures());
+            let rank = (!entry.configured, !entry.anchor, !entry.proven, entry.failures());
             let better = match best.map(|(_, of_best)| rank.cmp(&of_best)) {
                 Some(std::cmp::Ordering::Greater) => false,
                 // A fair choice among equals, so that nobody can steer it by addresses.
@@ -193,6 +317,12 @@ impl Swarm {
 
     /// When an address may be dialed; `None`: not as things stand.
     fn ready_at(&self, addr: &SocketAddr, entry: &Entry, now: Instant) -> Option<Instant> {
+        let wanted = entry.configured || entry.invited || self.is_hungry();
+        wanted.then(|| self.idle_until(addr, entry, now)).flatten()
+    }
+
+    /// The same if there is room.
+    fn idle_until(&self, addr: &SocketAddr, entry: &Entry, now: Instant) -> Option<Instant> {
         let State::Idle { until } = entry.state() else { return None };
         let id = entry.id.as_deref();
         if entry.ourselves || id.is_some_and(|id| self.sessions.contains_key(id)) {
@@ -272,6 +402,9 @@ impl Swarm {
         }
         entry.closed(now, useful, end, &mut self.rng);
         self.changed = true;
+        if let Some(addr) = dialed {
+            self.bury(addr);
+        }
     }
 
     /// The peer `id` has answered at an address, whatever becomes of the connection.
@@ -381,6 +514,16 @@ impl Swarm {
     /// Whether anything worth keeping changed since this was last asked.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+}
+
+/// How far an address can be told of: 0 on this machine, 1 in its network, 2 everywhere.
+fn realm(ip: IpAddr) -> u8 {
+    match ip.to_canonical() {
+        ip if ip.is_loopback() => 0,
+        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => 1,
+        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => 1,
+        _ => 2,
     }
 }
 

@@ -1,3 +1,5 @@
+mod candidates;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -69,6 +69,19 @@ impl Peer {
         self.expect_where(event, |_| true)
     }
 
+    /// The next event of this kind; `None` if the process ends before.
+    #[allow(dead_code)] // Not every test program needs it.
+    pub fn try_expect(&mut self, event: &str) -> Option<Value> {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let line = self.next_line(until)?;
+            match serde_json::from_str::<Value>(&line) {
+                Ok(value) if value["event"] == *event => return Some(value),
+                _ => {}
+            }
+        }
+    }
+
     /// The next event of this kind that `fits`.
     pub fn expect_where(&mut self, event: &str, fits: impl Fn(&Value) -> bool) -> Value {
         self.expect_any(&[event], fits)

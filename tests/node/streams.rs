@@ -14,8 +14,10 @@ use gannet::node::{Blocks, Config, CoreOptions, Node};
 use gannet::reactor::Engine;
 use gannet::store::disk::Disk;
 use gannet::store::{Content, FeedStore, Keys};
+use gannet::swarm::balance::Bounds;
 use gannet::sys::Endpoint;
 use gannet::time::Instant;
+use gannet::wire::host::Hello;
 use gannet::wire::hyper::{Data, Message, Request, Session, Setup, Sync, What};
 
 use crate::disk::{Device, SimDisk};
@@ -23,39 +25,48 @@ use crate::disk::{Device, SimDisk};
 /// More than a socket ever has.
 const ROOM: usize = 1 << 30;
 
-struct Rig {
-    node: Node,
+pub struct Rig {
+    pub node: Node,
     disk: SimDisk,
-    now: Instant,
+    pub now: Instant,
     listener: u32,
     /// Who wrote the core that the node keeps.
     writer: FeedStore,
     closed: Vec<ConnId>,
-    dials: Vec<u32>,
+    pub dials: Vec<u32>,
     conns: u32,
 }
 
 /// A peer's side of a connection.
-struct Stream {
-    conn: ConnId,
-    session: Session,
-    out: Vec<u8>,
+pub struct Stream {
+    pub conn: ConnId,
+    pub session: Session,
+    pub out: Vec<u8>,
     inbound: Vec<u8>,
     /// Requests that came in.
     asked: Vec<Request>,
-    live: bool,
+    pub live: bool,
+    /// What a gannet says first on the channel between hosts, if it is one; and what it heard there.
+    pub hello: Option<Hello>,
+    pub heard: Vec<Vec<u8>>,
     /// Cores that the node opened and the peer did not have.
-    refused: usize,
+    pub refused: usize,
     /// The core that it has by now.
     has: Option<[u8; 32]>,
 }
 
 impl Rig {
-    fn new(blocks: Blocks) -> Rig {
+    pub fn new(blocks: Blocks) -> Rig {
+        Rig::bounded(blocks, Bounds::default())
+    }
+
+    /// With so many peers.
+    pub fn bounded(blocks: Blocks, bounds: Bounds) -> Rig {
         let mut disk = Device::new(1).process();
         let now = Instant(10_000_000);
         let listen = vec![([0, 0, 0, 0], 3282).into()];
-        let config = Config { id: [1; 32], host: [1; 32], seed: 1, listen, ..Config::default() };
+        let (id, host, identity) = ([1; 32], [1; 32], [11; 32]);
+        let config = Config { id, host, identity, seed: 1, listen, bounds, ..Config::default() };
         let mut node = Node::new(config, now);
         let keys = Keys::core_compat(KeyPair::from_seed([9; 32]), true);
         let public = keys.public;
@@ -82,11 +93,11 @@ impl Rig {
         rig
     }
 
-    fn key(&self) -> [u8; 32] {
+    pub fn key(&self) -> [u8; 32] {
         *self.writer.feed().key()
     }
 
-    fn put(&mut self, input: Input<'_>) {
+    pub fn put(&mut self, input: Input<'_>) {
         self.node.handle(self.now, input, &mut self.disk);
         self.drain();
     }
@@ -101,7 +112,7 @@ impl Rig {
         }
     }
 
-    fn pass(&mut self, span: Duration) {
+    pub fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some(at) = self.node.next_deadline().filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -113,11 +124,11 @@ impl Rig {
     }
 
     /// Somebody connects and says nothing.
-    fn connect(&mut self) -> ConnId {
+    pub fn connect(&mut self) -> ConnId {
         self.connect_from([10, 0, 0, 9])
     }
 
-    fn connect_from(&mut self, host: [u8; 4]) -> ConnId {
+    pub fn connect_from(&mut self, host: [u8; 4]) -> ConnId {
         self.conns += 1;
         let conn = ConnId { slot: self.conns, generation: 1 };
         let from = Endpoint::Tcp((host, 1000 + self.conns as u16).into());
@@ -132,6 +143,11 @@ impl Rig {
     }
 
     fn greet_on(&mut self, conn: ConnId, host: u8) -> Stream {
+        self.greet_as(conn, host, None)
+    }
+
+    /// … as a gannet that says this first.
+    pub fn greet_as(&mut self, conn: ConnId, host: u8, hello: Option<Hello>) -> Stream {
         let mut ephemeral = [host; 32];
         ephemeral[0] = conn.slot as u8;
         let session = Session::new(Setup {
@@ -141,6 +157,7 @@ impl Rig {
             header: [host; 24],
         });
         let mut stream = Stream::new(conn, session);
+        stream.hello = hello;
         self.talk(&mut stream);
         stream
     }
@@ -184,6 +201,8 @@ impl Rig {
                     stream.asked.push(request);
                 }
                 What::Live { .. } => stream.live = true,
+                What::Host { message } => stream.heard.push(message.to_vec()),
+                What::Up { .. } => stream.up(),
                 What::Opened { discovery_key } => match stream.has {
                     Some(key) => {
                         let Stream { session, out, .. } = &mut *stream;
@@ -203,7 +222,7 @@ impl Rig {
     }
 
     /// Until nobody has anything to say.
-    fn talk(&mut self, stream: &mut Stream) {
+    pub fn talk(&mut self, stream: &mut Stream) {
         loop {
             self.listen(stream);
             if self.pull(stream) == 0 && stream.out.is_empty() && !stream.session.wants_to_send() {
@@ -218,7 +237,7 @@ impl Rig {
     }
 
     /// Whether we have ended a connection.
-    fn ended(&self, stream: &Stream) -> bool {
+    pub fn ended(&self, stream: &Stream) -> bool {
         self.closed.contains(&stream.conn)
     }
 
@@ -245,8 +264,29 @@ impl Rig {
 impl Stream {
     fn new(conn: ConnId, session: Session) -> Stream {
         let (out, inbound, asked) = (Vec::new(), Vec::new(), Vec::new());
-        Stream { conn, session, out, inbound, asked, live: false, refused: 0, has: None }
+        let (hello, heard) = (None, Vec::new());
+        let (live, refused, has) = (false, 0, None);
+        Stream { conn, session, out, inbound, asked, live, hello, heard, refused, has }
     }
+
+    /// The stream stands: a gannet says hello.
+    fn up(&mut self) {
+        let Some(hello) = self.hello.take() else { return };
+        self.session.open_host(&mut self.out).expect("it is up");
+        let mut said = Vec::new();
+        hello.encode(&host_of(&hello), self.session.channel(true), &mut said);
+        self.session.say_host(&mut self.out, |out| out.extend_from_slice(&said));
+    }
+
+    /// Says something on the channel between hosts.
+    pub fn say_host(&mut self, said: impl FnOnce(&mut Vec<u8>)) {
+        self.session.say_host(&mut self.out, said);
+    }
+}
+
+/// The key pair of a host whose boot tells the seed of it.
+pub fn host_of(hello: &Hello) -> KeyPair {
+    KeyPair::from_seed([hello.boot[0]; 32])
 }
 
 fn head(length: u64) -> Message<'static> {

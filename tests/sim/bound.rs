@@ -273,6 +273,16 @@ impl Bound {
             self.swarm.posts[reader].peers.push(known);
             readers.push((reader, source.link.key));
         }
+        // Nor can they come to know others through it.
+        let machine = |swarm: &Swarm, post: usize| swarm.posts[post].machine;
+        for (reader, _) in &readers {
+            for other in (0..self.swarm.posts.len()).filter(|post| *post != self.keeper) {
+                let (a, b) = (machine(&self.swarm, *reader), machine(&self.swarm, other));
+                if a != b {
+                    self.swarm.world.net().part(a, b);
+                }
+            }
+        }
         let of = |swarm: &Swarm, post: usize, key: Key| {
             let status = swarm.status(post)?;
             status.feeds.iter().find(|feed| feed.key == key).map(|feed| feed.have)

@@ -2,7 +2,8 @@
 //!
 //! `cargo test --test sim` sweeps 300 seeds; `-- --seeds N` sweeps more, `-- --from N` elsewhere,
 //! `-- --first` ends at the first that fails. `-- --seed N` runs one and says what happens
-//! (`GANNET_SIM_TRACE=1`: each call), `-- NAME` only what has NAME in its name. Each run is made
+//! (`GANNET_SIM_TRACE=1`: each call), `-- --crowd N` measures a crowd (`GANNET_PLOT=FILE`: with a plot),
+//! `-- NAME` only what has NAME in its name. Each run is made
 //! twice and must be the same to the last call.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
@@ -10,6 +11,7 @@ mod actor;
 mod alone;
 mod bound;
 mod copy;
+mod crowd;
 mod disk;
 mod drives;
 mod feeds;
@@ -53,6 +55,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "mutual", run: mutual::run, every: 2 },
     Scenario { name: "pings", run: pings::run, every: 2 },
     Scenario { name: "topics", run: topics::run, every: 1 },
+    Scenario { name: "crowd", run: crowd::run, every: 6 },
     Scenario { name: "twins", run: twins::run, every: 2 },
     Scenario { name: "twin-streams", run: twins::run_cores, every: 2 },
     Scenario { name: "restored", run: restored::run, every: 2 },
@@ -68,10 +71,13 @@ struct Arguments {
     filter: Option<String>,
     /// A word was for us alone. A name without any is what `cargo test NAME` says to every program.
     ours: bool,
+    /// A crowd of so many nodes is measured instead.
+    crowd: Option<u64>,
 }
 
 fn arguments() -> Result<Option<Arguments>, String> {
-    let mut parsed = Arguments { from: 0, seeds: 300, failures: 10, filter: None, ours: false };
+    let mut parsed =
+        Arguments { from: 0, seeds: 300, failures: 10, filter: None, ours: false, crowd: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = |what: &str| -> Result<u64, String> {
@@ -83,6 +89,7 @@ fn arguments() -> Result<Option<Arguments>, String> {
             "--seeds" => parsed.seeds = number("--seeds")?,
             "--from" => parsed.from = number("--from")?,
             "--seed" => (parsed.from, parsed.seeds) = (number("--seed")?, 1),
+            "--crowd" => parsed.crowd = Some(number("--crowd")?),
             "--first" => parsed.failures = 1,
             // What cargo and IDEs say to every test program.
             "--list" => return Ok(None),
@@ -103,6 +110,14 @@ fn main() {
             std::process::exit(2);
         }
     };
+    if let Some(count) = arguments.crowd {
+        let (text, svg) = crowd::measure(count as usize, arguments.from);
+        print!("{text}");
+        if let Some(place) = std::env::var_os("GANNET_PLOT") {
+            std::fs::write(place, svg).expect("the plot can be written");
+        }
+        return;
+    }
     let start = Instant::now();
     let (mut runs, mut failures) = (0, 0);
     for seed in arguments.from..arguments.from + arguments.seeds {

@@ -14,6 +14,7 @@ use gannet::node::status::Status;
 use gannet::node::{self, Node};
 use gannet::reactor::{Engine, Wakeup};
 use gannet::rng::Rng;
+use gannet::swarm::balance::Bounds;
 use gannet::sync;
 use gannet::sys::{Endpoint, Signal, Sys};
 use gannet::wire::host::BOOT_BYTES;
@@ -43,6 +44,8 @@ pub struct Post {
     /// Addresses that its user names.
     pub peers: Vec<String>,
     pub discovery: bool,
+    /// Nobody can dial it.
+    pub hidden: bool,
     /// Directory and prefix of its feeds, and whether the blocks are in a `data` file.
     pub feeds: Vec<(String, &'static str, bool)>,
     pub writer: bool,
@@ -69,6 +72,8 @@ pub struct Post {
 pub struct Swarm {
     pub world: World<Actor>,
     pub rng: Rng,
+    /// How many peers each has.
+    pub bounds: Bounds,
     pub posts: Vec<Post>,
     calm: Weather,
     stormy: bool,
@@ -101,6 +106,7 @@ impl Swarm {
             calm: weather.without_faults(),
             world: World::new(seed, weather),
             rng,
+            bounds: Bounds::default(),
             posts: Vec::new(),
             stormy: true,
             seen: BTreeMap::new(),
@@ -143,6 +149,7 @@ impl Swarm {
             run,
             peers: Vec::new(),
             discovery: false,
+            hidden: false,
             feeds,
             writer,
             down_until,
@@ -222,8 +229,9 @@ impl Swarm {
         let sync = self.sync.clone().unwrap_or(sync);
         let seed = self.rng.next_u64();
         let control = (!self.rng.one_in(4)).then(|| PathBuf::from(CONTROL));
-        let Post { machine, run, peers, discovery, .. } = &self.posts[post];
-        let (machine, sealed_from) = (*machine, self.sealed_from);
+        let Post { machine, run, peers, discovery, hidden, .. } = &self.posts[post];
+        let (machine, sealed_from, bounds) = (*machine, self.sealed_from, self.bounds);
+        let listen = (!hidden).then(|| ([0, 0, 0, 0], PORT).into());
         let config = Config {
             run: run.clone(),
             peers: peers.clone(),
@@ -249,7 +257,8 @@ impl Swarm {
                 boot,
                 entropy: id,
                 seed,
-                listen: vec![([0, 0, 0, 0], PORT).into()],
+                bounds,
+                listen: listen.into_iter().collect(),
                 any_port: true,
                 control,
                 discovery: config.discovery,
@@ -297,6 +306,31 @@ impl Swarm {
             self.check_stores(post);
         }
         self.down(post);
+    }
+
+    /// A process ends, killed or in order, and its machine comes back after a while.
+    pub fn leave(&mut self, post: usize, silent: bool, pause: u64) {
+        let machine = self.posts[post].machine;
+        if !self.world.runs(machine) {
+            return;
+        }
+        if silent {
+            self.world.kill(machine);
+        } else {
+            self.world.net().machines[machine].signals.push_back(Signal::Stop);
+            self.world.run_until(2 * SECOND, |world| world.exit_code(machine).is_some());
+            self.world.kill(machine);
+        }
+        self.posts[post].down_until = Some(self.world.now() + pause);
+    }
+
+    pub fn node(&self, post: usize) -> Option<&Node> {
+        self.world.engine(self.posts[post].machine)?.node()
+    }
+
+    /// Peers that left somebody so far.
+    pub fn partings(&self) -> u32 {
+        self.partings
     }
 
     fn down(&mut self, post: usize) {

@@ -14,6 +14,9 @@ const PORT: u64 = 5;
 const FEATURES: u64 = 6;
 const HOLDS: u64 = 7;
 
+/// The feature bit that says that the sender has fewer peers than it needs.
+pub const NEEDY: u64 = 1;
+
 pub const BOOT_BYTES: usize = 16;
 /// Drawn at random when a process starts.
 pub type Boot = [u8; BOOT_BYTES];

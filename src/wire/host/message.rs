@@ -1,6 +1,6 @@
 //! The messages: a type, then what it says.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Code, Fault, Signed, Versions, fields};
@@ -8,11 +8,14 @@ use crate::codec::compact::{Reader, put_uint};
 use crate::crypto::sign::KeyPair;
 use crate::limits::{HOST_HINTS, HOST_MESSAGE_BYTES, HOST_RETRY, HOST_VERSION};
 
+use super::candidates::{ASK, Ask, CANDIDATES, Candidates, put_addresses, read_addresses};
 use super::hello::{Channel, Hello};
 
 const HELLO: u64 = 0;
 const CONTINUE: u64 = 1;
 const CLOSE: u64 = 2;
+/// (3 and 4 are in `candidates`.)
+const SPARE: u64 = 5;
 
 /// `Continue`.
 const VERSION: u64 = 1;
@@ -24,14 +27,15 @@ const VERSIONS: u64 = 3;
 const RETRY: u64 = 4;
 const HINTS: u64 = 5;
 
-/// Address as one of version 6, port.
-const HINT_BYTES: usize = 18;
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     Hello(Signed<'a>),
     Continue(Continue),
     Close(Close),
+    Ask(Ask),
+    Candidates(Candidates),
+    /// Whether the sender can do without this connection.
+    Spare(bool),
 }
 
 /// We want this connection. When both sides have said it there is a peer.
@@ -72,7 +76,7 @@ impl Close {
                     let said = Duration::from_secs(fields::uint(value, "retry")?);
                     close.retry = Some(said.min(HOST_RETRY));
                 }
-                HINTS => close.hints = read_hints(value)?,
+                HINTS => close.hints = read_addresses(value, HOST_HINTS, "hints")?,
                 _ => {}
             }
             Ok(())
@@ -95,40 +99,8 @@ impl Close {
         if let Some(retry) = self.retry {
             fields::put_number(RETRY, retry.as_secs(), out);
         }
-        if !self.hints.is_empty() {
-            let bytes: Vec<u8> = self.hints.iter().flat_map(hint).collect();
-            fields::put(HINTS, &bytes, out);
-        }
+        put_addresses(HINTS, &self.hints, out);
     }
-}
-
-fn hint(addr: &SocketAddr) -> [u8; HINT_BYTES] {
-    let mut bytes = [0; HINT_BYTES];
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    bytes[..16].copy_from_slice(&ip.octets());
-    bytes[16..].copy_from_slice(&addr.port().to_le_bytes());
-    bytes
-}
-
-/// Addresses without a port, or of nobody, are left out.
-fn read_hints(value: &[u8]) -> Result<Vec<SocketAddr>, Fault> {
-    let (hints, rest) = value.as_chunks::<HINT_BYTES>();
-    if !rest.is_empty() || hints.len() > HOST_HINTS {
-        return Err(Fault::Bounds("hints"));
-    }
-    let address = |hint: &[u8; HINT_BYTES]| {
-        let (mut ip, mut port) = ([0; 16], [0; 2]);
-        ip.copy_from_slice(&hint[..16]);
-        port.copy_from_slice(&hint[16..]);
-        SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), u16::from_le_bytes(port))
-    };
-    let somebody = |addr: &SocketAddr| {
-        addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast()
-    };
-    Ok(hints.iter().map(address).filter(somebody).collect())
 }
 
 impl Continue {
@@ -161,6 +133,30 @@ impl Hello {
     }
 }
 
+/// `Spare`.
+const CAN: u64 = 1;
+
+fn read_spare(bytes: &[u8]) -> Result<bool, Fault> {
+    let mut can = None;
+    fields::read(bytes, |field, value| {
+        if field == CAN {
+            can = Some(fields::uint(value, "spare")?);
+        }
+        Ok(())
+    })?;
+    match can.ok_or(Fault::Missing("spare"))? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Fault::Bounds("spare")),
+    }
+}
+
+/// Appends type and body of what says whether we can do without a connection.
+pub fn put_spare(can: bool, out: &mut Vec<u8>) {
+    put_uint(SPARE, out);
+    fields::put_number(CAN, u64::from(can), out);
+}
+
 impl<'a> Message<'a> {
     /// A whole message: its type and what follows. `None`: a type that we do not know.
     pub fn decode(bytes: &'a [u8]) -> Result<Option<Message<'a>>, Fault> {
@@ -172,6 +168,9 @@ impl<'a> Message<'a> {
             HELLO => Message::Hello(Signed::decode(reader.rest())?),
             CONTINUE => Message::Continue(Continue::read(reader.rest())?),
             CLOSE => Message::Close(Close::read(reader.rest())?),
+            ASK => Message::Ask(Ask::read(reader.rest())?),
+            CANDIDATES => Message::Candidates(Candidates::read(reader.rest())?),
+            SPARE => Message::Spare(read_spare(reader.rest())?),
             _ => return Ok(None),
         }))
     }

@@ -2,15 +2,17 @@
 //! Hypercore stream (docs/PROTOCOL.md §14): a hello each, then continue or close. Bytes ⇄ messages;
 //! when to say which is for `swarm::hello`.
 
-pub(super) mod fields;
+mod candidates;
+pub(in crate::wire) mod fields;
 mod hello;
 mod message;
 mod reason;
 #[cfg(test)]
 mod tests;
 
-pub use hello::{BOOT_BYTES, Boot, Channel, Hello, Signed, Verified, Versions};
-pub use message::{Close, Continue, Message};
+pub use candidates::{Ask, Candidates};
+pub use hello::{BOOT_BYTES, Boot, Channel, Hello, NEEDY, Signed, Verified, Versions};
+pub use message::{Close, Continue, Message, put_spare};
 pub use reason::Code;
 
 use crate::codec::compact;

@@ -10,8 +10,8 @@ use crate::codec::compact::{put_buffer, put_uint};
 use crate::crypto::sign::KeyPair;
 use crate::host::HostId;
 use crate::limits::{
-    HOST_FIELDS, HOST_HINTS, HOST_HOLDS, HOST_MESSAGE_BYTES, HOST_RETRY, HOST_VERSION,
-    MAX_SAFE_INTEGER,
+    HOST_CANDIDATES, HOST_FIELDS, HOST_HINTS, HOST_HOLDS, HOST_MESSAGE_BYTES, HOST_RETRY,
+    HOST_VERSION, MAX_SAFE_INTEGER,
 };
 
 fn pair() -> KeyPair {
@@ -319,4 +319,50 @@ proptest! {
     fn any_bytes(bytes: Vec<u8>) {
         let _ = Message::decode(&bytes);
     }
+}
+
+proptest! {
+    #[test]
+    fn k02_asking_for_candidates_and_the_answer_come_back(
+        core: [u8; 32],
+        count in 0usize..100,
+        addrs in prop::collection::vec(any::<SocketAddr>(), 0..=HOST_CANDIDATES),
+    ) {
+        let mut out = Vec::new();
+        Ask { core, count }.encode(&mut out);
+        let count = count.min(HOST_CANDIDATES);
+        prop_assert_eq!(Message::decode(&out), Ok(Some(Message::Ask(Ask { core, count }))));
+        let said: Vec<SocketAddr> =
+            addrs.iter().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port())).collect();
+        let somebody = |at: &&SocketAddr| {
+            at.port() != 0 && !at.ip().is_unspecified() && !at.ip().is_multicast()
+        };
+        let read: Vec<SocketAddr> = said.iter().filter(somebody).copied().collect();
+        out.clear();
+        Candidates { core, addrs }.encode(&mut out);
+        prop_assert!(out.len() <= HOST_MESSAGE_BYTES);
+        let read = Candidates { core, addrs: read };
+        prop_assert_eq!(Message::decode(&out), Ok(Some(Message::Candidates(read))));
+    }
+}
+
+#[test]
+fn k02_what_asks_or_answers_wrongly_is_a_fault() {
+    let core = [&[1, 32][..], &[7; 32]].concat();
+    let said = |kind: u8, fields: &[u8]| [&[kind], fields].concat();
+    let bad = [
+        (said(3, &[]), Fault::Missing("core")),
+        (said(4, &[]), Fault::Missing("core")),
+        (said(3, &[1, 31]), Fault::Malformed(crate::codec::compact::Error::Short)),
+        (said(4, &[&core[..], &[2, 17], &[1; 17]].concat()), Fault::Bounds("addresses")),
+        (said(3, &[&core[..], &[2, 2, 1, 1]].concat()), Fault::Bounds("count")),
+    ];
+    for (bytes, fault) in bad {
+        assert_eq!(Message::decode(&bytes).err(), Some(fault), "{bytes:?}");
+    }
+    let many = vec![1; 18 * (HOST_CANDIDATES + 1)];
+    let mut long = said(4, &core);
+    put_uint(2, &mut long);
+    put_buffer(&many, &mut long);
+    assert_eq!(Message::decode(&long).err(), Some(Fault::Bounds("addresses")));
 }

@@ -1,0 +1,204 @@
+//! Candidates: who told of them, who is told of them, whom there is room for, and who is forgotten.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::swarm::Hunger;
+
+const PEER: Source = Source::Peer([7; 32]);
+
+#[test]
+fn k01_a_damaged_table_starts_empty_and_a_good_one_comes_back() {
+    let mut before = swarm();
+    (0..50).for_each(|n| before.hear(T0, n));
+    let bytes = before.encode(T0, WALL);
+    let mut after = swarm();
+    assert_eq!(after.restore(&bytes[..bytes.len() - 1], T0, WALL), Err(Corrupt));
+    assert!(after.candidates(T0).is_empty());
+    assert_eq!(after.restore(&bytes, T0, WALL), Ok(()));
+    assert_eq!(after.candidates(T0).len(), 50);
+}
+
+#[test]
+fn k02_what_one_peer_tells_of_fills_no_table() {
+    let mut swarm = swarm();
+    let told = (0..10_000).filter(|n| swarm.found(T0, addr(*n), PEER)).count();
+    assert_eq!(told, limits::TOLD_BY_ONE);
+    // Another one may tell as much, and what is known already counts for nobody.
+    let other = Source::Peer([8; 32]);
+    assert!(!swarm.found(T0, addr(0), other) && swarm.found(T0, addr(20_000), other));
+    assert!(swarm.found(T0, addr(20_001), Source::Multicast));
+}
+
+#[test]
+fn k02_an_answer_tells_a_part_of_those_who_are_there_and_of_no_other_realm() {
+    let mut swarm = swarm();
+    let public = |n: u32| SocketAddr::from(([80, 1, (n >> 8) as u8, n as u8], 3282));
+    for n in 0..100 {
+        for addr in [addr(n), public(n)] {
+            swarm.found(T0, addr, Source::Multicast);
+            if n < 80 {
+                swarm.answered(T0, addr, false);
+            }
+        }
+    }
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 3282));
+    swarm.found(T0, loopback, Source::Multicast);
+    swarm.answered(T0, loopback, false);
+    let far: IpAddr = [90, 1, 1, 1].into();
+    let told = swarm.share(far, 1000);
+    assert_eq!(told.len(), 201 * limits::SHARED_PERCENT / 100);
+    assert!(told.iter().all(|addr| addr.ip().to_string().starts_with("80.1.")), "{told:?}");
+    let near = swarm.share([10, 9, 9, 9].into(), 1000);
+    assert!(near.iter().any(|addr| addr.ip().to_string().starts_with("10.")));
+    assert!(near.iter().all(|addr| !addr.ip().is_loopback()));
+    // Nobody is told of itself, nor of more than it asks for.
+    assert!(swarm.share(addr(3).ip(), 1000).iter().all(|at| at.ip() != addr(3).ip()));
+    assert_eq!(swarm.share(far, 5).len(), 5);
+    assert_ne!(swarm.share(far, 20), swarm.share(far, 20), "it is drawn anew");
+}
+
+#[test]
+fn k03_the_named_come_first_then_anchors_then_the_proven_and_among_equals_chance_decides() {
+    let mut firsts = BTreeSet::new();
+    for seed in 0..40 {
+        let mut swarm = Swarm::new(Rng::from_seed(seed));
+        (0..5).for_each(|n| swarm.hear(T0, n));
+        firsts.insert(dial(&mut swarm, T0).unwrap().1);
+    }
+    assert_eq!(firsts.len(), 5, "an address that is chosen cannot be dialed first each time");
+}
+
+#[test]
+fn k04_who_refuses_is_left_alone_as_long_as_the_reason_lasts() {
+    for (wait, most) in [(limits::FULL_AGAIN, 75), (limits::VERSION_AGAIN, 30 * 3600)] {
+        let mut swarm = swarm();
+        swarm.hear(T0, 1);
+        let (now, at) = dial(&mut swarm, T0).unwrap();
+        swarm.closed(now, Some(at), None, Duration::ZERO, End::Refused(wait));
+        let (failures, retry) = swarm.look(now, 1);
+        assert_eq!(failures, 0, "it is there, and a refusal is no failure");
+        assert!(retry >= wait * 3 / 4 && retry <= Duration::from_secs(most), "{retry:?}");
+    }
+    let mut swarm = swarm();
+    swarm.hear(T0, 1);
+    let (now, at) = dial(&mut swarm, T0).unwrap();
+    swarm.mark_self(at);
+    swarm.closed(now, Some(at), None, Duration::ZERO, End::Bad);
+    assert_eq!(dial(&mut swarm, now), None, "ourselves: never");
+}
+
+#[test]
+fn k04_a_host_that_rests_is_not_dialed_at_any_of_its_addresses() {
+    let mut swarm = swarm();
+    for n in 1..4 {
+        swarm.hear(T0, n);
+        swarm.alias(addr(n), b"host");
+    }
+    swarm.rest(b"host", at(100));
+    let (now, _) = dial(&mut swarm, T0).unwrap();
+    assert_eq!(now, at(100));
+}
+
+#[test]
+fn k05_who_was_only_told_of_and_never_answers_is_forgotten_the_named_never() {
+    let mut swarm = swarm();
+    swarm.found(T0, addr(1), PEER);
+    swarm.found(T0, addr(2), PEER);
+    swarm.answered(T0, addr(2), false);
+    swarm.configured(addr(3));
+    swarm.hear(T0, 4);
+    let mut now = T0;
+    for _ in 0..200 {
+        let Some((next, at)) = dial(&mut swarm, now) else { break };
+        swarm.dial_failed(next, at);
+        now = next;
+    }
+    let left: Vec<SocketAddr> = swarm.candidates(now).iter().map(|c| c.addr).collect();
+    assert_eq!(left, [addr(2), addr(3), addr(4)]);
+}
+
+#[test]
+fn k06_a_clock_that_jumps_freezes_and_expires_nobody() {
+    let mut before = swarm();
+    before.hear(T0, 1);
+    let (now, at) = dial(&mut before, T0).unwrap();
+    before.dial_failed(now, at);
+    let bytes = before.encode(now, WALL);
+    for wall in [Wall(0), Wall(WALL.0 * 2), Wall(i64::MIN), Wall(i64::MAX)] {
+        let mut after = swarm();
+        after.restore(&bytes, T0, wall).unwrap();
+        let (failures, wait) = after.look(T0, 1);
+        assert!(failures == 1 && wait <= 2 * limits::BACKOFF_MAX, "{wall:?}: {wait:?}");
+    }
+}
+
+#[test]
+fn l06_the_best_of_a_run_are_dialed_first_in_the_next() {
+    let mut before = swarm();
+    (0..60).for_each(|n| before.hear(T0, n));
+    let mut good = BTreeSet::new();
+    for n in 0u8..6 {
+        let (_, at) = dial(&mut before, T0).unwrap();
+        before.connected(Some(at), &[n]);
+        if n < 2 {
+            // It was good and is gone.
+            before.leave(T0, at, &[n], 60, End::Good);
+            continue;
+        }
+        before.closed(T0, Some(at), Some(&[n]), Duration::from_secs(60), End::Duplicate);
+        let mut now = T0;
+        while !good.contains(&at) {
+            let (next, other) = dial(&mut before, now).unwrap();
+            now = next;
+            if other == at {
+                before.connected(Some(at), &[n]);
+                good.insert(at);
+            } else {
+                before.dial_failed(now, other);
+            }
+        }
+    }
+    let mut after = swarm();
+    after.restore(&before.encode(at(4000), WALL), at(4000), WALL).unwrap();
+    let firsts: BTreeSet<SocketAddr> =
+        (0..limits::ANCHORS).map(|_| dial(&mut after, at(9000)).unwrap().1).collect();
+    assert!(firsts.is_subset(&good), "{firsts:?} {good:?}");
+}
+
+#[test]
+fn n01_with_enough_peers_only_the_lonely_dial_and_at_the_maximum_only_the_named() {
+    let mut swarm = swarm();
+    swarm.hear(T0, 1);
+    swarm.set_hunger(T0, Hunger::Lonely);
+    assert!(dial(&mut swarm, T0).is_some(), "it has nobody");
+    swarm.connected(None, b"somebody");
+    swarm.hear(T0, 2);
+    assert_eq!((dial(&mut swarm, T0), swarm.next_deadline()), (None, None), "it sleeps");
+    swarm.configured(addr(3));
+    assert_eq!(dial(&mut swarm, T0).map(|(_, at)| at), Some(addr(3)));
+    swarm.set_hunger(T0, Hunger::Named);
+    swarm.configured(addr(4));
+    assert_eq!(dial(&mut swarm, T0).map(|(_, at)| at), Some(addr(4)));
+    assert_eq!(dial(&mut swarm, T0), None);
+    swarm.set_hunger(T0, Hunger::More);
+    assert_eq!(dial(&mut swarm, T0).map(|(_, at)| at), Some(addr(2)));
+}
+
+#[test]
+fn g03_who_answers_a_feeler_is_dialed_once_although_there_are_enough() {
+    let mut swarm = swarm();
+    swarm.connected(None, b"somebody");
+    swarm.hear(T0, 1);
+    swarm.set_hunger(T0, Hunger::Lonely);
+    assert_eq!(dial(&mut swarm, T0), None);
+    assert_eq!(swarm.somebody_else(T0), Some(addr(1)));
+    swarm.answered(T0, addr(1), true);
+    let (now, at) = dial(&mut swarm, T0).unwrap();
+    swarm.dial_failed(now, at);
+    assert_eq!(dial(&mut swarm, now), None, "the invitation is used up");
+    // Who is silent waits as after a failed dial.
+    swarm.hear(now, 2);
+    swarm.silent(now, addr(2));
+    assert_eq!(swarm.look(now, 2).0, 1);
+}

@@ -1,0 +1,272 @@
+//! Gannets that greet a node: what it wants of them, what it says to them, and what it is not told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gannet::crypto::hash::discovery_key;
+use gannet::crypto::sign::KeyPair;
+use gannet::host::HostId;
+use gannet::limits;
+use gannet::node::Blocks;
+use gannet::node::io::Input;
+use gannet::swarm::balance::Bounds;
+use gannet::wire::host::{
+    Ask, BOOT_BYTES, Candidates, Close, Code, Continue, Hello, Message, VERSIONS, Versions,
+};
+
+use crate::streams::{Rig, Stream};
+
+fn hello(n: u8) -> Hello {
+    Hello {
+        versions: VERSIONS,
+        host: HostId(KeyPair::from_seed([n; 32]).public()),
+        boot: [n; BOOT_BYTES],
+        number: 1,
+        port: None,
+        features: 0,
+        holds: Vec::new(),
+    }
+}
+
+fn bounds(max: usize) -> Bounds {
+    Bounds { min: 1, target: 1, max }
+}
+
+/// A gannet that greets.
+fn greet(rig: &mut Rig, n: u8) -> Stream {
+    greet_with(rig, n, hello(n))
+}
+
+fn greet_with(rig: &mut Rig, n: u8, hello: Hello) -> Stream {
+    let conn = rig.connect_from([10, 0, 0, n]);
+    rig.greet_as(conn, n, Some(hello))
+}
+
+/// … and says continue.
+fn meet(rig: &mut Rig, n: u8) -> Stream {
+    let mut stream = greet(rig, n);
+    go_on(rig, &mut stream);
+    stream
+}
+
+fn go_on(rig: &mut Rig, stream: &mut Stream) {
+    stream.say_host(|out| Continue { version: 1 }.encode(out));
+    rig.talk(stream);
+}
+
+/// … and has the core.
+fn join(rig: &mut Rig, stream: &mut Stream) {
+    let key = rig.key();
+    stream.session.open(&discovery_key(&key), &key, &mut stream.out).expect("it is up");
+    rig.talk(stream);
+}
+
+fn said(stream: &Stream) -> Vec<Message<'_>> {
+    let read = |bytes| Message::decode(bytes).expect("it speaks properly").expect("we know it");
+    stream.heard.iter().map(|bytes| read(bytes)).collect()
+}
+
+fn close_of(stream: &Stream) -> Option<Close> {
+    said(stream).into_iter().find_map(|message| match message {
+        Message::Close(close) => Some(close),
+        _ => None,
+    })
+}
+
+#[test]
+fn h01_hello_is_said_at_once_and_nothing_else_before_both_have_continued() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let mut stream = greet(&mut rig, 2);
+    assert!(matches!(said(&stream)[..], [Message::Hello(_), Message::Continue(_)]));
+    assert_eq!((stream.refused, rig.node.peer_count()), (0, 0));
+    go_on(&mut rig, &mut stream);
+    assert_eq!(rig.node.peer_count(), 0, "it has to show what it shares with us");
+    join(&mut rig, &mut stream);
+    assert_eq!(rig.node.peer_count(), 1);
+    assert!(stream.live && !rig.ended(&stream));
+}
+
+#[test]
+fn h10_a_core_before_continue_breaks_the_protocol() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let mut stream = greet(&mut rig, 2);
+    join(&mut rig, &mut stream);
+    assert!(rig.ended(&stream) && !stream.live);
+    assert_eq!(rig.node.peer_count(), 0, "its place is free again");
+}
+
+#[test]
+fn h04_versions_that_do_not_meet_are_said() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let later = Hello { versions: Versions { first: 7, last: 9 }, ..hello(2) };
+    let stream = greet_with(&mut rig, 2, later);
+    let close = close_of(&stream).expect("it is told");
+    assert_eq!((close.code, close.versions), (Code::Version, Some(VERSIONS)));
+    assert!(rig.ended(&stream));
+}
+
+#[test]
+fn h02_a_hello_of_another_connection_is_none() {
+    let mut rig = Rig::new(Blocks::Follow);
+    // Signed by a host that it does not name.
+    let forged = Hello { host: HostId(KeyPair::from_seed([3; 32]).public()), ..hello(2) };
+    let stream = greet_with(&mut rig, 2, forged);
+    assert!(rig.ended(&stream) && rig.node.peer_count() == 0);
+}
+
+#[test]
+fn h12_who_does_not_go_on_is_closed_in_time_however_many_bytes_come() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let mut stream = greet(&mut rig, 2);
+    let conn = rig.connect_from([10, 0, 0, 3]);
+    let mut mute = rig.greet_as(conn, 3, None);
+    mute.session.open_host(&mut mute.out).expect("it is up");
+    rig.talk(&mut mute);
+    for _ in 0..15 {
+        rig.pass(Duration::from_secs(1));
+        for stream in [&mut stream, &mut mute].into_iter() {
+            stream.session.keepalive(&mut stream.out);
+            rig.talk(stream);
+        }
+    }
+    assert!(rig.ended(&stream) && rig.ended(&mute));
+    let told = close_of(&stream).map(|close| close.code);
+    assert_eq!(told, Some(Code::Timeout));
+}
+
+#[test]
+fn h13_the_last_word_is_said_once_and_only_as_far_as_the_socket_takes_it() {
+    let mut rig = Rig::bounded(Blocks::Follow, bounds(1));
+    let mut first = meet(&mut rig, 2);
+    join(&mut rig, &mut first);
+    let full = greet(&mut rig, 3);
+    assert_eq!(said(&full).len(), 2, "hello and close");
+    assert!(rig.ended(&full));
+}
+
+#[test]
+fn n03_at_the_maximum_who_comes_is_told_so_and_where_else_to_go() {
+    let mut rig = Rig::bounded(Blocks::Follow, bounds(2));
+    for n in 2..4 {
+        let mut peer = meet(&mut rig, n);
+        join(&mut rig, &mut peer);
+    }
+    let full = greet(&mut rig, 9);
+    let close = close_of(&full).expect("it is told");
+    assert_eq!((close.code, rig.node.peer_count()), (Code::Full, 2));
+    assert!(close.retry.is_some_and(|wait| wait >= limits::FULL_SOON));
+}
+
+#[test]
+fn n06_two_connections_of_one_process_are_one_peer() {
+    let mut rig = Rig::bounded(Blocks::Follow, bounds(1));
+    let mut first = meet(&mut rig, 2);
+    join(&mut rig, &mut first);
+    // It has lost the first, it says.
+    let again = Hello { number: 2, ..hello(2) };
+    let mut second = greet_with(&mut rig, 2, again);
+    assert!(close_of(&second).is_none(), "there is room for who is there");
+    go_on(&mut rig, &mut second);
+    join(&mut rig, &mut second);
+    assert_eq!(rig.node.peer_count(), 1);
+    assert!(rig.ended(&first) && !rig.ended(&second));
+}
+
+#[test]
+fn h08_a_refusal_is_no_peer_that_left_and_its_place_is_free() {
+    let mut rig = Rig::bounded(Blocks::Follow, bounds(1));
+    let mut stream = greet(&mut rig, 2);
+    let close = Close::new(Code::NotAllowed);
+    stream.say_host(|out| close.encode(out));
+    rig.talk(&mut stream);
+    assert!(rig.ended(&stream));
+    assert_eq!(rig.node.peer_count(), 0);
+    let mut other = meet(&mut rig, 3);
+    join(&mut rig, &mut other);
+    assert!(!rig.ended(&other) && rig.node.peer_count() == 1);
+}
+
+#[test]
+fn h09_who_continues_and_closes_frees_its_place_once() {
+    let mut rig = Rig::bounded(Blocks::Follow, bounds(2));
+    let mut stream = meet(&mut rig, 2);
+    join(&mut rig, &mut stream);
+    stream.say_host(|out| Close::new(Code::Finished).encode(out));
+    rig.talk(&mut stream);
+    rig.put(Input::Closed { conn: stream.conn, why: Ok(()) });
+    assert_eq!(rig.node.peer_count(), 0);
+    for n in 3..5 {
+        let mut peer = meet(&mut rig, n);
+        join(&mut rig, &mut peer);
+        assert!(!rig.ended(&peer));
+    }
+    assert_eq!(rig.node.peer_count(), 2);
+}
+
+#[test]
+fn k02_others_are_told_of_to_who_asks_and_has_the_core_and_not_often() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let mut peer = meet(&mut rig, 2);
+    let core = discovery_key(&rig.key());
+    let answers = |peer: &Stream| {
+        said(peer).iter().filter(|message| matches!(message, Message::Candidates(_))).count()
+    };
+    let ask = |rig: &mut Rig, peer: &mut Stream| {
+        peer.say_host(|out| Ask { core, count: 9 }.encode(out));
+        rig.talk(peer);
+    };
+    ask(&mut rig, &mut peer);
+    assert_eq!(answers(&peer), 0, "it does not have the core");
+    join(&mut rig, &mut peer);
+    for _ in 0..50 {
+        ask(&mut rig, &mut peer);
+    }
+    assert_eq!(answers(&peer), 1);
+    rig.pass(limits::ANSWER_EVERY);
+    ask(&mut rig, &mut peer);
+    assert_eq!(answers(&peer), 2);
+}
+
+#[test]
+fn k02_what_nobody_asked_for_is_not_listened_to() {
+    let mut rig = Rig::bounded(Blocks::Follow, Bounds { min: 2, target: 2, max: 8 });
+    let mut peer = meet(&mut rig, 2);
+    join(&mut rig, &mut peer);
+    let core = discovery_key(&rig.key());
+    let addrs: Vec<SocketAddr> = (0..32).map(|n| ([10, 7, 7, n], 3282).into()).collect();
+    let tell = |rig: &mut Rig, peer: &mut Stream| {
+        peer.say_host(|out| Candidates { core, addrs: addrs.clone() }.encode(out));
+        rig.talk(peer);
+    };
+    tell(&mut rig, &mut peer);
+    assert!(rig.dials.is_empty());
+    rig.pass(limits::ASK_FIRST + Duration::from_millis(1));
+    rig.talk(&mut peer);
+    let asked = said(&peer).iter().any(|m| matches!(m, Message::Ask(ask) if ask.core == core));
+    assert!(asked, "there are too few (N09)");
+    tell(&mut rig, &mut peer);
+    assert!(!rig.dials.is_empty());
+    let before = rig.dials.len();
+    tell(&mut rig, &mut peer);
+    assert_eq!(rig.dials.len(), before, "once");
+}
+
+#[test]
+fn h05_a_second_process_with_our_key_is_said_to_be_one() {
+    let mut rig = Rig::new(Blocks::Follow);
+    // The node's own static key, and another boot.
+    let stream = greet_with(&mut rig, 1, hello(1));
+    assert_eq!(close_of(&stream).map(|close| close.code), Some(Code::Cloned));
+    assert!(rig.ended(&stream));
+}
+
+#[test]
+fn l07_who_leaves_in_order_says_so() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let mut peer = meet(&mut rig, 2);
+    join(&mut rig, &mut peer);
+    rig.node.stop(rig.now, 0);
+    rig.put(Input::Deadline);
+    rig.talk(&mut peer);
+    assert_eq!(close_of(&peer).map(|close| close.code), Some(Code::Shutdown));
+}
