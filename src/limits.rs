@@ -479,6 +479,99 @@ pub const RESOLVE_TRIES: u32 = 4;
 /// What the second address family may take longer than the first.
 pub const RESOLVE_GRACE: Duration = Duration::from_millis(250);
 
+// ── Hosts on the local network ──────────────────────────────────────────────────────────────────
+
+/// Bytes of a datagram between hosts: what no link cuts into pieces.
+pub const LAN_DATAGRAM_BYTES: usize = 1200;
+/// Bytes of a host's record, signature included: with the rest of a datagram around it.
+pub const LAN_RECORD_BYTES: usize = 1000;
+/// Addresses in a record; a host with more says the first.
+pub const LAN_ADDRESSES: usize = 16;
+/// Bytes to which a ping is filled up, so that its answer with a record of many addresses is shorter.
+pub const LAN_PING_BYTES: usize = 640;
+/// Hosts that are known; each process of a host is one entry.
+pub const LAN_HOSTS: usize = 1024;
+/// Processes of one host among them: a key shall not fill the table.
+pub const LAN_INSTANCES: usize = 8;
+/// Live ones behind one address, as a router has them that translates addresses.
+pub const LAN_HOSTS_PER_ADDRESS: usize = 16;
+/// Records that hosts behind one network prefix told of others.
+pub const LAN_TOLD_PER_GROUP: usize = 64;
+/// Addresses of one host at which it has answered.
+pub const LAN_PROVEN: usize = 4;
+/// How long a record holds after it was heard, at most, and when its host tells it anew.
+pub const LAN_RECORD_TTL: Duration = Duration::from_secs(2 * 3600);
+pub const LAN_REPUBLISH: Duration = Duration::from_secs(3600);
+/// Between two pings to everybody, in milliseconds.
+pub const LAN_PING_EVERY_MS: (u64, u64) = (30_000, 60_000);
+/// A ping is repeated after these: Wi-Fi loses what goes to a group.
+pub const LAN_PING_REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// Milliseconds that an answer to a stranger waits at most, so that 200 hosts do not answer at once.
+pub const LAN_PONG_DELAY_MS: u64 = 250;
+/// Answers that wait.
+pub const LAN_PONGS_WAITING: usize = 256;
+/// Not heard for so long, a host is pinged itself: longer than from one ping to everybody to the next.
+pub const LAN_SILENCE: Duration = Duration::from_secs(75);
+/// One that does not answer is asked again after this.
+pub const LAN_SILENT_AGAIN: Duration = Duration::from_secs(600);
+/// Hosts that are asked themselves at a time.
+pub const LAN_ASKED_AT_ONCE: usize = 16;
+/// Signatures of datagrams that are checked in a second, and at once after a rest: a check costs 0.1 ms.
+pub const LAN_VERIFIED_PER_SECOND: u32 = 50;
+pub const LAN_VERIFIED_BURST: u32 = 100;
+/// What of that is for addresses where nobody is known.
+pub const LAN_STRANGERS_PER_SECOND: u32 = 40;
+pub const LAN_STRANGERS_BURST: u32 = 80;
+/// The same for one address, and the addresses that are told apart.
+pub const LAN_SOURCE_PER_SECOND: u32 = 5;
+pub const LAN_SOURCE_BURST: u32 = 10;
+pub const LAN_SOURCES: usize = 256;
+/// A datagram of a stranger may be so much older than it says, where clocks are set at all.
+pub const LAN_CLOCK_TOLERANCE: Duration = Duration::from_secs(600);
+/// A datagram is good for this long after it was said.
+pub const LAN_EXPIRES_AFTER: Duration = Duration::from_secs(60);
+/// A calendar clock that shows less was never set: 2024-01-01, in milliseconds since 1970.
+pub const LAN_CLOCK_IS_SET_MS: i64 = 1_704_067_200_000;
+/// What we drew for others to repeat is good for this long, and as long again.
+pub const LAN_ECHO_EPOCH: Duration = Duration::from_secs(30);
+/// The same for the right to store.
+pub const LAN_TOKEN_EPOCH: Duration = Duration::from_secs(300);
+/// Between two answers to one host that a command is not known.
+pub const LAN_UNSUPPORTED_EVERY: Duration = Duration::from_secs(60);
+/// Processes that have left which are remembered, so that nothing late brings one back.
+pub const LAN_LEFT: usize = 64;
+/// Hosts to which the word of one that left is passed on.
+pub const LAN_PASSED_ON: usize = 3;
+/// Contacts in an answer, and the closest hosts that a search wants to have asked.
+pub const LAN_CLOSEST: usize = 8;
+/// Hosts asked at a time in one search, and how long each has.
+pub const LAN_SEARCH_WIDTH: usize = 3;
+pub const LAN_HOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// A contact that was told of by one that was told of, and so on: a search goes no deeper.
+pub const LAN_HOPS: u32 = 20;
+/// A search that takes longer is over: all contacts, one after the other, and then some.
+pub const LAN_SEARCH_WITHIN: Duration = Duration::from_secs(60);
+/// Contacts remembered in one search.
+pub const LAN_SEARCH_CONTACTS: usize = 64;
+/// Searches at a time.
+pub const LAN_SEARCHES: usize = 8;
+/// What was not found is not searched for again before this, and the names remembered for that.
+pub const LAN_MISSING_FOR: Duration = Duration::from_secs(30);
+pub const LAN_MISSING: usize = 64;
+/// Hosts to which we are connected that can be asked.
+pub const LAN_PEERS: usize = 64;
+/// A new record is stored with others after this: who they are is known by then.
+pub const LAN_PUBLISH_AFTER: Duration = Duration::from_secs(20);
+/// A run that has begun writes the table after this at the earliest.
+pub const LAN_KEEP_SETTLED: Duration = Duration::from_secs(10);
+/// Between two writes of the table, and two warnings of one kind.
+pub const LAN_KEEP_EVERY: Duration = Duration::from_secs(300);
+pub const LAN_WARN_EVERY: Duration = Duration::from_secs(600);
+/// Bytes of its file: so many of the largest records, each with its addresses.
+pub const LAN_KEPT_BYTES: usize = LAN_HOSTS * (LAN_RECORD_BYTES + 128) + 64;
+/// Drives and feeds to which the address of a host is offered.
+pub const LAN_TOPICS: usize = 256;
+
 // ── Feeds and their store ───────────────────────────────────────────────────────────────────────
 
 /// Bits of a `Bitfield` page: 512 bytes, so that ten lone bits stay under 16 KB.

@@ -43,8 +43,14 @@ _gannet() {
             gannet,daemon)
                 cmd="gannet__subcmd__daemon"
                 ;;
+            gannet,find)
+                cmd="gannet__subcmd__find"
+                ;;
             gannet,help)
                 cmd="gannet__subcmd__help"
+                ;;
+            gannet,hosts)
+                cmd="gannet__subcmd__hosts"
                 ;;
             gannet,id)
                 cmd="gannet__subcmd__id"
@@ -205,8 +211,14 @@ _gannet() {
             gannet__subcmd__help,daemon)
                 cmd="gannet__subcmd__help__subcmd__daemon"
                 ;;
+            gannet__subcmd__help,find)
+                cmd="gannet__subcmd__help__subcmd__find"
+                ;;
             gannet__subcmd__help,help)
                 cmd="gannet__subcmd__help__subcmd__help"
+                ;;
+            gannet__subcmd__help,hosts)
+                cmd="gannet__subcmd__help__subcmd__hosts"
                 ;;
             gannet__subcmd__help,id)
                 cmd="gannet__subcmd__help__subcmd__id"
@@ -326,7 +338,7 @@ _gannet() {
 
     case "${cmd}" in
         gannet)
-            opts="-v -q -h -V --json --verbose --quiet --help --version share clone seed daemon add remove pause resume config status peers candidates ban unban bans ping log ls cat verify key id core help"
+            opts="-v -q -h -V --json --verbose --quiet --help --version share clone seed daemon add remove pause resume config status peers candidates ban unban bans ping log ls cat verify key id hosts find core help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1065,8 +1077,22 @@ _gannet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        gannet__subcmd__find)
+            opts="-v -q -h --json --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         gannet__subcmd__help)
-            opts="share clone seed daemon add remove pause resume config status peers candidates ban unban bans ping log ls cat verify key id core help"
+            opts="share clone seed daemon add remove pause resume config status peers candidates ban unban bans ping log ls cat verify key id hosts find core help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1373,7 +1399,35 @@ _gannet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        gannet__subcmd__help__subcmd__find)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         gannet__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gannet__subcmd__help__subcmd__hosts)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1614,6 +1668,20 @@ _gannet() {
         gannet__subcmd__help__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gannet__subcmd__hosts)
+            opts="-v -q -h --json --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

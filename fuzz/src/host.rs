@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use gannet::crypto::sign::KeyPair;
 use gannet::host::HostId;
-use gannet::limits::{HOST_HINTS, HOST_HOLDS, HOST_MESSAGE_BYTES, HOST_RETRY};
+use gannet::limits::{HOST_HINTS, HOST_HOLDS, HOST_MESSAGE_BYTES, HOST_RETRY, LAN_DATAGRAM_BYTES};
 use gannet::wire::host::{
-    BOOT_BYTES, Channel, Close, Code, Continue, Hello, Message, VERSIONS, put_spare,
+    BOOT_BYTES, Channel, Close, Code, Continue, Hello, Message, VERSIONS, put_command, put_spare,
 };
 
 const CHANNEL: Channel<'_> = Channel { handshake: &[7; 64], initiator: true };
@@ -18,7 +18,8 @@ fn pair() -> KeyPair {
 /// What was read is within its bounds; written, it is read as the same.
 pub fn message(data: &[u8]) {
     let Ok(Some(message)) = Message::decode(data) else { return };
-    assert!(data.len() <= HOST_MESSAGE_BYTES);
+    let most = if data[0] == 6 { 1 + LAN_DATAGRAM_BYTES } else { HOST_MESSAGE_BYTES };
+    assert!(data.len() <= most);
     let mut again = Vec::new();
     match message {
         Message::Hello(signed) => {
@@ -35,6 +36,10 @@ pub fn message(data: &[u8]) {
                 panic!("what was written is not read")
             };
             assert_eq!(signed.verify(CHANNEL).map(|v| v.hello().clone()), Some(ours));
+        }
+        Message::Command(bytes) => {
+            put_command(bytes, &mut again);
+            assert_eq!(Message::decode(&again), Ok(Some(Message::Command(bytes))));
         }
         Message::Continue(said) => {
             said.encode(&mut again);

@@ -16,6 +16,7 @@ pub mod hyper;
 pub mod hyper_drive;
 pub mod hyper_feed;
 pub mod kept;
+pub mod lan;
 pub mod node;
 pub mod ping;
 mod segments;
@@ -64,6 +65,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "hyper_proof", run: hyper_feed::proof, seeds: hyper_feed::proof_seeds },
     Target { name: "ping", run: ping::first, seeds: ping::first_seeds },
     Target { name: "host_message", run: host::message, seeds: host::message_seeds },
+    Target { name: "host_datagram", run: lan::datagram, seeds: lan::datagram_seeds },
+    Target { name: "hosts", run: lan::hosts, seeds: lan::hosts_seeds },
+    Target { name: "kept_hosts", run: lan::kept, seeds: lan::kept_seeds },
     Target { name: "hyper_bee", run: hyper_drive::bee, seeds: hyper_drive::bee_seeds },
     Target { name: "hyper_entry", run: hyper_drive::entry, seeds: hyper_drive::entry_seeds },
 ];

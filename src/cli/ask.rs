@@ -112,9 +112,12 @@ fn connect(inside: &Path) -> io::Result<Option<UnixStream>> {
 
 fn converse(inside: &Path, request: &Request) -> io::Result<Option<Vec<u8>>> {
     let Some(mut stream) = connect(inside)? else { return Ok(None) };
-    // What is added may first have to be looked through.
-    let patience =
-        if request.what.is_order() { limits::ORDER_TIMEOUT } else { limits::CONTROL_TIMEOUT };
+    let patience = match request.what {
+        // What is added may first have to be looked through.
+        what if what.is_order() => limits::ORDER_TIMEOUT,
+        What::Find => limits::LAN_SEARCH_WITHIN,
+        _ => limits::CONTROL_TIMEOUT,
+    };
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(limits::CONTROL_TIMEOUT))?;
     // Who refuses need not read the question: its answer tells more than that it could not be put.

@@ -13,6 +13,8 @@ mod config;
 mod core;
 mod daemon;
 mod drive;
+mod find;
+mod hosts;
 mod id;
 mod key;
 mod log;
@@ -117,6 +119,8 @@ enum Command {
     Verify(verify::Arguments),
     Key(key::Arguments),
     Id(id::Arguments),
+    Hosts(hosts::Arguments),
+    Find(find::Arguments),
     Core(core::Arguments),
 }
 
@@ -177,6 +181,8 @@ fn run(command: Command, global: &Global) -> Outcome {
         Command::Verify(args) => args.run(global),
         Command::Key(args) => args.run(global),
         Command::Id(args) => args.run(global),
+        Command::Hosts(args) => args.run(global),
+        Command::Find(args) => args.run(global),
         Command::Core(args) => args.run(global),
     }
 }

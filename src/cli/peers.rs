@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::ask::{self, ask};
 use super::{Global, Outcome, place, put_answer};
@@ -31,16 +32,20 @@ impl Arguments {
 
 /// Puts the answer of whoever runs on a folder, or of whoever runs here. `None`: nobody does.
 pub fn of(dir: Option<PathBuf>, what: What, global: &Global) -> Result<Option<i32>, Failure> {
-    let request = Request::ask(what, !global.json);
+    answer(dir, &Request::ask(what, !global.json))?.map(|answer| put_answer(&answer)).transpose()
+}
+
+/// The same, not put.
+pub fn answer(dir: Option<PathBuf>, request: &Request) -> Result<Option<Value>, Failure> {
     if dir.is_none()
-        && let Some(answer) = ask::here(&request)?
+        && let Some(answer) = ask::here(request)?
     {
-        return put_answer(&answer).map(Some);
+        return Ok(Some(answer));
     }
     let dir = dir.unwrap_or_else(|| ".".into());
     for inside in place::asked(&dir, place::store(&dir)?) {
-        if let Some(answer) = ask(&inside, &request)? {
-            return put_answer(&answer).map(Some);
+        if let Some(answer) = ask(&inside, request)? {
+            return Ok(Some(answer));
         }
     }
     Ok(None)

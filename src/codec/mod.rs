@@ -2,6 +2,7 @@
 //! here knows what the numbers mean or how many of them a peer may send.
 
 pub mod compact;
+pub mod fnv;
 pub mod proto;
 pub mod rle;
 pub mod varint;

@@ -23,6 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::crypto::sign::KeyPair;
+use crate::discovery::hosts::EXCLUDED;
 use crate::failure::Failure;
 use crate::host;
 use crate::limits;
@@ -48,6 +49,7 @@ pub fn run(config: Config) -> Result<i32, Failure> {
     let ground = Ground {
         listen: config.listen,
         discovery: config.discovery,
+        data: config.data.clone(),
         exec: config.exec.clone(),
         control: address.as_ref().map(|a| PathBuf::from(a.path())),
         orders: false,
@@ -163,6 +165,7 @@ fn drain(
 struct Ground {
     listen: Listen,
     discovery: bool,
+    data: Option<PathBuf>,
     exec: Option<String>,
     control: Option<PathBuf>,
     orders: bool,
@@ -205,6 +208,9 @@ fn node_config(
         any_port,
         control: ground.control,
         discovery: ground.discovery,
+        lan_exclude: EXCLUDED.iter().copied().map(str::to_owned).collect(),
+        stoppers: Vec::new(),
+        data: ground.data,
         exec: ground.exec,
         orders: ground.orders,
         hosts: read("/etc/hosts"),

@@ -57,6 +57,7 @@ pub fn run(service: Service) -> Result<i32, Failure> {
     let ground = Ground {
         listen: settings.listen,
         discovery: settings.discovery,
+        data: Some(data.clone()),
         exec: settings.exec.clone(),
         control: address.as_ref().map(|a| PathBuf::from(a.path())),
         orders: true,

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use super::allowance::Allowance;
 use super::packet::{self, Kind, Marker, Prefix};
 use crate::few::Few;
 use crate::limits;
@@ -352,34 +353,6 @@ fn answer(prefix: &Prefix, kind: Kind, marker: &Marker, port: u16) -> Vec<u8> {
             packet::answer_txt(prefix, marker, &[here])
         }
         Kind::Swarm => packet::announce_srv(prefix, marker, port),
-    }
-}
-
-/// So many in a second, more at once after a rest. May be overdrawn by one take.
-struct Allowance {
-    gap: Duration,
-    burst: Duration,
-    /// Taking is allowed up to `burst` after this time has come.
-    spent_until: Instant,
-}
-
-impl Allowance {
-    fn new(per_second: u32, burst: u32) -> Allowance {
-        let gap = Duration::from_secs(1) / per_second.max(1);
-        Allowance { gap, burst: gap * burst.max(1), spent_until: Instant(0) }
-    }
-
-    fn take(&mut self, now: Instant, count: u32) -> bool {
-        if now < self.next() {
-            return false;
-        }
-        self.spent_until = self.spent_until.max(now) + self.gap * count;
-        true
-    }
-
-    /// When the next take will be allowed.
-    fn next(&self) -> Instant {
-        (self.spent_until + self.gap) - self.burst
     }
 }
 

@@ -1,6 +1,7 @@
 //! Programs that ask over the control socket.
 
 use crate::feed::Refusal;
+use crate::host::HostId;
 use crate::ids::{ConnId, FeedId};
 use crate::store::disk::Disk;
 use crate::store::{Moved, StoreError};
@@ -26,6 +27,8 @@ pub struct Client {
     pub ordered: bool,
     /// The ban that it wants lifted is, but that is not durable yet.
     pub lifted: bool,
+    /// Its request waits for a search for this host; meanwhile it is not read.
+    pub finding: Option<HostId>,
 }
 
 impl Node {
@@ -86,6 +89,11 @@ impl Node {
         let result = match request.what {
             What::Append => self.client_append(now, conn, request, disk),
             What::Truncate => self.client_truncate(now, conn, request, disk),
+            What::Hosts => return Some(self.answer_hosts(now, request.text)),
+            What::Find => {
+                let name = request.host.as_deref().unwrap_or_default();
+                return self.answer_find(now, conn, (name, request.text));
+            }
             What::Status | What::Peers | What::Candidates | What::Stop => {
                 let about = request.at.as_ref().map(|at| self.topics_at(at));
                 if about.as_ref().is_some_and(Vec::is_empty) {

@@ -4,7 +4,7 @@
 //! `{"do":"add","entry":"[[seed]]\n…"}`, `{"do":"pause","at":"hyper://…"}` and their like to a daemon; `at`
 //! bounds what is told to one thing. Request: `{"do":"status"}`, `{"do":"peers"}`, `{"do":"stop"}`, with `"text":true` for a
 //! readable text instead of figures; `{"do":"append","blocks":["<base64>",…]}` to a bare feed of
-//! ours; `{"do":"truncate","length":7}` to a core of ours. Answer: `{"ok":true,"status":{…}}`, `{"ok":true,"peers":[…]}`, `{"ok":true,"text":"…"}`,
+//! ours; `{"do":"truncate","length":7}` to a core of ours; `{"do":"hosts"}`, `{"do":"find","host":"<id>"}`. Answer: `{"ok":true,"status":{…}}`, `{"ok":true,"peers":[…]}`, `{"ok":true,"text":"…"}`,
 //! `{"ok":true,"length":7}` (durable then), or `{"ok":false,"error":"…"}`.
 
 use std::fmt;
@@ -27,6 +27,10 @@ pub enum What {
     Stop,
     /// `blocks` for the bare feed served here.
     Append,
+    /// Hosts on the local network.
+    Hosts,
+    /// One of them (`host`), which is searched for.
+    Find,
     /// The core served here keeps so many blocks (`length`).
     Truncate,
     /// Addresses that may be peers.
@@ -67,6 +71,9 @@ pub struct Request {
     pub entry: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
+    /// An id, or how one begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// The refusal of who does not keep what a request is about.
@@ -76,7 +83,12 @@ impl Request {
     /// A question, to be answered in `text` or in figures.
     pub fn ask(what: What, text: bool) -> Request {
         let (blocks, length) = (Vec::new(), None);
-        Request { what, text, blocks, length, at: None, entry: None, seconds: None }
+        let (at, entry, seconds, host) = (None, None, None, None);
+        Request { what, text, blocks, length, at, entry, seconds, host }
+    }
+
+    pub fn find(host: String, text: bool) -> Request {
+        Request { host: Some(host), ..Request::ask(What::Find, text) }
     }
 
     pub fn append(blocks: Vec<Block>) -> Request {

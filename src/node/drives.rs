@@ -452,6 +452,7 @@ impl Node {
     /// Closes all stores in order, at the end of a run.
     pub fn close_all(&mut self, now: Instant, disk: &mut dyn Disk) {
         self.keep_peers(now, disk, true);
+        self.keep_hosts_at_end(now, disk);
         let topics: Vec<TopicId> = self.topics.keys().collect();
         for id in topics {
             if let Err(error) = self.close_job(now, id, disk) {
@@ -485,6 +486,7 @@ impl Node {
         settled &= self.retry_peers(now, disk);
         let restoring = self.restore_peers(now, disk);
         settled &= restoring != Work::Waiting;
+        settled &= self.restore_hosts(now, disk) != Work::Waiting;
         let late = self.open_late(now, disk);
         let leaving = self.close_leaving(now, disk);
         settled &= leaving != Work::Waiting;

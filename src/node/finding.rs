@@ -50,6 +50,7 @@ impl Node {
             self.multicast_tag = Some(tag);
             self.out.push_back(Output::Bind { tag, bind: multicast::bind() });
             self.out.push_back(Output::WatchInterfaces);
+            self.start_lan();
         }
     }
 
@@ -111,6 +112,7 @@ impl Node {
         if !self.started_up || self.listeners_pending > 0 || !control_settled {
             return;
         }
+        self.lan_places(now);
         let quiet: Vec<TopicId> = self
             .topics
             .iter()
@@ -150,6 +152,9 @@ impl Node {
     }
 
     pub(super) fn bound(&mut self, now: Instant, tag: Tag, at: io::Result<SocketAddr>) {
+        if self.lan_bound(now, tag, &at) {
+            return;
+        }
         if Some(tag) == self.multicast_tag {
             if let Err(error) = at {
                 let text = format!("no peers are looked for on the local network: {error}");
@@ -178,6 +183,7 @@ impl Node {
             if let Some(multicast) = &mut self.multicast {
                 multicast.receive(now, from, bytes);
             }
+        } else if self.lan_datagram(now, tag, from, bytes) {
         } else if self.name_sockets.iter().any(|s| s.tag == Some(tag)) {
             self.resolver.receive(now, from, bytes);
         }
@@ -191,6 +197,7 @@ impl Node {
         if let Some(multicast) = &mut self.multicast {
             multicast.set_interfaces(now, &usable);
         }
+        self.lan_places(now);
     }
 
     /// As `add_peer`, for every topic.
@@ -266,7 +273,8 @@ impl Node {
         let names = self.names.iter().filter(|named| named.lookup.is_none());
         let names = names.map(|named| named.again);
         let cast = self.multicast.as_ref().and_then(multicast::Multicast::next_deadline);
-        swarms.chain(names).chain(cast).chain(self.resolver.next_deadline()).min()
+        let others = cast.into_iter().chain(self.lan_next());
+        swarms.chain(names).chain(others).chain(self.resolver.next_deadline()).min()
     }
 
     pub(super) fn need_peers(&mut self, now: Instant, feed: FeedId) {
@@ -279,7 +287,7 @@ impl Node {
 
     /// Carries what discovery, resolver and swarms say to the outside.
     pub(super) fn settle_finding(&mut self, now: Instant, disk: &mut dyn Disk) -> bool {
-        let mut moved = false;
+        let mut moved = self.settle_lan(now);
         while let Some(output) = self.multicast.as_mut().and_then(|m| m.poll_output()) {
             moved = true;
             self.carry_out(now, output);

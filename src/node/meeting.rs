@@ -187,6 +187,10 @@ impl Node {
             Ok(Some(Message::Ask(_) | Message::Candidates(_) | Message::Spare(_))) => {
                 return Some(Reason::Fault);
             }
+            Ok(Some(Message::Command(bytes))) => {
+                let Some(host) = peer.kin.host() else { return Some(Reason::Fault) };
+                self.lan_heard(now, host, bytes);
+            }
             Ok(None) => {}
             Err(fault) => {
                 log::info!("{}: {fault}", peer.name());
@@ -318,7 +322,8 @@ impl Node {
     ) -> Option<Reason> {
         let twins = self.processes.get(&peer.remote)?;
         let hello = twins.meeting(conn)?.theirs()?;
-        peer.kin = Kin::Gannet { host: hello.host };
+        let host = hello.host;
+        peer.kin = Kin::Gannet { host };
         let id = peer.remote;
         if !peer.life.handshaken(now, id.to_vec(), true) {
             return Some(Reason::Fault);
@@ -338,6 +343,7 @@ impl Node {
         older.into_iter().for_each(|old| self.inherit(peer, old, &id));
         self.greet_spare(peer);
         self.say_joined(peer);
+        self.lan_joined(now, host);
         let topics: Vec<TopicId> = peer.topics().collect();
         topics.into_iter().find_map(|topic| self.open_topic(now, conn, peer, topic, disk))
     }
@@ -360,6 +366,9 @@ impl Node {
             Reason::Ourselves | Reason::Told(Code::Ourselves) => self.mark_self(peer),
             Reason::Cloned | Reason::Told(Code::Cloned) => self.warn_of_clone(peer),
             _ => {}
+        }
+        if let Some(host) = peer.kin.host() {
+            self.lan_parted(host, conn);
         }
         let Some(twins) = self.processes.get_mut(&peer.remote) else { return };
         // What we close for reasons of our own was not said through it.

@@ -19,6 +19,7 @@ mod exec;
 mod feeds;
 mod finding;
 mod frames;
+mod hosts;
 mod jobs;
 mod kept;
 mod late;
@@ -69,6 +70,7 @@ use event::{Event, Observer, Subscribers};
 use exec::Exec;
 use feeds::Feeds;
 use finding::{NameSocket, Named};
+use hosts::Lan;
 use io::{Consumed, Input, Output, Tag, Work};
 use peer::Peer;
 use pings::Pings;
@@ -77,6 +79,7 @@ use swarms::Swarms;
 use topic::Topic;
 
 pub use cores::{Blocks, CoreOptions, Show};
+pub use hosts::HostStatus;
 pub use jobs::CloneOptions;
 pub use pings::{PingId, PingOutcome, Pinged};
 pub use topic::TopicId;
@@ -106,6 +109,12 @@ pub struct Config {
     pub control: Option<PathBuf>,
     /// Look for peers on the local network.
     pub discovery: bool,
+    /// Names of interfaces on which no hosts are looked for, or how they begin before a `*`.
+    pub lan_exclude: Vec<String>,
+    /// Hosts that may stop this process with a signed command; nobody else may.
+    pub stoppers: Vec<HostId>,
+    /// Where what belongs to the user is kept, the table of hosts among it.
+    pub data: Option<PathBuf>,
     /// Run on events (`/bin/sh -c`).
     pub exec: Option<String>,
     /// Text of /etc/hosts and /etc/resolv.conf.
@@ -131,6 +140,8 @@ enum Purpose {
     },
     Ping(PingId),
     Multicast,
+    /// A socket for hosts on the local network.
+    Lan,
     Resolver,
     /// A directory of a shared folder.
     Watch {
@@ -197,6 +208,8 @@ pub struct Node {
     names: Vec<Named>,
     multicast: Option<Multicast>,
     multicast_tag: Option<Tag>,
+    /// Hosts on the local network.
+    lan: Option<Box<Lan>>,
     interfaces: Vec<crate::sys::Interface>,
     resolver: Resolver,
     /// Asking others whether they are there, and being asked.
@@ -267,6 +280,8 @@ impl Node {
         let mut rng = Rng::from_seed(config.seed);
         let mut fork = || Rng::from_seed(rng.next_u64());
         let (sync_rng, cast_rng, name_rng) = (fork(), fork(), fork());
+        let identity = KeyPair::from_seed(config.identity);
+        let lan = config.discovery.then(|| Box::new(Lan::new(fork(), &config, &identity)));
         Node {
             sync: Sync::new(sync_rng, config.tuning.clone()),
             multicast: config.discovery.then(|| Multicast::new(cast_rng)),
@@ -274,7 +289,7 @@ impl Node {
             exec: config.exec.clone().map(Exec::new),
             rng,
             host: KeyPair::from_seed(config.host),
-            identity: KeyPair::from_seed(config.identity),
+            identity,
             secrets: 0,
             company: Company::new(config.bounds),
             processes: BTreeMap::new(),
@@ -300,6 +315,7 @@ impl Node {
             reload_wanted: false,
             names: Vec::new(),
             multicast_tag: None,
+            lan,
             interfaces: Vec::new(),
             pings: Pings::default(),
             listening: Vec::new(),
@@ -419,6 +435,7 @@ impl Node {
         for conn in all {
             self.close(now, conn, Reason::Shutdown);
         }
+        self.lan_leave();
     }
 
     /// Counts the sealed messages of new streams from here, as all peers have to: for tests of what
@@ -492,6 +509,7 @@ impl Engine for Node {
                     self.tick(now, disk);
                 }
                 self.finding_deadline(now);
+                self.lan_deadline(now, disk);
                 self.pings_due(now);
                 self.company_deadline(now);
                 self.give_up_alone(now);

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::Swarm;
 use super::candidate::{Entry, State};
+pub(super) use crate::codec::fnv::checksum;
 use crate::limits;
 use crate::time::{Instant, Wall};
 
@@ -142,12 +143,6 @@ fn put_id(id: &[u8], out: &mut Vec<u8>) {
 pub(super) fn put_time(at: Instant, now: Instant, wall: Wall, out: &mut Vec<u8>) {
     let wait = at.since(now).as_millis() as i64;
     out.extend(wall.0.saturating_add(wait).to_be_bytes());
-}
-
-/// FNV-1a, 64 bits: against torn files, not against people.
-pub(super) fn checksum(bytes: &[u8]) -> u64 {
-    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 pub(super) struct Reader<'a>(&'a [u8]);

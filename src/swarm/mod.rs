@@ -34,6 +34,8 @@ use candidate::{Entry, State};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Multicast,
+    /// The host at the address has answered us there just now.
+    Lan,
     /// A peer, by its static key.
     Peer(PublicKey),
     /// The peer itself, and somebody answers there.
@@ -130,15 +132,18 @@ impl Swarm {
         }
     }
 
-    /// Discovery found an address. Known ones keep their back-off (P04).
-    /// True: it is a new one.
+    /// Discovery found an address. Known ones keep their back-off (P04), unless somebody is known to be
+    /// there again. True: it is a new one.
     pub fn found(&mut self, now: Instant, addr: SocketAddr, source: Source) -> bool {
         let told_by = match source {
-            Source::Multicast | Source::Proven => None,
+            Source::Multicast | Source::Lan | Source::Proven => None,
             Source::Peer(peer) => Some(peer),
         };
         if self.entries.contains_key(&addr) {
             self.enter(now, addr, false);
+            if source == Source::Lan {
+                self.hasten(now, addr);
+            }
             return false;
         }
         // Nobody fills the table alone (K02).
@@ -149,6 +154,17 @@ impl Swarm {
         self.enter(now, addr, false);
         let entry = self.entries.get_mut(&addr);
         entry.map(|entry| entry.told_by = told_by).is_some()
+    }
+
+    /// What waits after failures is dialled soon.
+    fn hasten(&mut self, now: Instant, addr: SocketAddr) {
+        let soon = now + limits::BACKOFF_FIRST;
+        if let Some(entry) = self.entries.get_mut(&addr)
+            && matches!(entry.state(), State::Idle { until } if until > soon)
+        {
+            entry.set_state(State::Idle { until: soon });
+            self.next_at(soon);
+        }
     }
 
     /// There is room for these from now on. True: that is a change.

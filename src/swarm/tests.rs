@@ -111,6 +111,28 @@ fn p04_a_duplicate_is_no_failure() {
 }
 
 #[test]
+fn p04_who_is_known_to_be_there_again_is_dialled_soon() {
+    let mut swarm = swarm();
+    swarm.hear(T0, 1);
+    let mut now = T0;
+    for _ in 0..8 {
+        let (at, addr) = dial(&mut swarm, now).unwrap();
+        swarm.dial_failed(at, addr);
+        now = at;
+    }
+    let (failures, wait) = swarm.look(now, 1);
+    assert!(wait > Duration::from_secs(60));
+    swarm.found(now, addr(1), Source::Lan);
+    assert_eq!(swarm.look(now, 1), (failures, limits::BACKOFF_FIRST));
+    // Nobody is dialled sooner for being found often, and one that is not there waits longer again.
+    swarm.found(now, addr(1), Source::Lan);
+    let (at, _) = dial(&mut swarm, now).unwrap();
+    assert_eq!(at, now + limits::BACKOFF_FIRST);
+    swarm.dial_failed(at, addr(1));
+    assert!(swarm.look(at, 1).1 > Duration::from_secs(60));
+}
+
+#[test]
 fn p05_table_is_bounded_and_forgets_what_was_longest_not_used() {
     let mut swarm = swarm();
     swarm.configured(addr(0));
@@ -191,7 +213,7 @@ fn p05_a_banned_host_stays_banned_over_a_restart() {
     let mut bytes = old.encode(T0, WALL);
     bytes.truncate(bytes.len() - 12);
     bytes[4] = 1;
-    bytes.extend(super::kept::checksum(&bytes).to_be_bytes());
+    bytes.extend(crate::codec::fnv::checksum(&bytes).to_be_bytes());
     let mut back = self::swarm();
     back.restore(&bytes, T0, WALL).unwrap();
     assert_eq!(back.candidates(T0).len(), 1);
@@ -242,7 +264,7 @@ fn p05_damaged_bytes_are_refused_whole() {
             bad[at] = rng.next_u64() as u8;
         }
         bad.truncate(5 + rng.below(body as u64 - 5) as usize);
-        let sum = super::kept::checksum(&bad);
+        let sum = crate::codec::fnv::checksum(&bad);
         bad.extend(sum.to_be_bytes());
         let _ = swarm().restore(&bad, T0, WALL);
     }

@@ -11,12 +11,14 @@ use gannet::store::disk::Disk;
 use gannet::time::{Instant, Wall};
 
 use crate::hostile::Hostile;
+use crate::listener::Listener;
 use crate::stranger::Stranger;
 use crate::world::Live;
 
 pub enum Actor {
     Node { node: Box<Node>, events: Option<SubscriberId> },
     Hostile(Box<Hostile>),
+    Listener(Box<Listener>),
     Stranger(Box<Stranger>),
 }
 
@@ -25,6 +27,7 @@ impl Actor {
         match self {
             Actor::Node { node, .. } => node.as_mut(),
             Actor::Hostile(hostile) => hostile.as_mut(),
+            Actor::Listener(listener) => listener.as_mut(),
             Actor::Stranger(stranger) => stranger.as_mut(),
         }
     }
@@ -32,7 +35,7 @@ impl Actor {
     pub fn node(&self) -> Option<&Node> {
         match self {
             Actor::Node { node, .. } => Some(node),
-            Actor::Hostile(_) | Actor::Stranger(_) => None,
+            Actor::Hostile(_) | Actor::Listener(_) | Actor::Stranger(_) => None,
         }
     }
 

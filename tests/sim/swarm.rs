@@ -46,6 +46,8 @@ pub struct Post {
     pub discovery: bool,
     /// Nobody can dial it.
     pub hidden: bool,
+    /// Where it keeps what belongs to its user.
+    pub data: Option<PathBuf>,
     /// Directory and prefix of its feeds, and whether the blocks are in a `data` file.
     pub feeds: Vec<(String, &'static str, bool)>,
     pub writer: bool,
@@ -150,6 +152,7 @@ impl Swarm {
             peers: Vec::new(),
             discovery: false,
             hidden: false,
+            data: None,
             feeds,
             writer,
             down_until,
@@ -229,9 +232,9 @@ impl Swarm {
         let sync = self.sync.clone().unwrap_or(sync);
         let seed = self.rng.next_u64();
         let control = (!self.rng.one_in(4)).then(|| PathBuf::from(CONTROL));
-        let Post { machine, run, peers, discovery, hidden, .. } = &self.posts[post];
+        let Post { machine, run, peers, discovery, hidden, data, .. } = &self.posts[post];
         let (machine, sealed_from, bounds) = (*machine, self.sealed_from, self.bounds);
-        let listen = (!hidden).then(|| ([0, 0, 0, 0], PORT).into());
+        let (listen, data) = ((!hidden).then(|| ([0, 0, 0, 0], PORT).into()), data.clone());
         let config = Config {
             run: run.clone(),
             peers: peers.clone(),
@@ -262,6 +265,7 @@ impl Swarm {
                 any_port: true,
                 control,
                 discovery: config.discovery,
+                data,
                 tuning: sync,
                 pid: 1,
                 ..node::Config::default()
@@ -431,7 +435,7 @@ impl Swarm {
                 node.close_all(now, disk);
                 node.take_failure()
             }
-            Actor::Hostile(_) | Actor::Stranger(_) => None,
+            Actor::Hostile(_) | Actor::Listener(_) | Actor::Stranger(_) => None,
         });
         self.world.kill(machine);
         let Some(post) = self.post_of(machine) else { return };
@@ -544,6 +548,7 @@ impl Swarm {
             reactor.with(|actor, _, _| match actor {
                 Actor::Node { .. } => {}
                 Actor::Hostile(hostile) => hostile.rest(),
+                Actor::Listener(listener) => listener.rest(),
                 Actor::Stranger(stranger) => stranger.rest(),
             });
         }

@@ -1,8 +1,9 @@
 //! Asking a peer for others that have what both of us have, and the answer. What is asked about is named
 //! by the discovery key of a core that is open on the stream on both sides.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
+use super::address::{self, ADDRESS_BYTES};
 use super::{Fault, fields};
 use crate::codec::compact::put_uint;
 use crate::limits::{HOST_CANDIDATES, HOST_HINTS};
@@ -15,9 +16,6 @@ const CORE: u64 = 1;
 const COUNT: u64 = 2;
 /// `Candidates`.
 const ADDRESSES: u64 = 2;
-
-/// Address as one of version 6, port.
-const ADDRESS_BYTES: usize = 18;
 
 /// Who else has this core?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,20 +81,9 @@ impl Candidates {
 /// A field of addresses, unless there are none.
 pub(super) fn put_addresses(field: u64, addrs: &[SocketAddr], out: &mut Vec<u8>) {
     if !addrs.is_empty() {
-        let bytes: Vec<u8> = addrs.iter().flat_map(address).collect();
+        let bytes: Vec<u8> = addrs.iter().flat_map(address::put).collect();
         fields::put(field, &bytes, out);
     }
-}
-
-fn address(addr: &SocketAddr) -> [u8; ADDRESS_BYTES] {
-    let mut bytes = [0; ADDRESS_BYTES];
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    bytes[..16].copy_from_slice(&ip.octets());
-    bytes[16..].copy_from_slice(&addr.port().to_le_bytes());
-    bytes
 }
 
 /// Addresses without a port, or of nobody, are left out.
@@ -109,16 +96,7 @@ pub(super) fn read_addresses(
     if !rest.is_empty() || addrs.len() > most {
         return Err(Fault::Bounds(name));
     }
-    let address = |bytes: &[u8; ADDRESS_BYTES]| {
-        let (mut ip, mut port) = ([0; 16], [0; 2]);
-        ip.copy_from_slice(&bytes[..16]);
-        port.copy_from_slice(&bytes[16..]);
-        SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), u16::from_le_bytes(port))
-    };
-    let somebody = |addr: &SocketAddr| {
-        addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast()
-    };
-    Ok(addrs.iter().map(address).filter(somebody).collect())
+    Ok(addrs.iter().map(address::read).filter(address::is_somebody).collect())
 }
 
 const _: () = assert!(HOST_HINTS <= HOST_CANDIDATES);

@@ -34,6 +34,12 @@ pub fn uint(value: &[u8], name: &'static str) -> Result<u64, Fault> {
     if reader.is_empty() { Ok(number) } else { Err(Fault::Bounds(name)) }
 }
 
+/// All of a field that is a port that can be reached.
+pub fn port(value: &[u8]) -> Result<u16, Fault> {
+    let said = u16::try_from(uint(value, "port")?).ok();
+    said.filter(|port| *port > 0).ok_or(Fault::Bounds("port"))
+}
+
 /// All of a field that is a sequence of numbers that go up.
 pub fn ascending(value: &[u8], most: usize, name: &'static str) -> Result<Vec<u64>, Fault> {
     let mut reader = Reader::new(value);

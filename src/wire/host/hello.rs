@@ -142,10 +142,7 @@ impl Hello {
                 HOST => host = Some(HostId(fields::fixed(value, "host")?)),
                 BOOT => boot = Some(fields::fixed(value, "boot")?),
                 NUMBER => number = Some(fields::uint(value, "number")?),
-                PORT => {
-                    let said = u16::try_from(fields::uint(value, "port")?).ok();
-                    port = Some(said.filter(|port| *port > 0).ok_or(Fault::Bounds("port"))?);
-                }
+                PORT => port = Some(fields::port(value)?),
                 FEATURES => features = fields::uint(value, "features")?,
                 HOLDS => holds = fields::ascending(value, HOST_HOLDS, "holds")?,
                 _ => {}

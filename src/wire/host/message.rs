@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Code, Fault, Signed, Versions, fields};
 use crate::codec::compact::{Reader, put_uint};
 use crate::crypto::sign::KeyPair;
-use crate::limits::{HOST_HINTS, HOST_MESSAGE_BYTES, HOST_RETRY, HOST_VERSION};
+use crate::limits::{HOST_HINTS, HOST_MESSAGE_BYTES, HOST_RETRY, HOST_VERSION, LAN_DATAGRAM_BYTES};
 
 use super::candidates::{ASK, Ask, CANDIDATES, Candidates, put_addresses, read_addresses};
 use super::hello::{Channel, Hello};
@@ -16,6 +16,7 @@ const CONTINUE: u64 = 1;
 const CLOSE: u64 = 2;
 /// (3 and 4 are in `candidates`.)
 const SPARE: u64 = 5;
+const COMMAND: u64 = 6;
 
 /// `Continue`.
 const VERSION: u64 = 1;
@@ -36,6 +37,8 @@ pub enum Message<'a> {
     Candidates(Candidates),
     /// Whether the sender can do without this connection.
     Spare(bool),
+    /// A signed command, as datagrams carry it (`datagram::Unverified`).
+    Command(&'a [u8]),
 }
 
 /// We want this connection. When both sides have said it there is a peer.
@@ -160,7 +163,11 @@ pub fn put_spare(can: bool, out: &mut Vec<u8>) {
 impl<'a> Message<'a> {
     /// A whole message: its type and what follows. `None`: a type that we do not know.
     pub fn decode(bytes: &'a [u8]) -> Result<Option<Message<'a>>, Fault> {
-        if bytes.len() > HOST_MESSAGE_BYTES {
+        let most = match bytes.first() {
+            Some(first) if u64::from(*first) == COMMAND => 1 + LAN_DATAGRAM_BYTES,
+            _ => HOST_MESSAGE_BYTES,
+        };
+        if bytes.len() > most {
             return Err(Fault::TooLong { len: bytes.len() });
         }
         let mut reader = Reader::new(bytes);
@@ -171,7 +178,14 @@ impl<'a> Message<'a> {
             ASK => Message::Ask(Ask::read(reader.rest())?),
             CANDIDATES => Message::Candidates(Candidates::read(reader.rest())?),
             SPARE => Message::Spare(read_spare(reader.rest())?),
+            COMMAND => Message::Command(reader.rest()),
             _ => return Ok(None),
         }))
     }
+}
+
+/// Appends type and body of a signed command, which is a whole datagram.
+pub fn put_command(datagram: &[u8], out: &mut Vec<u8>) {
+    put_uint(COMMAND, out);
+    out.extend_from_slice(datagram);
 }

@@ -1,19 +1,26 @@
 //! What two gannets say to each other about themselves, on a channel of its own beside the cores of a
 //! Hypercore stream (docs/PROTOCOL.md §14): a hello each, then continue or close. Bytes ⇄ messages;
 //! when to say which is for `swarm::hello`.
+//! Beside that, signed commands that need no connection (§14.5).
 
+pub mod address;
 mod candidates;
+#[cfg(test)]
+mod commands;
+pub mod datagram;
 pub(in crate::wire) mod fields;
 mod hello;
 mod message;
 mod reason;
+mod record;
 #[cfg(test)]
 mod tests;
 
 pub use candidates::{Ask, Candidates};
 pub use hello::{BOOT_BYTES, Boot, Channel, Hello, NEEDY, Signed, Verified, Versions};
-pub use message::{Close, Continue, Message, put_spare};
+pub use message::{Close, Continue, Message, put_command, put_spare};
 pub use reason::Code;
+pub use record::{Claim, Record, SignedRecord};
 
 use crate::codec::compact;
 use crate::limits;

@@ -531,21 +531,17 @@ impl Net {
         up.map(|nic| nic.interface.clone()).collect()
     }
 
-    /// An interface (by place, 1 = the first real one) goes up or down.
+    /// An interface (by place, 1 = the first real one) goes up or down. Who is a member of a group there
+    /// is one again, as Linux has it.
     pub fn set_interface(&mut self, machine: MachineId, place: usize, up: bool) {
         let Some(nic) = self.machines[machine].nics.get_mut(place) else { return };
         if std::mem::replace(&mut nic.up, up) == up {
             return;
         }
-        let index = nic.interface.index;
         let mut woken = Vec::new();
         for (number, thing) in &mut self.machines[machine].things {
-            match thing {
-                Thing::Interfaces { armed } => {
-                    woken.extend(std::mem::take(armed).then_some(*number));
-                }
-                Thing::Udp(udp) if !up => udp.groups.retain(|(_, on)| *on != index),
-                _ => {}
+            if let Thing::Interfaces { armed } = thing {
+                woken.extend(std::mem::take(armed).then_some(*number));
             }
         }
         for number in woken {
