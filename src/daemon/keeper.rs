@@ -5,25 +5,26 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+mod memory;
+mod orders;
+mod reload;
+
+pub use memory::{Memory, STATE, recall};
+
 use super::adding::{Added, Adding, Step};
 use super::identity::place;
 use super::open::Shelf;
 use super::settings::{self, Base, Entry, Limits, Settings};
 use crate::crypto::hyper::hash;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::ids::ConnId;
 use crate::limits;
 use crate::link::{Key, Link};
-use crate::node::control::{self, NOT_KEPT, Request, What};
+use crate::node::control;
 use crate::node::io::Work;
 use crate::node::{Node, TopicId};
 use crate::store::disk::{Dir, Disk};
-use crate::store::{StoreError, write_small};
 use crate::time::Instant;
-
-/// What was added and what rests.
-pub const STATE: &str = "daemon.state";
-const BESIDE: &str = "daemon.state.new";
 
 pub struct Keeper {
     shelf: Shelf,
@@ -64,13 +65,6 @@ enum State {
     Leaving(TopicId),
     /// It cannot be opened: SIGHUP tries again.
     Failed,
-}
-
-/// What an earlier run remembered.
-#[derive(Default)]
-pub struct Memory {
-    pub entries: Vec<Entry>,
-    pub paused: Vec<String>,
 }
 
 impl Keeper {
@@ -170,89 +164,6 @@ impl Keeper {
             (Work::Waiting, _) | (_, Work::Waiting) => Work::Waiting,
             (Work::Idle, Work::Idle) => Work::Idle,
         }
-    }
-
-    /// The answer, if there is one at once.
-    fn order(
-        &mut self,
-        now: Instant,
-        node: &mut Node,
-        disk: &mut dyn Disk,
-        conn: ConnId,
-        request: &Request,
-    ) -> Option<Vec<u8>> {
-        if request.what == What::Add {
-            let entry = request.entry.as_deref().unwrap_or_default();
-            return match self.add(entry) {
-                Ok(at) => {
-                    self.kept[at].order = Some((conn, request.text));
-                    None
-                }
-                Err(why) => Some(control::refuse(&why)),
-            };
-        }
-        let name = request.at.as_deref().unwrap_or_default();
-        let Some(at) = self.find_in(node, name) else {
-            return Some(control::refuse(&NOT_KEPT));
-        };
-        let kept = &mut self.kept[at];
-        if kept.order.is_some() || kept.state == State::Opening || kept.goes() {
-            return Some(control::refuse(&"it is being opened or closed: try again"));
-        }
-        match request.what {
-            What::Remove if kept.fixed => {
-                let file = self.file.display();
-                let why = format!(
-                    "{file} names it: take it out there, then reload (kill -HUP {})",
-                    node.pid()
-                );
-                return Some(control::refuse(&why));
-            }
-            What::Remove => match kept.state {
-                State::Here(topic) => {
-                    node.remove_topic(now, topic, disk);
-                    kept.state = State::Leaving(topic);
-                    kept.order = Some((conn, request.text));
-                }
-                _ => {
-                    self.kept.remove(at);
-                    self.unsaved = true;
-                    self.answers.push((conn, control::done()));
-                }
-            },
-            _ => {
-                kept.paused = request.what == What::Pause;
-                if let State::Here(topic) = kept.state {
-                    match kept.paused {
-                        true => node.pause_topic(now, topic, disk),
-                        false => node.resume_topic(now, topic, disk),
-                    };
-                }
-                self.unsaved = true;
-                self.answers.push((conn, control::done()));
-            }
-        }
-        None
-    }
-
-    /// What `gannet add` says is kept from now on.
-    fn add(&mut self, text: &str) -> Result<usize, String> {
-        let read = settings::read(Path::new("entry"), text, &self.base);
-        let mut entries = read.map_err(|failure| failure.what)?.entries.into_iter();
-        let (Some(mut entry), None) = (entries.next(), entries.next()) else {
-            return Err("one thing is added at a time".into());
-        };
-        if entry.dir().to_str().is_none() {
-            return Err(format!("{}: its name is not UTF-8", entry.dir().display()));
-        }
-        if self.kept.len() >= limits::KEPT_ENTRIES {
-            return Err(format!("{} things are kept: remove one first", limits::KEPT_ENTRIES));
-        }
-        entry.set_dir(place(entry.dir()));
-        if let Some(kept) = self.kept.iter().find(|kept| kept.entry.collides(&entry)) {
-            return Err(format!("this is kept already, in {}", kept.folder().display()));
-        }
-        Ok(self.enter(entry, false))
     }
 
     /// Begins to open what nothing stands in the way of; new seeds of one directory together.
@@ -406,103 +317,6 @@ impl Keeper {
         };
         self.shelf.close_unused(disk, used);
     }
-
-    /// Remembers what is kept, and then says that it is.
-    fn save(&mut self, node: &mut Node, disk: &mut dyn Disk) -> Work {
-        if !self.unsaved {
-            return Work::Idle;
-        }
-        let written = write(disk, self.home, self.text().as_bytes());
-        if matches!(written, Err(StoreError::NotYet)) {
-            return Work::Waiting;
-        }
-        self.unsaved = false;
-        for (conn, answer) in std::mem::take(&mut self.answers) {
-            let answer = match &written {
-                Ok(()) => answer,
-                Err(error) => {
-                    let why = format!("it is done, but not remembered: {STATE}: {error}");
-                    control::refuse(&why)
-                }
-            };
-            node.answer_order(conn, answer);
-        }
-        Work::Idle
-    }
-
-    /// What is remembered, as a file for `recall`.
-    fn text(&self) -> String {
-        let mut out =
-            "# Written by gannet daemon: what gannet add added, and what is paused.\n".to_owned();
-        let paused = self.kept.iter().filter(|kept| kept.paused && !kept.goes());
-        let paused: Vec<String> = paused.map(|kept| settings::quoted(&kept.name())).collect();
-        out.push_str(&format!("paused = [{}]\n", paused.join(", ")));
-        let stays = |kept: &&Kept| !kept.fixed && !kept.goes();
-        self.kept.iter().filter(stays).for_each(|kept| out.push_str(&kept.entry.text()));
-        out
-    }
-
-    /// SIGHUP: what the file names now is kept, what it named before and does not any more is removed, and
-    /// nothing else changes. A file with a mistake changes nothing.
-    pub fn reload(&mut self, now: Instant, node: &mut Node, disk: &mut dyn Disk) {
-        let text =
-            std::fs::read_to_string(&self.file).map_err(|e| Failure::io(self.file.display(), &e));
-        let read = text.and_then(|text| settings::read(&self.file, &text, &self.base));
-        match read {
-            Ok(settings) => self.apply(now, node, disk, settings),
-            Err(failure) => node.warn(format!("nothing is changed: {failure}")),
-        }
-    }
-
-    fn apply(&mut self, now: Instant, node: &mut Node, disk: &mut dyn Disk, new: Settings) {
-        let mut wanted = new.entries.clone();
-        wanted.iter_mut().for_each(|entry| entry.set_dir(place(entry.dir())));
-        for kept in self.kept.iter_mut().filter(|kept| !kept.goes()) {
-            if let Some(at) = wanted.iter().position(|entry| *entry == kept.entry) {
-                wanted.remove(at);
-                self.unsaved |= !std::mem::replace(&mut kept.fixed, true);
-                if kept.state == State::Failed {
-                    kept.state = State::New;
-                }
-                continue;
-            }
-            kept.gone = kept.fixed;
-            if let (true, State::Here(topic)) = (kept.gone, kept.state) {
-                node.remove_topic(now, topic, disk);
-                kept.state = State::Leaving(topic);
-            }
-        }
-        self.kept.retain(|kept| !kept.gone || !matches!(kept.state, State::New | State::Failed));
-        for entry in wanted {
-            let mut others = self.kept.iter().filter(|kept| !kept.goes());
-            let other = others.find(|kept| kept.entry.collides(&entry)).map(Kept::name);
-            match other {
-                Some(name) => {
-                    let dir = entry.dir().display();
-                    node.warn(format!("left out: {dir}: this is kept already, in {name}"));
-                }
-                None => {
-                    self.enter(entry, true);
-                }
-            }
-        }
-        let old = &self.settings;
-        let later = [
-            ("listen", old.listen != new.listen),
-            ("discovery", old.discovery != new.discovery),
-            ("exec", old.exec != new.exec),
-            ("max_storage", old.limits.max_storage != new.limits.max_storage),
-        ];
-        for (name, _) in later.iter().filter(|(_, changed)| *changed) {
-            node.warn(format!("{name} takes effect at the next start"));
-        }
-        for peer in new.peers.iter().filter(|peer| !old.peers.contains(peer)) {
-            // They were looked at when the file was read.
-            let _ = node.add_peer_everywhere(now, peer);
-        }
-        node.set_lists(now, new.lists.clone());
-        self.settings = new;
-    }
 }
 
 impl Kept {
@@ -527,18 +341,4 @@ impl Kept {
     fn name(&self) -> String {
         self.folder().display().to_string()
     }
-}
-
-/// What an earlier run remembered, from the text of its file.
-pub fn recall(name: &Path, text: &str, base: &Base) -> Result<Memory, Failure> {
-    let (entries, paused) = settings::read_state(name, text, base).map_err(|failure| {
-        Failure::new(Kind::Damaged, failure.what).hint("mend it, or remove it to begin anew")
-    })?;
-    Ok(Memory { entries, paused })
-}
-
-fn write(disk: &mut dyn Disk, home: Dir, bytes: &[u8]) -> Result<(), StoreError> {
-    write_small(disk, (home, Path::new(BESIDE)), Some(0o600), bytes, true)?;
-    disk.rename(home, Path::new(BESIDE), Path::new(STATE), false)?;
-    Ok(disk.sync_dir(home, Path::new(""))?)
 }

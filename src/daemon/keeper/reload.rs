@@ -1,0 +1,89 @@
+//! The user's file is read again while the daemon runs.
+
+use super::{Keeper, Kept, State};
+use crate::daemon::identity::place;
+use crate::daemon::settings::{self, Entry, Settings};
+use crate::failure::Failure;
+use crate::node::Node;
+use crate::store::disk::Disk;
+use crate::time::Instant;
+
+impl Keeper {
+    /// SIGHUP: what the file names now is kept, what it named before and does not any more is removed, and
+    /// nothing else changes. A file with a mistake changes nothing.
+    pub fn reload(&mut self, now: Instant, node: &mut Node, disk: &mut dyn Disk) {
+        let text =
+            std::fs::read_to_string(&self.file).map_err(|e| Failure::io(self.file.display(), &e));
+        let read = text.and_then(|text| settings::read(&self.file, &text, &self.base));
+        match read {
+            Ok(settings) => self.apply(now, node, disk, settings),
+            Err(failure) => node.warn(format!("nothing is changed: {failure}")),
+        }
+    }
+
+    fn apply(&mut self, now: Instant, node: &mut Node, disk: &mut dyn Disk, new: Settings) {
+        let mut wanted = new.entries.clone();
+        wanted.iter_mut().for_each(|entry| entry.set_dir(place(entry.dir())));
+        self.remove_unnamed(now, node, disk, &mut wanted);
+        for entry in wanted {
+            let mut others = self.kept.iter().filter(|kept| !kept.goes());
+            let other = others.find(|kept| kept.entry.collides(&entry)).map(Kept::name);
+            match other {
+                Some(name) => {
+                    let dir = entry.dir().display();
+                    node.warn(format!("left out: {dir}: this is kept already, in {name}"));
+                }
+                None => {
+                    self.enter(entry, true);
+                }
+            }
+        }
+        self.say_later(node, &new);
+        for peer in new.peers.iter().filter(|peer| !self.settings.peers.contains(peer)) {
+            // They were looked at when the file was read.
+            let _ = node.add_peer_everywhere(now, peer);
+        }
+        node.set_lists(now, new.lists.clone());
+        self.settings = new;
+    }
+
+    /// Removes what the file has named and does not name any more. What is left of `wanted` is new.
+    fn remove_unnamed(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        disk: &mut dyn Disk,
+        wanted: &mut Vec<Entry>,
+    ) {
+        for kept in self.kept.iter_mut().filter(|kept| !kept.goes()) {
+            if let Some(at) = wanted.iter().position(|entry| *entry == kept.entry) {
+                wanted.remove(at);
+                self.unsaved |= !std::mem::replace(&mut kept.fixed, true);
+                if kept.state == State::Failed {
+                    kept.state = State::New;
+                }
+                continue;
+            }
+            kept.gone = kept.fixed;
+            if let (true, State::Here(topic)) = (kept.gone, kept.state) {
+                node.remove_topic(now, topic, disk);
+                kept.state = State::Leaving(topic);
+            }
+        }
+        self.kept.retain(|kept| !kept.gone || !matches!(kept.state, State::New | State::Failed));
+    }
+
+    /// What of the file is of no effect before the next start.
+    fn say_later(&self, node: &mut Node, new: &Settings) {
+        let old = &self.settings;
+        let later = [
+            ("listen", old.listen != new.listen),
+            ("discovery", old.discovery != new.discovery),
+            ("exec", old.exec != new.exec),
+            ("max_storage", old.limits.max_storage != new.limits.max_storage),
+        ];
+        for (name, _) in later.iter().filter(|(_, changed)| *changed) {
+            node.warn(format!("{name} takes effect at the next start"));
+        }
+    }
+}
