@@ -63,8 +63,8 @@ struct ShareStage {
 }
 
 enum Half {
-    Coming(Reach),
-    Here(FeedStore),
+    Coming(Box<Reach>),
+    Here(Box<FeedStore>),
     Gone,
 }
 
@@ -72,13 +72,13 @@ impl Half {
     /// True: it has come just now.
     fn step(&mut self, disk: &mut dyn Disk, budget: usize) -> Result<bool, StoreError> {
         let Half::Coming(reach) = self else { return Ok(false) };
-        *self = Half::Here(reach.step(disk, budget)?);
+        *self = Half::Here(Box::new(reach.step(disk, budget)?));
         Ok(true)
     }
 
     fn take(&mut self) -> Option<FeedStore> {
         match std::mem::replace(self, Half::Gone) {
-            Half::Here(store) => Some(store),
+            Half::Here(store) => Some(*store),
             Half::Coming(_) | Half::Gone => None,
         }
     }
@@ -244,7 +244,7 @@ impl Adding {
             false => Reach::there(stores, "metadata.", Some(metadata), Content::File),
         };
         let content = Reach::or_make(stores, "content.", content, Content::External);
-        let (metadata, content) = (Half::Coming(metadata), Half::Coming(content));
+        let (metadata, content) = (Half::Coming(metadata.into()), Half::Coming(content.into()));
         let share = ShareStage { metadata, content, first_block, appended: false };
         Ok(Stage::Share(Box::new(share)))
     }

@@ -68,6 +68,7 @@ pub fn run(service: Service) -> Result<i32, Failure> {
     patiently(&mut sys, |disk| node.keep_bans_in(now, home, disk))
         .map_err(|error| failed(data, error))?;
     node.set_lists(now, settings.lists.clone());
+    node.set_bounds(now, settings.limits.bounds());
     if let Some(max) = settings.limits.max_storage {
         node.set_quota(max);
     }

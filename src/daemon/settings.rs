@@ -10,6 +10,7 @@ use crate::failure::{Failure, Kind};
 use crate::host::HostId;
 use crate::limits;
 use crate::link::{Key, Link};
+use crate::swarm::balance::Bounds;
 use crate::swarm::standing::{Lists, Nobody};
 
 /// What a daemon is told by its user's file.
@@ -35,6 +36,19 @@ pub struct Limits {
     pub rates: Rates,
     /// Bytes of blocks that all seeds together store.
     pub max_storage: Option<u64>,
+}
+
+impl Limits {
+    /// How many peers there are to be. Where only some of it is said, the rest follows it.
+    pub fn bounds(&self) -> Bounds {
+        let usual = Bounds::default();
+        let said = [self.min_peers, self.target_peers, self.max_peers];
+        let least = said.into_iter().flatten().max().unwrap_or(0);
+        let max = self.max_peers.unwrap_or(usual.max.max(least));
+        let target = self.target_peers.unwrap_or(usual.target.max(self.min_peers.unwrap_or(0)));
+        let target = target.min(max);
+        Bounds { min: self.min_peers.unwrap_or(usual.min).min(target), target, max }
+    }
 }
 
 /// One thing that the daemon keeps.
@@ -515,6 +529,12 @@ mod tests {
             max_storage: Some(20 << 30),
         };
         assert_eq!(settings.limits, limits);
+        assert_eq!(limits.bounds(), Bounds { min: 3, target: 4, max: 5 });
+        let few = Limits { max_peers: Some(4), ..Limits::default() };
+        assert_eq!(few.bounds(), Bounds { min: 4, target: 4, max: 4 });
+        let many = Limits { min_peers: Some(500), ..Limits::default() };
+        assert_eq!(many.bounds(), Bounds { min: 500, target: 500, max: 500 });
+        assert_eq!(Limits::default().bounds(), Bounds::default());
         assert_eq!(settings.lists.allow, [host(HOST).unwrap()]);
         assert_eq!(settings.lists.bans[0], Who::Addr([10, 0, 0, 7].into()));
         let dirs: Vec<&str> = settings.entries.iter().filter_map(|e| e.dir().to_str()).collect();

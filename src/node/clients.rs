@@ -40,9 +40,8 @@ impl Node {
         disk: &mut dyn Disk,
     ) -> Consumed {
         let mut done = Consumed::default();
-        loop {
+        while let Some(client) = self.clients.get_mut(&conn) {
             // One answer at a time: a client that does not read its answers is not read either.
-            let Some(client) = self.clients.get_mut(&conn) else { break };
             if client.ordered || !client.answer.is_empty() {
                 done.hold = client.ordered;
                 break;

@@ -44,6 +44,7 @@ impl Keeper {
             let _ = node.add_peer_everywhere(now, peer);
         }
         node.set_lists(now, new.lists.clone());
+        node.set_bounds(now, new.limits.bounds());
         self.settings = new;
     }
 
