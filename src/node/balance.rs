@@ -189,12 +189,10 @@ impl Node {
         }
     }
 
-    fn is_configured(&mut self, peer: &Peer) -> bool {
+    fn is_configured(&self, peer: &Peer) -> bool {
         let Some(addr) = peer.dialed else { return false };
-        peer.topics().any(|topic| {
-            let swarm = self.swarms.get_mut(&topic);
-            swarm.is_some_and(|swarm| swarm.is_configured(addr))
-        })
+        let mut swarms = peer.topics().filter_map(|topic| self.swarms.get(&topic));
+        swarms.any(|swarm| swarm.is_configured(addr))
     }
 
     /// A peer counts from now on.
@@ -273,42 +271,32 @@ impl Node {
     }
 
     /// All peers as far as keeping them is concerned.
-    fn seats(&mut self) -> Vec<Seat<ConnId>> {
+    fn seats(&self) -> Vec<Seat<ConnId>> {
         let mut about: BTreeMap<TopicId, u32> = BTreeMap::new();
         let open = self.peers.iter().filter(|(_, peer)| peer.seated && peer.life.is_open());
         for (_, peer) in open.clone() {
             peer.topics().for_each(|topic| *about.entry(topic).or_default() += 1);
         }
-        let mut seats = Vec::new();
-        let mut dialed = Vec::new();
-        for (conn, peer) in open {
+        let seat = |(conn, peer): (&ConnId, &Box<Peer>)| {
             let sync = self.sync.peer_status(self.last_tick, *conn).unwrap_or_default();
             let useful =
                 if peer.useful { peer.life.received_bytes + peer.life.sent_bytes } else { 0 };
-            seats.push(Seat {
+            Seat {
                 key: *conn,
                 since: peer.life.started,
-                configured: false,
+                configured: self.is_configured(peer),
                 spare: peer.spare,
                 only: peer.topics().any(|topic| about.get(&topic) == Some(&1)),
                 delay: Some(sync.delay).filter(|delay| !delay.is_zero()),
                 useful,
                 ip: peer.address().map(|addr| addr.ip()),
-            });
-            dialed.push(peer.dialed.map(|addr| (addr, peer.topics().collect::<Vec<_>>())));
-        }
-        for (seat, dialed) in seats.iter_mut().zip(dialed) {
-            let Some((addr, topics)) = dialed else { continue };
-            seat.configured = topics.iter().any(|topic| {
-                let swarm = self.swarms.get_mut(topic);
-                swarm.is_some_and(|swarm| swarm.is_configured(addr))
-            });
-        }
-        seats
+            }
+        };
+        open.map(seat).collect()
     }
 
     /// What speaks for keeping each peer, for status.
-    pub fn kept_for(&mut self, now: Instant) -> Vec<(ConnId, Option<Merit>)> {
+    pub(super) fn kept_for(&self, now: Instant) -> Vec<(ConnId, Option<Merit>)> {
         let seats = self.seats();
         let merits = self.company.balance.merits(now, &seats);
         seats.iter().map(|seat| seat.key).zip(merits).collect()

@@ -1,6 +1,7 @@
 //! The node's state in figures, for `status`, `peers` and SIGUSR1 (CHECKLIST D11).
 
 use crate::conn::Direction;
+use crate::ids::ConnId;
 use crate::link::Key;
 use crate::store::disk::Disk;
 use crate::time::Instant;
@@ -68,6 +69,11 @@ impl Node {
     }
 
     fn peer_status(&self, now: Instant, about: Option<&[TopicId]>) -> Vec<PeerStatus> {
+        let kept = self.kept_for(now);
+        let kept_for = |conn: &ConnId| {
+            let at = kept.binary_search_by_key(conn, |(conn, _)| *conn).ok()?;
+            kept[at].1
+        };
         let met = self.peers.iter().filter_map(|(conn, peer)| {
             if about.is_some_and(|about| !peer.topics().any(|id| about.contains(&id))) {
                 return None;
@@ -87,7 +93,7 @@ impl Node {
                 down_bytes: peer.life.received_bytes,
                 up_bytes: peer.life.sent_bytes,
                 outstanding: sync.outstanding,
-                kept: String::new(),
+                kept: kept_for(conn).map(|merit| merit.name().to_owned()).unwrap_or_default(),
             })
         });
         met.collect()

@@ -14,7 +14,7 @@ use gannet::wire::host::{
     Ask, BOOT_BYTES, Candidates, Close, Code, Continue, Hello, Message, VERSIONS, Versions,
 };
 
-use crate::streams::{Rig, Stream};
+use crate::streams::{MUTE, Rig, Stream};
 
 fn hello(n: u8) -> Hello {
     Hello {
@@ -118,10 +118,7 @@ fn h02_a_hello_of_another_connection_is_none() {
 fn h12_who_does_not_go_on_is_closed_in_time_however_many_bytes_come() {
     let mut rig = Rig::new(Blocks::Follow);
     let mut stream = greet(&mut rig, 2);
-    let conn = rig.connect_from([10, 0, 0, 3]);
-    let mut mute = rig.greet_as(conn, 3, None);
-    mute.session.open_host(&mut mute.out).expect("it is up");
-    rig.talk(&mut mute);
+    let mut mute = greet_with(&mut rig, 3, Hello { number: MUTE, ..hello(3) });
     for _ in 0..15 {
         rig.pass(Duration::from_secs(1));
         for stream in [&mut stream, &mut mute].into_iter() {

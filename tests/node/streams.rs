@@ -273,6 +273,9 @@ impl Stream {
     fn up(&mut self) {
         let Some(hello) = self.hello.take() else { return };
         self.session.open_host(&mut self.out).expect("it is up");
+        if hello.number == MUTE {
+            return;
+        }
         let mut said = Vec::new();
         hello.encode(&host_of(&hello), self.session.channel(true), &mut said);
         self.session.say_host(&mut self.out, |out| out.extend_from_slice(&said));
@@ -283,6 +286,9 @@ impl Stream {
         self.session.say_host(&mut self.out, said);
     }
 }
+
+/// The number of a hello that is never said: the channel is opened, and that is all.
+pub const MUTE: u64 = u64::MAX;
 
 /// The key pair of a host whose boot tells the seed of it.
 pub fn host_of(hello: &Hello) -> KeyPair {
