@@ -8,6 +8,7 @@ mod daemon;
 mod help;
 mod id;
 mod key;
+mod lan;
 mod ping;
 mod running;
 mod seeds;

@@ -74,7 +74,7 @@ impl Hosts {
     }
 
     /// A process has been heard from an address.
-    fn prove(
+    pub(super) fn prove(
         &mut self,
         now: Instant,
         (host, boot): (HostId, Boot),

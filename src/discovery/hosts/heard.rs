@@ -68,6 +68,7 @@ impl Hosts {
         if let Some(window) = known.and_then(|known| known.window()) {
             if !window.take(command.counter) {
                 self.counts.replayed += 1;
+                self.heard_again(now, via, command);
                 return None;
             }
             return answer.or(Some(Fresh::Counter));
@@ -77,6 +78,20 @@ impl Hosts {
             return None;
         }
         Some(answer.unwrap_or(Fresh::Unknown))
+    }
+
+    /// A ping goes out on every interface and over both families: it may come again from another address
+    /// that the host has, as its own record says.
+    fn heard_again(&mut self, now: Instant, via: Via, command: &Command<'_>) {
+        let (host, boot) = (command.host, command.boot);
+        if let (Via::Udp(from), Body::Ping { .. }) = (via, &command.body)
+            && self
+                .table
+                .get_mut(host, boot)
+                .is_some_and(|known| known.is_live() && !known.proven.contains(&from))
+        {
+            self.prove(now, (host, boot), from, false);
+        }
     }
 
     fn answers(&self, now: Instant, via: Via, command: &Command<'_>) -> Option<Fresh> {

@@ -215,3 +215,40 @@ fn m03_a_process_in_the_place_of_one_that_was_killed_takes_it_over() {
     assert_eq!(boots, [boot(22)]);
     assert_eq!(wire.posts[0].found.len(), 2, "told anew: what was connected is not any more");
 }
+
+#[test]
+fn m01_what_comes_over_both_families_shows_both_addresses_in_any_order() {
+    let six: IpAddr = "fe80::2".parse().unwrap();
+    let at = |ip| SocketAddr::new(ip, UDP);
+    for six_first in [false, true] {
+        let mut wire = Wire::of(2);
+        wire.run(Duration::from_secs(5));
+        let on = [interface("eth0", 2, ip(22)), interface("eth0", 2, six)];
+        let now = wire.now;
+        wire.posts[1].hosts.set_places(now, &on, &listening(), ports(), &[]);
+        let outputs = std::iter::from_fn(|| wire.posts[1].hosts.poll_output());
+        let mut casts: Vec<(IpAddr, Vec<u8>)> = outputs
+            .filter_map(|output| match output {
+                Output::Send { via: Some(via), bytes, .. } => Some((via.address, bytes)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(casts.len(), 2);
+        if six_first {
+            casts.reverse();
+        }
+        for (from, bytes) in &casts {
+            wire.tell(0, at(*from), bytes);
+            // From where it is not, it is still only said again.
+            wire.tell(0, udp(66), bytes);
+        }
+        let mut places = wire.places(0, id(2));
+        places.sort();
+        assert_eq!(places, [at(ip(22)), at(six)]);
+        let found: Vec<SocketAddr> =
+            casts.iter().map(|(ip, _)| SocketAddr::new(*ip, TCP)).collect();
+        wire.deliver();
+        let told: Vec<SocketAddr> = wire.posts[0].found[1..].iter().map(|(_, at)| *at).collect();
+        assert_eq!(told, found);
+    }
+}

@@ -201,7 +201,7 @@ fn m11_no_liar_keeps_a_search_from_ending() {
             let target = command.target.unwrap();
             let named = (0..next).find(|n| named(*n).id() == target);
             let mut speaker =
-                named.map_or(Actor { counter: 1 << 30, ..Actor::new(7) }, |n| self::named(n));
+                named.map_or(Actor { counter: 1 << 30, ..Actor::new(7) }, self::named);
             let contacts = (0..8).map(|_| {
                 next += 1;
                 let addr = SocketAddr::from(([172, 16, (next >> 8) as u8, next as u8], UDP));

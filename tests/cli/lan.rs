@@ -1,0 +1,205 @@
+//! Machines on one network of their own (namespaces with a bridge between them), a process on each that
+//! was told of nobody.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Home, Running, finish};
+
+/// What a busy machine may take for what takes a second.
+const SOON: Duration = Duration::from_secs(5);
+
+/// A namespace, kept alive by a process in it.
+struct Space(Child);
+
+impl Space {
+    /// In the namespace of `outer`, if there is one; else in a user namespace of its own when not root.
+    fn new(outer: Option<&Space>) -> Space {
+        let mut command = match outer {
+            Some(outer) => outer.command("unshare"),
+            None => Command::new("unshare"),
+        };
+        let user = outer.is_none() && !rustix::process::geteuid().is_root();
+        command.arg(if user { "-rn" } else { "-n" });
+        command.args(["sh", "-c", "ip link set lo up && echo up && exec cat"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = [0; 3];
+        let out = child.stdout.as_mut().unwrap();
+        std::io::Read::read_exact(out, &mut line).expect("a private network (unshare -n)");
+        Space(child)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.0.id().to_string(), "--net"]);
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg("--").arg(program);
+        command
+    }
+
+    fn ip(&self, words: &str) {
+        let mut command = self.command("ip");
+        let done = command.args(words.split(' ')).status().unwrap();
+        assert!(done.success(), "ip {words}");
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Machine {
+    space: Space,
+    home: Home,
+    process: Option<Running>,
+    id: String,
+}
+
+impl Machine {
+    fn new(wire: &Space, n: u8) -> Machine {
+        let space = Space::new(Some(wire));
+        let pid = space.0.id();
+        wire.ip(&format!("link add port{n} type veth peer name eth0 netns {pid}"));
+        wire.ip(&format!("link set port{n} master wire up"));
+        space.ip(&format!("address add 10.9.0.{n}/24 dev eth0"));
+        space.ip("link set eth0 up");
+        let home = Home::new();
+        home.run(&["core", "create", "feed"]).ok();
+        let id: Value = serde_json::from_str(home.run(&["id", "--json"]).ok()).unwrap();
+        let id = id["id"].as_str().unwrap().to_owned();
+        Machine { space, home, process: None, id }
+    }
+
+    /// Its process listens, and looks for others.
+    fn start(&mut self) {
+        let inner = self.home.command(&["core", "serve", "feed", "--json"]);
+        let mut command = self.space.command(inner.get_program().to_str().unwrap());
+        command.args(inner.get_args());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.home.path("")).current_dir(self.home.path(""));
+        let process = Running::start(command);
+        process.event("ready");
+        self.process = Some(process);
+    }
+
+    fn hosts(&self) -> Vec<Value> {
+        let answer: Value =
+            serde_json::from_str(self.home.run(&["hosts", "feed", "--json"]).ok()).unwrap();
+        answer["hosts"].as_array().unwrap().clone()
+    }
+
+    /// Whether another one is known to be live, and to have answered at an address.
+    fn knows(&self, other: &Machine, ip: &str) -> bool {
+        let there = |at: &Value| at.as_str().unwrap().starts_with(&format!("{ip}:"));
+        self.hosts().iter().any(|host| {
+            let proven = host["proven"].as_array().unwrap().iter().any(there);
+            host["id"] == *other.id && host["how"] == "live" && proven
+        })
+    }
+
+    /// Waits until it does, and says how long that took.
+    #[track_caller]
+    fn will_know(&self, other: &Machine, ip: &str, since: Instant) {
+        while !self.knows(other, ip) {
+            assert!(since.elapsed() < SOON, "{ip} is not known: {:?}", self.hosts());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        println!("{ip} is known after {:?}", since.elapsed());
+    }
+}
+
+#[test]
+fn m01_three_processes_find_each_other_within_a_second_and_again_where_they_move_to() {
+    let wire = Space::new(None);
+    wire.ip("link add wire type bridge mcast_snooping 0");
+    wire.ip("link set wire up");
+    let mut machines: Vec<Machine> = (1..=3).map(|n| Machine::new(&wire, n)).collect();
+    for machine in &mut machines {
+        machine.start();
+    }
+    let began = Instant::now();
+    for (a, b) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+        machines[a].will_know(&machines[b], &format!("10.9.0.{}", b + 1), began);
+    }
+    // Another address.
+    machines[2].space.ip("address del 10.9.0.3/24 dev eth0");
+    machines[2].space.ip("address add 10.9.0.77/24 dev eth0");
+    let moved = Instant::now();
+    machines[0].will_know(&machines[2], "10.9.0.77", moved);
+    machines[1].will_know(&machines[2], "10.9.0.77", moved);
+    // Killed without a word, and started again: one process of one host, still.
+    machines[1].process = None;
+    machines[1].start();
+    let again = Instant::now();
+    machines[1].will_know(&machines[0], "10.9.0.1", again);
+    machines[1].will_know(&machines[2], "10.9.0.77", again);
+    machines[0].will_know(&machines[1], "10.9.0.2", again);
+    assert_eq!(machines[0].hosts().len(), 2, "{:?}", machines[0].hosts());
+    // By its short id and in full; the text is a line for each.
+    let short = machines[1].id[..16].to_owned();
+    let home = &machines[0].home;
+    for name in [&short, &machines[1].id, &format!("{}-{}", &short[..4], &short[4..8])] {
+        let found = home.run(&["find", name, "feed"]);
+        assert!(found.ok().contains("live") && found.ok().contains("10.9.0.2:3282"), "{name}");
+    }
+    assert_eq!(home.run(&["hosts", "feed"]).ok().lines().count(), 2);
+    // Nobody knows it: the others were asked.
+    let nobody = Home::new().run(&["id"]).ok().lines().last().unwrap().to_owned();
+    home.run(&["find", &nobody, "feed"]).failed(3, "was found; is it running?");
+    home.run(&["find", "ybnd-ybnd", "feed"]).failed(3, "no host ybnd-ybnd was found");
+    // Who says that it leaves is gone at once.
+    let process = machines[1].process.take().unwrap();
+    assert_eq!(process.stop(), 0);
+    let left = Instant::now();
+    while machines[0].hosts().len() != 1 {
+        assert!(left.elapsed() < SOON, "{:?}", machines[0].hosts());
+    }
+}
+
+#[test]
+fn m13_the_table_is_kept_beside_the_key_and_a_damaged_one_is_no_harm() {
+    let wire = Space::new(None);
+    wire.ip("link add wire type bridge mcast_snooping 0");
+    wire.ip("link set wire up");
+    let mut machines: Vec<Machine> = (1..=2).map(|n| Machine::new(&wire, n)).collect();
+    for machine in &mut machines {
+        machine.start();
+    }
+    machines[0].will_know(&machines[1], "10.9.0.2", Instant::now());
+    let kept = machines[0].home.path(".local/share/gannet/hosts");
+    assert_eq!(machines[0].process.take().unwrap().stop(), 0);
+    let bytes = std::fs::read(&kept).unwrap();
+    assert!(bytes.starts_with(b"gnhs"));
+    // A run right after that does not write it again.
+    machines[0].start();
+    machines[0].will_know(&machines[1], "10.9.0.2", Instant::now());
+    assert_eq!(machines[0].process.take().unwrap().stop(), 0);
+    assert_eq!(std::fs::read(&kept).unwrap(), bytes);
+    std::fs::write(&kept, &bytes[..bytes.len() / 2]).unwrap();
+    machines[0].start();
+    machines[0].will_know(&machines[1], "10.9.0.2", Instant::now());
+    assert_eq!(machines[0].process.take().unwrap().stop(), 0);
+    assert_eq!(std::fs::read(&kept).unwrap()[..4], *b"gnhs");
+    let names = std::fs::read_dir(machines[0].home.path(".local/share/gannet")).unwrap();
+    assert_eq!(names.count(), 3, "identity, hosts, and their lock");
+}
+
+#[test]
+fn who_is_not_to_look_for_hosts_says_so() {
+    let home = Home::new();
+    home.run(&["core", "create", "feed"]).ok();
+    finish(home.command(&["hosts", "feed"]), b"").failed(3, "no gannet is running here");
+    let process = home.start(&["core", "serve", "feed"]);
+    process.event("ready");
+    home.run(&["hosts", "feed"]).failed(1, "no hosts are looked for on the local network");
+    home.run(&["find", "ybnd-rfg8", "feed"]).failed(1, "(--no-discovery)");
+    assert_eq!(process.stop(), 0);
+}
