@@ -120,8 +120,8 @@ impl Lan {
                 let listener = host.id == Listener::id().to_string();
                 let had = real.or(listener.then_some(&own));
                 let had: &Vec<IpAddr> = had.unwrap_or_else(|| panic!("{post} knows {host:?}"));
-                let believed = host.addresses.iter().filter(|_| host.how == "live");
-                let wrong = believed.filter(|at| !had.contains(&at.ip())).next();
+                let mut believed = host.addresses.iter().filter(|_| host.how == "live");
+                let wrong = believed.find(|at| !had.contains(&at.ip()));
                 // The listener lies of where he is; that is not to be dialled.
                 assert!(wrong.is_none() || listener, "{post} believes {host:?}");
                 assert!(
