@@ -57,7 +57,7 @@ complete -c gannet -n "__fish_gannet_needs_command" -f -a "core" -d 'Bare feeds:
 complete -c gannet -n "__fish_gannet_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand share" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K or 2M' -r
+complete -c gannet -n "__fish_gannet_using_subcommand share" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
@@ -72,7 +72,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand clone" -l version -d 'Exac
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l only -d 'Only this file or directory (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand clone" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K or 2M' -r
+complete -c gannet -n "__fish_gannet_using_subcommand clone" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
@@ -88,7 +88,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand seed" -l dir -d 'Where it 
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l max-storage -d 'Keep these below this size, as in 20G' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand seed" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K or 2M' -r
+complete -c gannet -n "__fish_gannet_using_subcommand seed" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
@@ -212,7 +212,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand cat" -s q -l quiet -d 'Tel
 complete -c gannet -n "__fish_gannet_using_subcommand cat" -s h -l help -d 'Print help'
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand verify" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K or 2M' -r
+complete -c gannet -n "__fish_gannet_using_subcommand verify" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
@@ -287,7 +287,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l dir -d 'Where a link\'s blocks are kept [default: ~/.local/share/gannet/feeds]' -r -F
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K or 2M' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
@@ -305,7 +305,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l dir -d 'Where a link\'s blocks are kept [default: ~/.local/share/gannet/feeds]' -r -F
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K or 2M' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
@@ -324,7 +324,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from info" -s h -l help -d 'Print help'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l peer -d 'A peer to connect to (may be given several times)' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l listen -d 'Listen here only [default: port 3282, or any if it is taken]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K or 2M' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l upload-rate -d 'Send peers no more than this a second, all together, as in 500K' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r

@@ -20,7 +20,7 @@ pub struct Network {
     /// Do not look for peers on the local network
     #[arg(long)]
     no_discovery: bool,
-    /// Send peers no more than this a second, all together, as in 500K or 2M
+    /// Send peers no more than this a second, all together, as in 500K
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     upload_rate: Option<u64>,
     /// Fetch no more than this a second from all peers together
