@@ -283,7 +283,7 @@ pub const HOST_GREETING: Duration = Duration::from_secs(10);
 /// are none.
 pub const MIN_PEERS: usize = 8;
 pub const TARGET_PEERS: usize = 12;
-pub const MAX_PEERS: usize = 128;
+pub const MAX_PEERS: usize = 256;
 /// A peer of this age has had time to show what it is worth.
 pub const PEER_GRACE: Duration = Duration::from_secs(60);
 /// Between two peers that go in favour of others.
@@ -328,7 +328,7 @@ pub const VERSION_AGAIN: Duration = Duration::from_secs(24 * 3600);
 pub const REFUSED_AGAIN: Duration = Duration::from_secs(3600);
 /// Last words that wait for their sockets: those of what is closed in a turn or two.
 pub const FAREWELLS: usize = 256;
-/// Processes of gannets that are remembered, those without a connection included.
+/// Processes of gannets that are remembered beside those that are connected.
 pub const PROCESSES: usize = 1024;
 /// Earlier boots of a process that are known again: two that have one key take turns.
 pub const HOST_BOOTS: usize = 4;

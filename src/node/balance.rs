@@ -366,7 +366,8 @@ impl Node {
         peer.answered = Some(now);
         let Some(topic) = self.feeds.get(feed).map(|open| open.topic) else { return };
         let Some(swarm) = self.swarms.get_mut(&topic) else { return };
-        let addrs = swarm.share(addr.ip(), ask.count);
+        let own = peer.said_port.map(|port| SocketAddr::new(addr.ip(), port));
+        let addrs = swarm.share(addr.ip(), own, ask.count);
         let said = Candidates { core: ask.core, addrs };
         if let Session::Hyper(hyper) = &mut peer.session {
             hyper.session.say_host(&mut peer.staged, |out| said.encode(out));
@@ -408,11 +409,12 @@ impl Node {
     pub(super) fn hints(&mut self, peer: &Peer) -> Vec<SocketAddr> {
         let Some(to) = peer.address() else { return Vec::new() };
         // Who was refused has room, most likely.
-        let others = self.company.refused.iter().rev().filter(|addr| addr.ip() != to.ip());
+        let own = peer.said_port.map(|port| SocketAddr::new(to.ip(), port));
+        let others = self.company.refused.iter().rev().filter(|addr| own != Some(**addr));
         let mut hints: Vec<SocketAddr> = others.take(limits::HOST_HINTS / 2).copied().collect();
         let swarms = self.swarms.values_mut().take(limits::HOST_HINTS);
         for swarm in swarms {
-            hints.extend(swarm.share(to.ip(), limits::HOST_HINTS));
+            hints.extend(swarm.share(to.ip(), own, limits::HOST_HINTS));
             hints.sort_unstable();
             hints.dedup();
             if hints.len() >= limits::HOST_HINTS {

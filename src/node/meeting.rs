@@ -457,12 +457,13 @@ impl Node {
     /// Processes without a connection are remembered for a while, for their boots and rests, but only so
     /// many of them.
     fn forget_processes(&mut self, now: Instant) {
-        if self.processes.len() < limits::PROCESSES {
+        let most = limits::PROCESSES + self.peers.len();
+        if self.processes.len() < most {
             return;
         }
         self.processes
             .retain(|_, twins| !twins.is_empty() || twins.rest().is_some_and(|until| now < until));
-        if self.processes.len() >= limits::PROCESSES {
+        if self.processes.len() >= most {
             self.processes.retain(|_, twins| !twins.is_empty());
         }
     }

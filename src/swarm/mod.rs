@@ -239,12 +239,13 @@ impl Swarm {
 
     /// Addresses for a peer at `to` that asks for more: such as have answered, a part of all that are
     /// known at most, and none of a realm that is not its own (K02).
-    pub fn share(&mut self, to: IpAddr, most: usize) -> Vec<SocketAddr> {
+    /// `own`: where it listens itself.
+    pub fn share(&mut self, to: IpAddr, own: Option<SocketAddr>, most: usize) -> Vec<SocketAddr> {
         let known = self.entries.iter().filter(|(_, entry)| !entry.ourselves);
         let part = (known.count() * limits::SHARED_PERCENT / 100).max(limits::SHARED_LEAST);
         let good = self.entries.iter().filter(|(addr, entry)| {
             let answered = entry.proven || entry.answers || entry.state() == State::Connected;
-            answered && !entry.ourselves && realm(addr.ip()) >= realm(to) && addr.ip() != to
+            answered && !entry.ourselves && realm(addr.ip()) >= realm(to) && own != Some(**addr)
         });
         let mut addrs: Vec<SocketAddr> = good.map(|(addr, _)| *addr).collect();
         let most = most.min(part).min(addrs.len());

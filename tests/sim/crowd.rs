@@ -47,6 +47,8 @@ pub fn run(seed: u64) -> u64 {
         }
         _ => {}
     }
+    // Who was last to come may still be in somebody's place.
+    swarm.run(30 * SECOND, |_| false);
     let before = swarm.partings();
     swarm.run(60 * SECOND, |_| false);
     let partings = swarm.partings() - before;

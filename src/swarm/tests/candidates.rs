@@ -46,16 +46,27 @@ fn k02_an_answer_tells_a_part_of_those_who_are_there_and_of_no_other_realm() {
     swarm.found(T0, loopback, Source::Multicast);
     swarm.answered(T0, loopback, false);
     let far: IpAddr = [90, 1, 1, 1].into();
-    let told = swarm.share(far, 1000);
+    let told = swarm.share(far, None, 1000);
     assert_eq!(told.len(), 201 * limits::SHARED_PERCENT / 100);
     assert!(told.iter().all(|addr| addr.ip().to_string().starts_with("80.1.")), "{told:?}");
-    let near = swarm.share([10, 9, 9, 9].into(), 1000);
+    let near = swarm.share([10, 9, 9, 9].into(), None, 1000);
     assert!(near.iter().any(|addr| addr.ip().to_string().starts_with("10.")));
     assert!(near.iter().all(|addr| !addr.ip().is_loopback()));
     // Nobody is told of itself, nor of more than it asks for.
-    assert!(swarm.share(addr(3).ip(), 1000).iter().all(|at| at.ip() != addr(3).ip()));
-    assert_eq!(swarm.share(far, 5).len(), 5);
-    assert_ne!(swarm.share(far, 20), swarm.share(far, 20), "it is drawn anew");
+    for _ in 0..20 {
+        let told = swarm.share(addr(3).ip(), Some(addr(3)), 1000);
+        assert!(!told.contains(&addr(3)));
+    }
+    assert_eq!(swarm.share(far, None, 5).len(), 5);
+    assert_ne!(swarm.share(far, None, 20), swarm.share(far, None, 20), "it is drawn anew");
+    // Others on the asker's own machine are others, too.
+    let mut swarm = super::swarm();
+    for port in [1, 2] {
+        swarm.found(T0, SocketAddr::from(([127, 0, 0, 1], port)), Source::Multicast);
+        swarm.answered(T0, SocketAddr::from(([127, 0, 0, 1], port)), false);
+    }
+    let own = SocketAddr::from(([127, 0, 0, 1], 1));
+    assert_eq!(swarm.share(own.ip(), Some(own), 9), [SocketAddr::from(([127, 0, 0, 1], 2))]);
 }
 
 #[test]
