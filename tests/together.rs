@@ -23,7 +23,7 @@ fn ports() -> [u16; 2] {
 fn peers(home: &Home, dir: &str) -> Option<Vec<Value>> {
     let mut command = home.gannet_quiet(&["peers", dir, "--json"]);
     let answer: Value = serde_json::from_slice(&command.output().ok()?.stdout).ok()?;
-    answer["peers"].as_array().cloned()
+    answer.as_array().cloned()
 }
 
 /// Both, as soon as they are ready; `None`: somebody else was faster at a port.
@@ -89,7 +89,7 @@ fn counts(homes: &[Home]) -> Vec<usize> {
     let count = |home: &Home| {
         let mut command = home.gannet_quiet(&["peers", "--json"]);
         let answer: Value = serde_json::from_slice(&command.output().ok()?.stdout).ok()?;
-        Some(answer["peers"].as_array()?.len())
+        Some(answer.as_array()?.len())
     };
     homes.iter().map(|home| count(home).unwrap_or(0)).collect()
 }
