@@ -349,6 +349,13 @@ pub const RECEIVE_MEMORY_BYTES: usize = 2 * FRAME_BYTES;
 pub const FRAME_BYTES: usize = HYPER_FRAME_BYTES + 3;
 /// Connections and dials of one process: a router has 1024 descriptors, files need some too.
 pub const CONNECTIONS: usize = 512;
+/// The most that can be asked for: that many descriptors, and 200 MB.
+pub const CONNECTIONS_MOST: usize = 16 * 1024;
+/// Connections above the bound that are accepted to be closed at once, rather than to wait for an answer
+/// that does not come.
+pub const REFUSED_AT_ONCE: usize = 64;
+/// Descriptors beside connections: files of feeds, sockets, watches.
+pub const DESCRIPTORS_BESIDE: usize = 6 * FEEDS_AWAKE + 64;
 /// Connections accepted in one turn, so that a flood of them leaves time for the others.
 pub const ACCEPTS_PER_TURN: usize = 8;
 /// No accepting for this long after descriptors ran out; trying at once would spin.

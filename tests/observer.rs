@@ -48,6 +48,7 @@ fn embed(run: Run, keys: &Path, ear: &Ear) -> Loop {
         peers: Vec::new(),
         listen: Listen::At(at),
         discovery: false,
+        connections: None,
         rates: Rates::default(),
         exec: None,
         secret_keys: Some(keys.to_owned()),

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Global, place};
 use crate::daemon::config::{Config, Listen, Rates, Run};
 use crate::daemon::settings::{address as listen, peer};
-use crate::limits::RATE_LEAST;
+use crate::limits::{CONNECTIONS_MOST, RATE_LEAST};
 
 #[derive(Args)]
 pub struct Network {
@@ -32,6 +32,9 @@ pub struct Network {
     /// Fetch no more than this a second from each peer
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     peer_download_rate: Option<u64>,
+    /// Refuse more connections than this [default: 512]
+    #[arg(long, value_name = "N", value_parser = connections)]
+    max_connections: Option<usize>,
     /// Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
@@ -45,6 +48,7 @@ impl Network {
             peers: self.peer,
             listen: self.listen.map_or(Listen::Usual, Listen::At),
             discovery: !self.no_discovery,
+            connections: self.max_connections,
             rates: Rates {
                 upload_rate: self.upload_rate,
                 download_rate: self.download_rate,
@@ -57,6 +61,13 @@ impl Network {
             signals: true,
             print: Some(global.print()),
         }
+    }
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=CONNECTIONS_MOST) => Ok(number),
+        _ => Err(format!("a number from 1 to {CONNECTIONS_MOST}")),
     }
 }
 

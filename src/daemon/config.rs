@@ -16,6 +16,8 @@ pub struct Config {
     pub listen: Listen,
     /// Look for peers on the local network.
     pub discovery: bool,
+    /// Connections to peers above which one more is refused; `None`: `limits::CONNECTIONS`.
+    pub connections: Option<usize>,
     /// Bytes a second that may go to peers and come from them.
     pub rates: Rates,
     /// A command for `/bin/sh -c`, run on notable events with the facts in its environment.

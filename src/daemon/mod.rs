@@ -32,9 +32,9 @@ use crate::node::{self, Node};
 use crate::reactor::{Reactor, Tuning};
 use crate::swarm::balance::Bounds;
 use crate::sys::Sys;
-use crate::sys::linux::{LinuxSys, Signals};
+use crate::sys::linux::{LinuxSys, Signals, descriptors};
 use crate::wire::host::BOOT_BYTES;
-use config::{Config, Listen};
+use config::{Config, Listen, Rates};
 use keeper::Keeper;
 use output::{Printer, Pumped};
 
@@ -53,11 +53,13 @@ pub fn run(config: Config) -> Result<i32, Failure> {
         exec: config.exec.clone(),
         control: address.as_ref().map(|a| PathBuf::from(a.path())),
         orders: false,
+        connections: connections(config.connections),
     };
+    let tuning = tuning(ground.connections, config.rates);
     let now = sys.now();
     let mut node = Node::new(node_config(ground, &mut sys, [&host, &stream]), now);
     open::run(&mut node, &mut sys, &config)?;
-    let mut reactor = Reactor::new(sys, node, Tuning { rates: config.rates, ..Tuning::default() });
+    let mut reactor = Reactor::new(sys, node, tuning);
     let printer = config.print.map(|print| Printer::new(print, config.run.shows()));
     let mut screen = begin(&mut reactor, printer);
     reactor.with(|node, now, _| {
@@ -110,6 +112,25 @@ fn end(
         (None, Ok(code)) => Ok(code),
         (None, Err(error)) => Err(Failure::io("the poll loop", &error)),
     }
+}
+
+/// How many connections there may be: as many as are asked for, as far as there are descriptors for them.
+fn connections(wanted: Option<usize>) -> usize {
+    let Some(wanted) = wanted else { return limits::CONNECTIONS };
+    let beside = limits::REFUSED_AT_ONCE + limits::DESCRIPTORS_BESIDE;
+    let given = descriptors(wanted + beside).saturating_sub(beside).max(1);
+    if given < wanted {
+        log::warn!(
+            "descriptors for {given} connections only: allow more open files (ulimit -n {})",
+            wanted + beside
+        );
+    }
+    wanted.min(given)
+}
+
+fn tuning(connections: usize, rates: Rates) -> Tuning {
+    let connections = connections + limits::REFUSED_AT_ONCE;
+    Tuning { connections, rates, ..Tuning::default() }
 }
 
 type Screen = Option<(Printer, SubscriberId)>;
@@ -169,6 +190,8 @@ struct Ground {
     exec: Option<String>,
     control: Option<PathBuf>,
     orders: bool,
+    /// To peers, at most.
+    connections: usize,
 }
 
 fn node_config(
@@ -216,6 +239,7 @@ fn node_config(
         hosts: read("/etc/hosts"),
         resolv_conf: read("/etc/resolv.conf"),
         tuning: crate::sync::Tuning::default(),
+        connections: Some(ground.connections),
         pid: std::process::id(),
     }
 }

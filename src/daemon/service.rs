@@ -8,13 +8,15 @@ use super::keeper::{Keeper, Memory, STATE, recall};
 use super::open::{failed, patiently};
 use super::output::Printer;
 use super::settings::{Base, Settings};
-use super::{Ground, begin, control, end, identity, node_config, system, turns};
+use super::{
+    Ground, begin, connections, control, end, identity, node_config, system, tuning, turns,
+};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::limits;
 use crate::node::Node;
 use crate::node::io::Work;
-use crate::reactor::{Reactor, Tuning};
+use crate::reactor::Reactor;
 use crate::store::StoreError;
 use crate::store::disk::{Dir, Disk, Open};
 use crate::store::read_small;
@@ -54,6 +56,9 @@ pub fn run(service: Service) -> Result<i32, Failure> {
     let host = identity::of_run(&mut sys, Some(data));
     let stream = host::stream_pair(&host, PLACE);
     let settings = &service.settings;
+    // Beside the peers there are those that may become some.
+    let most = settings.limits.max_peers.map(|max| max + limits::HALF_OPEN);
+    let most = most.filter(|most| *most > limits::CONNECTIONS);
     let ground = Ground {
         listen: settings.listen,
         discovery: settings.discovery,
@@ -61,7 +66,9 @@ pub fn run(service: Service) -> Result<i32, Failure> {
         exec: settings.exec.clone(),
         control: address.as_ref().map(|a| PathBuf::from(a.path())),
         orders: true,
+        connections: connections(most),
     };
+    let room = ground.connections;
     let now = sys.now();
     let mut node = Node::new(node_config(ground, &mut sys, [&host, &stream]), now);
     node.set_wall(sys.wall());
@@ -74,7 +81,7 @@ pub fn run(service: Service) -> Result<i32, Failure> {
     }
     let Service { file, settings, base, secret_keys, print, .. } = service;
     let keeper = Keeper::new((file, settings), base, secret_keys, (home, memory));
-    let tuning = Tuning { rates: keeper.limits().rates, ..Tuning::default() };
+    let tuning = tuning(room, keeper.limits().rates);
     let mut reactor = Reactor::new(sys, node, tuning);
     let mut screen = begin(&mut reactor, Some(Printer::new(print, false)));
     let mut keeper = Some(keeper);

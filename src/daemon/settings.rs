@@ -8,7 +8,7 @@ use super::config::{Blocks, Listen, Rates, Run};
 use super::toml::{self, Item, Table, Value};
 use crate::failure::{Failure, Kind};
 use crate::host::HostId;
-use crate::limits;
+use crate::limits::{self, CONNECTIONS_MOST};
 use crate::link::{Key, Link};
 use crate::swarm::balance::Bounds;
 use crate::swarm::standing::{Lists, Nobody};
@@ -293,9 +293,9 @@ fn bounds(table: &mut Table) -> Checked<Limits> {
     ] {
         let Some(item) = table.take(name) else { continue };
         *field = match item.value {
-            Value::Number(n @ 1..) if n as usize <= limits::CONNECTIONS => Some(n as usize),
+            Value::Number(n @ 1..) if n as usize <= CONNECTIONS_MOST => Some(n as usize),
             _ => {
-                let most = limits::CONNECTIONS;
+                let most = CONNECTIONS_MOST;
                 return Err((item.line, format!("{name} is a number from 1 to {most}")));
             }
         };

@@ -123,6 +123,8 @@ pub struct Config {
     pub tuning: sync::Tuning,
     /// The embedder takes orders (`Node::take_order`), and what SIGHUP asks for (`Node::take_reload`).
     pub orders: bool,
+    /// Connections to peers above which one more is refused; `limits::CONNECTIONS` if nothing is said.
+    pub connections: Option<usize>,
     pub pid: u32,
 }
 

@@ -44,10 +44,20 @@ impl Node {
             self.out.push_back(Output::Close { conn, flush: false });
             return;
         }
+        if self.peers.len() >= self.connections() {
+            *self.ends.or_default((Reason::Full, true)) += 1;
+            self.out.push_back(Output::Close { conn, flush: false });
+            return;
+        }
         let peer = Peer::new(now, Direction::In, from, Session::Unknown);
         self.peers.insert(conn, Box::new(peer));
         self.greeting.push_back(conn);
         self.bound_greeting(now);
+    }
+
+    /// How many connections to peers there may be.
+    pub(super) fn connections(&self) -> usize {
+        self.config.connections.unwrap_or(limits::CONNECTIONS)
     }
 
     /// Strangers who connect and say nothing cannot keep those out who do.
@@ -454,7 +464,6 @@ impl Node {
         }
         self.end_twins(now);
         self.tick_meetings(now, disk);
-        debug_assert!(self.peers.len() <= limits::CONNECTIONS);
     }
 }
 

@@ -210,7 +210,7 @@ impl Node {
         if silent || !peer.staged.is_empty() {
             return Some(Reason::Pinged);
         }
-        let taken = self.peers.len() * usize::from(LOAD_FULL) / limits::CONNECTIONS;
+        let taken = self.peers.len() * usize::from(LOAD_FULL) / self.connections();
         let load = u8::try_from(taken).unwrap_or(LOAD_FULL);
         Pong::new(nonce, self.host_id(), load).encode(&mut peer.staged);
         self.out.push_back(Output::Wake { conn });

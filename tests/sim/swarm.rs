@@ -240,6 +240,7 @@ impl Swarm {
             peers: peers.clone(),
             listen: Listen::Usual,
             discovery: *discovery,
+            connections: None,
             rates: Rates::default(),
             exec: None,
             secret_keys: Some(PathBuf::from("/home/keys")),

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // This is where the system is met.
 
 mod beneath;
+mod descriptors;
 pub mod disk;
 mod interfaces;
 mod net;
@@ -32,6 +33,7 @@ use crate::store::disk::Dir;
 use crate::time::{Instant, Wall};
 
 use super::{Bind, Endpoint, Event, Handle, Interface, Program, Signal, Sys, WatchEvent};
+pub use descriptors::descriptors;
 use disk::LinuxDisk;
 use net::Datagrams;
 use process::Programs;
