@@ -97,6 +97,12 @@ impl<K: Copy + Ord, V: Rests, N: Default> Lent<K, V, N> {
         })
     }
 
+    /// The note of an entry, which is looked at again.
+    pub fn note_mut(&mut self, key: &K) -> Option<&mut N> {
+        self.get_mut(key)?;
+        self.slots.get_mut(key).map(|slot| &mut slot.note)
+    }
+
     /// Looks at what was lent out since the last time; `see` is told of each, with its note. Those that
     /// are out by now are gone.
     pub fn settle(&mut self, mut see: impl FnMut(K, Option<&V>, &mut N)) {

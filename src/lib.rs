@@ -15,6 +15,7 @@ pub mod few;
 pub mod host;
 pub mod ids;
 pub mod job;
+pub mod lent;
 pub mod limits;
 pub mod link;
 pub mod node;

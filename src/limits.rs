@@ -110,6 +110,8 @@ pub const FRAME_QUANTUM: usize = 256;
 /// Frames that one counts for which is the first to change a feed since that was committed: the marker that
 /// says so is synced.
 pub const FIRST_CHANGE_FRAMES: usize = FRAME_QUANTUM / 4;
+/// Frames that one counts for which belongs to a handshake: half a millisecond of key exchange.
+pub const GREETING_FRAMES: usize = FRAME_QUANTUM / 2;
 /// Bytes written to one socket in one turn.
 pub const WRITE_QUANTUM_BYTES: usize = 64 * 1024;
 /// From connecting to a complete Handshake.
@@ -126,6 +128,9 @@ pub const OUTBOX_LINES_HARD: usize = 4 * OUTBOX_LINES;
 pub const STAGED_BYTES: usize = 64 * 1024;
 /// Silence of ours after which a keep-alive is sent.
 pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(4);
+/// The same on a Hypercore stream, where JavaScript peers wait for ever: two in the time of `PEER_SILENCE`,
+/// and half of what thousands of idle peers cost.
+pub const STREAM_KEEPALIVE_AFTER: Duration = Duration::from_secs(9);
 /// Silence of the peer after which it is dead.
 pub const PEER_SILENCE: Duration = Duration::from_secs(20);
 /// A socket that takes no byte for this long while we have something to send is closed.
@@ -141,6 +146,8 @@ pub const TICK: Duration = Duration::from_secs(1);
 pub const REFUSED_CORES: usize = 64;
 /// A core that a peer did not have is opened again after this. Who gets it opens it by itself, as a rule.
 pub const REOPEN_AFTER: Duration = Duration::from_secs(300);
+/// Connections that are looked at before others have their turn: each may have a keep-alive to send.
+pub const PEERS_DUE_AT_ONCE: usize = 128;
 /// Cores opened on standing streams before other work has its turn.
 pub const OPENED_LATE: usize = 64;
 
@@ -374,6 +381,11 @@ pub const WATCH_EVENTS_PER_TURN: usize = 256;
 pub const WORK_IDLE_COST: usize = 1024 * 1024;
 /// Cost units of background work in a turn while connections are busy: as much as one of them gets.
 pub const WORK_BUSY_COST: usize = 128 * 1024;
+/// Cost units of a turn above which what else is queued waits for the next one: some milliseconds of
+/// moving bytes, more of system calls.
+pub const TURN_COST: usize = 1024 * 1024;
+/// What a frame is charged beside its bytes.
+pub const COST_OF_FRAME: usize = 1024;
 /// What a system call is charged in cost units: the bytes that could be copied in that time.
 pub const COST_OF_CALL: usize = 1024;
 /// Work that waits for the disk is tried again after this: the answer time of a good SSD.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const RINGS: &[&[&str]] = &[
     &[
         "limits", "time", "rng", "ids", "host", "bits", "codec", "crypto", "link", "text",
-        "failure", "few",
+        "failure", "few", "lent",
     ],
     &["feed", "drive", "folder", "wire"],
     &["conn", "sync", "swarm", "discovery", "store", "job"],

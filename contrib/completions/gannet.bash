@@ -582,7 +582,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__clone)
-            opts="-v -q -h --once --version --only --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
+            opts="-v -q -h --once --version --only --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --max-connections --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -617,6 +617,10 @@ _gannet() {
                     return 0
                     ;;
                 --peer-download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -748,7 +752,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__get)
-            opts="-v -q -h --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
+            opts="-v -q -h --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --max-connections --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -787,6 +791,10 @@ _gannet() {
                     return 0
                     ;;
                 --peer-download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -942,7 +950,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__serve)
-            opts="-v -q -h --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
+            opts="-v -q -h --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --max-connections --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -972,6 +980,10 @@ _gannet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --exec)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -984,7 +996,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__core__subcmd__tail)
-            opts="-n -f -v -q -h --blocks --follow --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
+            opts="-n -f -v -q -h --blocks --follow --raw --encryption-key --key-of-blocks --dir --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --max-connections --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1031,6 +1043,10 @@ _gannet() {
                     return 0
                     ;;
                 --peer-download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1940,7 +1956,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__seed)
-            opts="-v -q -h --dir --max-storage --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
+            opts="-v -q -h --dir --max-storage --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --max-connections --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1978,6 +1994,10 @@ _gannet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --exec)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1990,7 +2010,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__share)
-            opts="-v -q -h --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
+            opts="-v -q -h --dat --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --max-connections --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2017,6 +2037,10 @@ _gannet() {
                     return 0
                     ;;
                 --peer-download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2060,7 +2084,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__verify)
-            opts="-v -q -h --repair --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --exec --json --verbose --quiet --help"
+            opts="-v -q -h --repair --peer --listen --no-discovery --upload-rate --download-rate --peer-upload-rate --peer-download-rate --max-connections --exec --json --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2087,6 +2111,10 @@ _gannet() {
                     return 0
                     ;;
                 --peer-download-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -61,6 +61,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand share" -l upload-rate -d '
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
+complete -c gannet -n "__fish_gannet_using_subcommand share" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l dat -d 'Make a Dat 1 drive, not a hyperdrive (a folder that is shared already stays what it is)'
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l no-discovery -d 'Do not look for peers on the local network'
@@ -76,6 +77,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand clone" -l upload-rate -d '
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
+complete -c gannet -n "__fish_gannet_using_subcommand clone" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l once -d 'End when everything is here'
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l dat -d 'A key alone is one of Dat, not of Hypercore'
@@ -92,6 +94,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand seed" -l upload-rate -d 'S
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
+complete -c gannet -n "__fish_gannet_using_subcommand seed" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l dat -d 'A key alone is one of Dat, not of Hypercore'
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l no-discovery -d 'Do not look for peers on the local network'
@@ -216,6 +219,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand verify" -l upload-rate -d 
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
+complete -c gannet -n "__fish_gannet_using_subcommand verify" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l repair -d 'Fetch again what is damaged'
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l no-discovery -d 'Do not look for peers on the local network'
@@ -291,6 +295,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l raw -d 'The bytes of the blocks and nothing between them'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l dat -d 'A key alone is one of Dat, not of Hypercore'
@@ -309,6 +314,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -s f -l follow -d 'Stay, and print new blocks as they come from peers'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l raw -d 'The bytes of the blocks and nothing between them'
@@ -328,6 +334,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l download-rate -d 'Fetch no more than this a second from all peers together' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l json -d 'One JSON object a line instead of text'

@@ -54,6 +54,8 @@ pub struct Life {
     greeted: bool,
     pub received_bytes: u64,
     pub sent_bytes: u64,
+    /// Silence of ours after which a keep-alive is due: it is the dialect's.
+    pub keepalive_after: Duration,
 }
 
 /// What the clock asks for.
@@ -78,6 +80,7 @@ impl Life {
             greeted: false,
             received_bytes: 0,
             sent_bytes: 0,
+            keepalive_after: limits::KEEPALIVE_AFTER,
         }
     }
 
@@ -177,7 +180,7 @@ impl Life {
             Due::Close(Reason::Silent)
         } else if self.unsent > 0 && now >= self.unsent_since + limits::WRITE_STALL {
             Due::Close(Reason::WriteStall)
-        } else if self.greeted && now >= self.last_sent + limits::KEEPALIVE_AFTER {
+        } else if self.greeted && now >= self.last_sent + self.keepalive_after {
             Due::KeepAlive
         } else {
             Due::Nothing
@@ -196,7 +199,7 @@ impl Life {
             at = at.min(self.unsent_since + limits::WRITE_STALL);
         }
         if self.greeted {
-            at = at.min(self.last_sent + limits::KEEPALIVE_AFTER);
+            at = at.min(self.last_sent + self.keepalive_after);
         }
         Some(at)
     }

@@ -273,11 +273,12 @@ impl Node {
     /// All peers as far as keeping them is concerned.
     fn seats(&self) -> Vec<Seat<ConnId>> {
         let mut about: BTreeMap<TopicId, u32> = BTreeMap::new();
-        let open = self.peers.iter().filter(|(_, peer)| peer.seated && peer.life.is_open());
-        for (_, peer) in open.clone() {
+        let seated = |(_, peer): &(&ConnId, &Peer)| peer.seated && peer.life.is_open();
+        let open = || self.peers.iter().filter(seated);
+        for (_, peer) in open() {
             peer.topics().for_each(|topic| *about.entry(topic).or_default() += 1);
         }
-        let seat = |(conn, peer): (&ConnId, &Box<Peer>)| {
+        let seat = |(conn, peer): (&ConnId, &Peer)| {
             let sync = self.sync.peer_status(self.last_tick, *conn).unwrap_or_default();
             let useful =
                 if peer.useful { peer.life.received_bytes + peer.life.sent_bytes } else { 0 };
@@ -292,7 +293,7 @@ impl Node {
                 ip: peer.address().map(|addr| addr.ip()),
             }
         };
-        open.map(seat).collect()
+        open().map(seat).collect()
     }
 
     /// What speaks for keeping each peer, for status.

@@ -356,7 +356,7 @@ impl Node {
         addr: SocketAddr,
         disk: &mut dyn Disk,
     ) -> bool {
-        if let Some(conn) = self.stream_to(addr) {
+        if let Some(conn) = self.stream_to(now, addr) {
             self.attach(now, conn, topic, true, disk);
             return true;
         }

@@ -51,14 +51,16 @@ impl Node {
                 break;
             }
             if matches!(peer.session, Session::Unknown) {
-                peer.session = match wire::opening(&buf[done.bytes..]) {
+                let session = match wire::opening(&buf[done.bytes..]) {
                     None => break,
                     Some(Opening::Stream(Dialect::Dat)) => {
                         Session::Dat(Box::new(wire::dat::Session::accept()))
                     }
                     Some(Opening::Stream(Dialect::Hyper)) => self.core_session(false),
                     Some(Opening::Ping) => Session::Ping,
-                }
+                };
+                peer.life.keepalive_after = session.keepalive_after();
+                peer.session = session;
             }
             let received = match peer.session.receive(&mut buf[done.bytes..]) {
                 Ok(received) => received,
@@ -83,6 +85,9 @@ impl Node {
                 continue;
             }
             done.frames += 1;
+            if peer.handshake.is_none() {
+                done.frames += limits::GREETING_FRAMES;
+            }
             let in_parts = std::mem::take(&mut peer.partial) > 0;
             let dirty = self.feeds.dirty();
             if let Some(why) = self.heard(now, conn, peer, received.what, disk) {
@@ -372,16 +377,19 @@ impl Node {
     }
 
     /// The same for all: what opens a gate is not always that something was sent.
-    pub(super) fn read_on_all(&mut self) {
-        let held = self.peers.iter().filter(|(_, peer)| peer.held);
-        let open = held.filter(|(conn, peer)| !self.is_deaf_to(**conn, peer));
-        let open: Vec<ConnId> = open.map(|(conn, _)| *conn).collect();
-        for conn in open {
-            if let Some(peer) = self.peers.get_mut(&conn) {
+    /// Those that are not at rest.
+    pub(super) fn read_on_all(&mut self, now: Instant) -> Vec<ConnId> {
+        let busy = self.peers.busy(now);
+        for conn in &busy {
+            let Some(peer) = self.peers.get(conn).filter(|peer| peer.held) else { continue };
+            if !self.is_deaf_to(*conn, peer)
+                && let Some(peer) = self.peers.get_mut(conn)
+            {
                 peer.held = false;
-                self.out.push_back(Output::Resume { conn });
+                self.out.push_back(Output::Resume { conn: *conn });
             }
         }
+        busy
     }
 
     #[allow(clippy::too_many_arguments)] // Everything that an answer is made of.

@@ -309,12 +309,13 @@ impl Node {
     }
 
     fn lan_to_peer(&mut self, host: HostId, bytes: &[u8]) {
-        let on = self.peers.iter_mut().find(|(_, peer)| peer.kin.host() == Some(host));
-        let Some((conn, peer)) = on else { return };
+        let on = self.peers.iter().find(|(_, peer)| peer.kin.host() == Some(host));
+        let Some(conn) = on.map(|(conn, _)| *conn) else { return };
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
         if let Session::Hyper(hyper) = &mut peer.session {
             let said = |out: &mut Vec<u8>| crate::wire::host::put_command(bytes, out);
             hyper.session.say_host(&mut peer.staged, said);
-            self.out.push_back(Output::Wake { conn: *conn });
+            self.out.push_back(Output::Wake { conn });
         }
     }
 

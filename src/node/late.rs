@@ -54,8 +54,9 @@ impl Refusals {
         }
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        self.due.front().is_some_and(|(at, _)| *at <= now)
+    /// When the next one is opened again.
+    pub fn next(&self) -> Option<Instant> {
+        self.due.front().map(|(at, _)| *at)
     }
 
     fn next_due(&mut self, now: Instant) -> Option<FeedId> {
@@ -97,17 +98,13 @@ impl Node {
         }
     }
 
-    /// At a tick: opens again what peers did not have a while ago, some cores on each stream.
-    pub(super) fn open_again(&mut self, now: Instant, disk: &mut dyn Disk) {
-        let due = self.peers.iter().filter(|(_, peer)| peer.refusals.is_due(now));
-        let due: Vec<ConnId> = due.map(|(conn, _)| *conn).collect();
-        for conn in due {
-            for _ in 0..limits::OPENED_LATE {
-                let peer = self.peers.get_mut(&conn).filter(|peer| peer.is_stream());
-                let feed = peer.and_then(|peer| peer.refusals.next_due(now));
-                let Some(feed) = feed else { break };
-                self.open_on(now, conn, feed, disk);
-            }
+    /// Opens again what a peer did not have a while ago, some cores at a time.
+    pub(super) fn open_again(&mut self, now: Instant, conn: ConnId, disk: &mut dyn Disk) {
+        for _ in 0..limits::OPENED_LATE {
+            let peer = self.peers.get_mut(&conn).filter(|peer| peer.is_stream());
+            let feed = peer.and_then(|peer| peer.refusals.next_due(now));
+            let Some(feed) = feed else { break };
+            self.open_on(now, conn, feed, disk);
         }
     }
 }

@@ -338,8 +338,7 @@ impl Node {
         if banned {
             return Some(Reason::Banned);
         }
-        let older = self.peers.iter().filter(|(_, other)| other.is_twin(peer));
-        let older: Vec<ConnId> = older.map(|(conn, _)| *conn).collect();
+        let older = self.twins_of(now, peer);
         older.into_iter().for_each(|old| self.inherit(peer, old, &id));
         self.greet_spare(peer);
         self.say_joined(peer);

@@ -32,6 +32,7 @@ mod pings;
 mod proofs;
 mod quota;
 mod report;
+mod roster;
 mod session;
 mod streams;
 mod swarms;
@@ -72,9 +73,9 @@ use feeds::Feeds;
 use finding::{NameSocket, Named};
 use hosts::Lan;
 use io::{Consumed, Input, Output, Tag, Work};
-use peer::Peer;
 use pings::Pings;
 use quota::Quota;
+use roster::Roster;
 use swarms::Swarms;
 use topic::Topic;
 
@@ -193,7 +194,9 @@ pub struct Node {
     started: Instant,
     /// Calendar time as the embedder last told it, for file times only.
     wall: Wall,
-    peers: BTreeMap<ConnId, Box<Peer>>,
+    peers: Roster,
+    /// The time of some has come who were not looked at for want of time.
+    peers_left: bool,
     clients: Few<ConnId, Box<Client>>,
     topics: Numbered<TopicId, Topic>,
     feeds: Feeds,
@@ -306,7 +309,8 @@ impl Node {
             next_tag: 0,
             started: now,
             wall: Wall::default(),
-            peers: BTreeMap::new(),
+            peers: Roster::default(),
+            peers_left: false,
             clients: Few::new(),
             topics: Numbered::new(),
             feeds: Feeds::default(),
@@ -510,6 +514,9 @@ impl Engine for Node {
                 if self.ticking && now >= self.next_tick {
                     self.tick(now, disk);
                 }
+                if self.peers_left {
+                    self.look_at_peers(now, disk);
+                }
                 self.finding_deadline(now);
                 self.lan_deadline(now, disk);
                 self.pings_due(now);
@@ -596,6 +603,7 @@ impl Engine for Node {
     fn next_deadline(&mut self) -> Option<Instant> {
         let tick = self.ticking.then_some(self.next_tick);
         let company = self.company_next();
+        let tick = if self.peers_left { Some(self.last_tick) } else { tick };
         let others =
             [self.lonely_until, self.finding_next(), self.drives_next(), self.pings.next()];
         [tick, company, self.sync.next_deadline()].into_iter().chain(others).flatten().min()

@@ -159,8 +159,10 @@ impl Purpose {
 
 impl Peer {
     pub fn new(now: Instant, direction: Direction, remote: Endpoint, session: Session) -> Peer {
+        let mut life = Life::new(now, direction, remote);
+        life.keepalive_after = session.keepalive_after();
         Peer {
-            life: Life::new(now, direction, remote),
+            life,
             session,
             topics: Vec::new(),
             staged: Vec::new(),

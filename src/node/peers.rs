@@ -246,18 +246,16 @@ impl Node {
         {
             return Some(why);
         }
-        let twins: Vec<(ConnId, Direction)> = self
-            .peers
-            .iter()
-            .filter(|(_, other)| other.is_twin(peer))
-            .map(|(conn, other)| (*conn, other.life.direction))
-            .collect();
+        let twins = self.twins_of(now, peer);
         let opened = |direction| match direction {
             Direction::Out => swarm::Opened::ByUs,
             Direction::In => swarm::Opened::ByPeer,
         };
         // There are several only while those that we opened wait for the peer's word.
-        for (old, direction) in twins {
+        for old in twins {
+            let Some(direction) = self.peers.get(&old).map(|old| old.life.direction) else {
+                continue;
+            };
             let (older, newer) = (opened(direction), opened(peer.life.direction));
             match swarm::verdict(&own, &id, older, newer) {
                 swarm::Verdict::Keep(swarm::Survivor::Old) => return Some(Reason::Duplicate),
@@ -272,6 +270,14 @@ impl Node {
         }
         self.say_joined(peer);
         None
+    }
+
+    /// Other connections to the same peer, for the same thing.
+    pub(super) fn twins_of(&mut self, now: Instant, peer: &Peer) -> Vec<ConnId> {
+        let Some(handshake) = &peer.handshake else { return Vec::new() };
+        let called = self.peers.called(now, &handshake.id);
+        let twin = |conn: &ConnId| self.peers.get(conn).is_some_and(|other| other.is_twin(peer));
+        called.into_iter().filter(twin).collect()
     }
 
     /// A stream that takes the place of an older one to the same host is about the same things.
@@ -443,27 +449,34 @@ impl Node {
 
     /// Once a second: who is silent, who needs a sign of life.
     pub(super) fn tick_peers(&mut self, now: Instant, disk: &mut dyn Disk) {
-        let mut ended = Vec::new();
-        self.read_on_all();
-        for (conn, peer) in &mut self.peers {
-            if peer.held {
+        for conn in self.read_on_all(now) {
+            if let Some(peer) = self.peers.get_mut(&conn).filter(|peer| peer.held) {
                 // It cannot be heard while we do not listen.
                 peer.life.received(now, 0);
             }
+        }
+        self.look_at_peers(now, disk);
+        self.end_twins(now);
+        self.tick_meetings(now, disk);
+    }
+
+    /// Some of those whose time has come: who is silent, who needs a sign of life, who did not have a core
+    /// a while ago.
+    pub(super) fn look_at_peers(&mut self, now: Instant, disk: &mut dyn Disk) {
+        let (due, left) = self.peers.due(now);
+        self.peers_left = left;
+        for conn in due {
+            let Some(peer) = self.peers.get_mut(&conn) else { continue };
             match peer.life.due(now) {
                 Due::Nothing => {}
                 Due::KeepAlive => {
                     peer.keepalive = true;
-                    self.out.push_back(Output::Wake { conn: *conn });
+                    self.out.push_back(Output::Wake { conn });
                 }
-                Due::Close(why) => ended.push((*conn, why)),
+                Due::Close(why) => self.close(now, conn, why),
             }
+            self.open_again(now, conn, disk);
         }
-        for (conn, why) in ended {
-            self.close(now, conn, why);
-        }
-        self.end_twins(now);
-        self.tick_meetings(now, disk);
     }
 }
 
@@ -472,16 +485,16 @@ impl Node {
     /// the newer of them closed by us, long after its own word would have come: both sides closing a
     /// different one at the same time would lose both.
     fn end_twins(&mut self, now: Instant) {
-        let over = |peer: &Peer| peer.twin_until.is_some_and(|until| until <= now);
-        let due: Vec<ConnId> =
-            self.peers.iter().filter(|(_, peer)| over(peer)).map(|(conn, _)| *conn).collect();
-        for conn in due {
-            let Some(peer) = self.peers.get_mut(&conn) else { continue };
+        let over = |peer: &&mut Peer| peer.twin_until.is_some_and(|until| until <= now);
+        for conn in self.peers.busy(now) {
+            let Some(peer) = self.peers.get_mut(&conn).filter(over) else { continue };
             peer.twin_until = None;
-            let Some(peer) = self.peers.get(&conn) else { continue };
-            let mut others = self.peers.iter().filter(|(other, _)| **other != conn);
-            if others.any(|(_, other)| other.is_twin(peer)) {
-                self.close(now, conn, Reason::Duplicate);
+            if let Some(peer) = self.peers.remove(&conn) {
+                let twins = self.twins_of(now, &peer);
+                self.peers.insert(conn, peer);
+                if !twins.is_empty() {
+                    self.close(now, conn, Reason::Duplicate);
+                }
             }
         }
     }

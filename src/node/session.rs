@@ -1,6 +1,8 @@
 //! What a connection speaks, as the rest of the node uses it: one of the dialects, told apart by an
 //! accepted connection's first bytes, and for the Hypercore dialect the numbers of our requests.
 
+use std::time::Duration;
+
 use crate::codec::rle;
 use crate::feed::Feed;
 use crate::feed::hyper::{Ask, Indexed, Upgrade};
@@ -145,6 +147,14 @@ impl Session {
             Session::Ping => "ping",
             Session::Dat(_) => "dat",
             Session::Hyper(_) => "hypercore",
+        }
+    }
+
+    /// Silence of ours after which the dialect wants a keep-alive.
+    pub fn keepalive_after(&self) -> Duration {
+        match self {
+            Session::Hyper(_) => limits::STREAM_KEEPALIVE_AFTER,
+            Session::Unknown | Session::Ping | Session::Dat(_) => limits::KEEPALIVE_AFTER,
         }
     }
 

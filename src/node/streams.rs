@@ -67,8 +67,9 @@ impl Node {
             }
             // What it was dialled for is asked for on the stream that stays.
             Some(Reason::Duplicate) => {
-                let twin = |other: &Peer| other.is(&remote) && other.life.is_open();
-                let twin = self.peers.iter().find(|(_, other)| twin(other)).map(|(conn, _)| *conn);
+                let called = self.peers.called(now, &remote);
+                let open = |peer: &Peer| peer.life.is_open();
+                let twin = called.into_iter().find(|conn| self.peers.get(conn).is_some_and(open));
                 if let Some(twin) = twin {
                     topics.into_iter().for_each(|topic| {
                         self.attach(now, twin, topic, false, disk);
@@ -280,11 +281,9 @@ impl Node {
     }
 
     /// A stream to this address that a dial for one topic more is spared by.
-    pub(super) fn stream_to(&self, addr: SocketAddr) -> Option<ConnId> {
-        let fits = |peer: &Peer| {
-            let core = matches!(peer.session, Session::Hyper(_));
-            core && peer.dialed == Some(addr) && !peer.life.is_closing()
-        };
-        self.peers.iter().find(|(_, peer)| fits(peer)).map(|(conn, _)| *conn)
+    pub(super) fn stream_to(&mut self, now: Instant, addr: SocketAddr) -> Option<ConnId> {
+        let open = |peer: &Peer| !peer.life.is_closing();
+        let streams = self.peers.streams_to(now, addr);
+        streams.into_iter().find(|conn| self.peers.get(conn).is_some_and(open))
     }
 }

@@ -23,7 +23,6 @@ impl Node {
         self.sync.handle(now, sync::Input::Tick, &self.feeds);
         self.tick_peers(now, disk);
         self.tick_company(now);
-        self.open_again(now, disk);
         self.tick_feeds(now, disk);
         self.tick_quota();
         self.tick_bans(now, disk);
@@ -41,14 +40,14 @@ impl Node {
             return;
         }
         let soon = now + limits::TICK;
-        let brisk = self.is_brisk();
+        let brisk = self.is_brisk(now);
         if brisk {
             self.next_tick = if self.ticking { self.next_tick.min(soon) } else { soon };
             self.ticking = true;
         } else if self.peers.is_empty() {
             self.ticking = false;
         } else if !self.ticking {
-            let due = self.peers.values().filter_map(|peer| peer.life.next_deadline()).min();
+            let due = self.peers.next(now);
             self.next_tick = due.map_or(soon, |at| at.max(soon));
             self.ticking = true;
         }
@@ -56,7 +55,7 @@ impl Node {
     }
 
     /// Whether something is to be looked at every second.
-    fn is_brisk(&self) -> bool {
+    fn is_brisk(&mut self, now: Instant) -> bool {
         self.feeds.any_dirty()
             || self.feeds.any_paused()
             || self.keep_next.is_some()
@@ -64,13 +63,13 @@ impl Node {
             || self.drives_need_tick()
             || self.quota.as_ref().is_some_and(|quota| quota.waits())
             || self.sync.needs_tick()
-            || self.peers.values().any(|peer| peer.is_busy())
+            || self.peers.any_busy(now)
     }
 }
 
 impl Peer {
     /// It is not met yet, waits for the disk, or is one of two.
-    fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         let waits = self.held || self.arrival.is_some() || self.upload.is_some();
         !self.life.is_open() || waits || self.twin_until.is_some()
     }

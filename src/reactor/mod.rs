@@ -278,6 +278,10 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         for _ in 0..self.queue.len() {
             let Some(source) = self.queue.pop_front() else { break };
             self.serve(source);
+            if self.cost > self.tuning.turn_cost {
+                // The others come first in the next turn.
+                break;
+            }
         }
         self.do_work();
         self.accept();

@@ -260,6 +260,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
             debug_assert!(consumed.bytes <= buf.len() - at);
             at += consumed.bytes.min(buf.len() - at);
             *frames = frames.saturating_sub(consumed.frames);
+            self.cost += consumed.frames * limits::COST_OF_FRAME;
             if let Some(conn) = self.conns.get(id) {
                 conn.need = consumed.need;
                 conn.held |= consumed.hold;

@@ -45,6 +45,8 @@ pub struct Tuning {
     pub work_idle: usize,
     /// Cost units of background work in a turn while connections are busy.
     pub work_busy: usize,
+    /// Cost units of a turn above which what else is queued waits for the next one.
+    pub turn_cost: usize,
     /// Background work that waits for the disk is tried again after this, doubling…
     pub work_retry_min: Duration,
     /// … up to this.
@@ -74,6 +76,7 @@ impl Default for Tuning {
             watch_events: limits::WATCH_EVENTS_PER_TURN,
             work_idle: limits::WORK_IDLE_COST,
             work_busy: limits::WORK_BUSY_COST,
+            turn_cost: limits::TURN_COST,
             work_retry_min: limits::WORK_RETRY_MIN,
             work_retry_max: limits::WORK_RETRY_MAX,
             rates: Rates::default(),

@@ -33,7 +33,7 @@ impl Sync {
             }
         }
         let mut held_bytes = 0;
-        for (id, peer) in &self.peers {
+        for (id, peer) in self.peers.iter() {
             held_bytes += peer.holdings_bytes();
             peer.check(&self.tuning).map_err(|why| format!("{id:?}: {why}"))?;
             for (of, block) in peer.live_asks() {

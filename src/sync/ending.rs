@@ -10,7 +10,10 @@ use crate::time::Instant;
 
 impl Sync {
     pub(super) fn end_sessions(&mut self, now: Instant) {
-        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
+        let ids: Vec<PeerId> = match self.tuning.live {
+            true => self.peers.awake(),
+            false => self.peers.keys().copied().collect(),
+        };
         for id in ids {
             let Some(peer) = self.peers.get(&id) else { continue };
             if self.tuning.live && peer.lasting || peer.leaving || peer.finished {

@@ -61,12 +61,10 @@ impl Sync {
     pub(super) fn judge_slow(&mut self, now: Instant, feeds: &dyn Feeds) {
         self.judge.slow.decay(now);
         let patience = self.judge.slow.now();
-        let due: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, p)| !p.leaving && p.watch.since.is_some_and(|s| now.since(s) >= patience))
-            .map(|(id, _)| *id)
-            .collect();
+        let watched =
+            |p: &Peer| !p.leaving && p.watch.since.is_some_and(|s| now.since(s) >= patience);
+        let mut due = self.peers.awake();
+        due.retain(|id| self.peers.get(id).is_some_and(watched));
         for id in due {
             if self.is_slow(now, id) && !self.is_only_holder(now, id, feeds) {
                 self.judge.slow.verdict(now);
@@ -97,10 +95,11 @@ impl Sync {
         let limit = self.judge.stall.now();
         let mut next = None;
         let mut due: Vec<(Duration, PeerId)> = Vec::new();
-        for (id, peer) in self.peers.iter().filter(|(_, peer)| !peer.leaving) {
+        for id in self.peers.awake() {
+            let Some(peer) = self.peers.get(&id).filter(|peer| !peer.leaving) else { continue };
             let Some(at) = peer.head.due(limit.max(peer.usual())) else { continue };
             if at <= now {
-                due.push((peer.head.total(now), *id));
+                due.push((peer.head.total(now), id));
             } else {
                 next = Some(next.map_or(at, |next: Instant| next.min(at)));
             }

@@ -13,7 +13,10 @@ impl Sync {
         if !self.feeds.contains_key(&of) {
             return;
         }
-        let peer = self.peers.entry(id).or_insert_with(|| Box::new(Peer::new(&self.tuning)));
+        if !self.peers.contains_key(&id) {
+            self.peers.insert(id, Box::new(Peer::new(&self.tuning)));
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.leaving || peer.feeds.contains_key(&of) {
             return;
         }

@@ -31,7 +31,7 @@ mod requests;
 mod tests;
 mod uploads;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 pub use contract::{
     Arrival, FeedStatus, Feeds, Input, Output, PeerId, PeerStatus, Tuning, Upload, Wanted, Why,
@@ -40,6 +40,7 @@ pub use message::OwnedMessage;
 
 use crate::few::Numbered;
 use crate::ids::FeedId;
+use crate::lent::Lent;
 use crate::rng::Rng;
 use crate::time::Instant;
 use feed::FeedState;
@@ -52,7 +53,7 @@ pub struct Sync {
     rng: Rng,
     tuning: Tuning,
     feeds: Numbered<FeedId, FeedState>,
-    peers: BTreeMap<PeerId, Box<Peer>>,
+    peers: Lent<PeerId, Peer>,
     /// Peers that may have room for a request and something to be asked for.
     hungry: BTreeSet<PeerId>,
     /// Feeds whose completeness is to be looked at.
@@ -87,7 +88,7 @@ impl Sync {
             judge: Judge::new(tuning.slow_after),
             tuning,
             feeds: Numbered::new(),
-            peers: BTreeMap::new(),
+            peers: Lent::default(),
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
             unannounced: BTreeSet::new(),
@@ -185,6 +186,7 @@ impl Sync {
     /// Everything that time brings.
     fn timers(&mut self, now: Instant, feeds: &dyn Feeds) {
         self.wake = None;
+        self.peers.settle(|_, _, ()| ());
         self.expire_requests(now);
         self.expire_growths(now);
         self.judge_slow(now, feeds);
@@ -195,15 +197,16 @@ impl Sync {
             self.announce_stored(feeds);
         }
         self.wake_for(self.announce_at);
-        for (id, peer) in &mut self.peers {
+        for id in self.peers.awake() {
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
             if peer.retry.is_some_and(|at| at <= now) {
                 peer.retry = None;
                 peer.search_declined();
-                self.hungry.insert(*id);
+                self.hungry.insert(id);
             }
+            let retry = peer.retry;
+            self.wake_for(retry);
         }
-        let retries: Vec<Instant> = self.peers.values().filter_map(|peer| peer.retry).collect();
-        retries.into_iter().for_each(|at| self.wake_for(Some(at)));
     }
 
     /// What to do next, oldest first.
@@ -260,10 +263,11 @@ impl Sync {
     /// Whether `Input::Tick` is to come every second: somebody owes us blocks and may be too slow, or
     /// waits for blocks, or has a session that ends by itself. All else has its time in
     /// `next_deadline`.
-    pub fn needs_tick(&self) -> bool {
-        self.peers.values().any(|peer| {
-            peer.owes() || peer.uploads.len() > 0 || !(self.tuning.live && peer.lasting)
-        })
+    pub fn needs_tick(&mut self) -> bool {
+        self.peers.settle(|_, _, ()| ());
+        let ticks = |peer: &Peer| peer.owes() || peer.uploads.len() > 0 || !peer.lasting;
+        !self.tuning.live && !self.peers.is_empty()
+            || self.peers.awake().iter().any(|id| self.peers.get(id).is_some_and(ticks))
     }
 
     /// Whether blocks are missing, none of them is on its way, and nobody is left to be asked.

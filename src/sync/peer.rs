@@ -8,6 +8,7 @@ use super::remote::Remote;
 use super::uploads::{Bucket, Uploads};
 use super::{PeerStatus, Tuning};
 use crate::ids::FeedId;
+use crate::lent::Rests;
 use crate::limits;
 use crate::time::Instant;
 
@@ -110,6 +111,10 @@ impl Head {
         *self = Head { since, spent: Duration::ZERO, first: since };
     }
 
+    fn is_on(&self) -> bool {
+        self.first.is_some() || self.since.is_some()
+    }
+
     /// When the time is over, if it goes on like this.
     pub(super) fn due(&self, limit: Duration) -> Option<Instant> {
         let over = self.first.filter(|_| self.spent >= limit);
@@ -138,6 +143,15 @@ impl Watch {
     pub(super) fn fade(&mut self, now: Instant) {
         self.since = self.since.map(|since| since + now.since(since) / 2);
         self.bytes /= 2;
+    }
+}
+
+impl Rests for Peer {
+    /// It owes us nothing and we owe it nothing, it stays, and nothing is to be tried again.
+    fn rests(&self) -> bool {
+        let asked = !self.asks.is_empty() || !self.order.is_empty() || self.uploads.len() > 0;
+        let watched = self.watch.since.is_some() || self.head.is_on();
+        !asked && !watched && self.lasting && !self.leaving && self.retry.is_none()
     }
 }
 

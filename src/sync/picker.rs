@@ -6,14 +6,13 @@
 //! the number of gaps and not by the length of the feed. Candidates are looked at again when
 //! their turn comes, so nothing needs to be taken out of a window when others fetch its blocks.
 
-use std::collections::BTreeMap;
-
 use super::PeerId;
 use super::feed::FeedState;
 use super::peer::Peer;
 use super::remote::{Picks, Remote};
 use crate::feed::Feed;
 use crate::ids::FeedId;
+use crate::lent::Lent;
 use crate::limits;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -40,7 +39,7 @@ pub(super) struct Picker<'a> {
 
 impl Picker<'_> {
     /// The next block to ask of `peer`.
-    pub(super) fn pick(&mut self, peers: &mut BTreeMap<PeerId, Box<Peer>>, peer: PeerId) -> Pick {
+    pub(super) fn pick(&mut self, peers: &mut Lent<PeerId, Peer>, peer: PeerId) -> Pick {
         let Some(asked) = peers.get_mut(&peer) else { return Pick::Nothing };
         let may_search = asked.may_search(self.moment);
         let good = |remote: &&mut Box<Remote>| remote.uploading && remote.shares_history(self.feed);
@@ -128,7 +127,7 @@ impl Picker<'_> {
         Some((good.then_some(held), held + 1))
     }
 
-    fn sort_by_rarity(&mut self, peers: &BTreeMap<PeerId, Box<Peer>>, picks: &mut Picks) {
+    fn sort_by_rarity(&mut self, peers: &Lent<PeerId, Peer>, picks: &mut Picks) {
         if picks.queue.len() < 2 || self.state.peers.len() < 2 {
             return;
         }

@@ -128,8 +128,7 @@ impl Sync {
 
     /// Requests that are overdue go to other holders at once (R02).
     pub(super) fn expire_requests(&mut self, now: Instant) {
-        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
-        for id in ids {
+        for id in self.peers.awake() {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             let wait = peer.timeout();
             let overdue = peer.take_overdue(now);

@@ -282,6 +282,8 @@ pub fn draw_tuning(rng: &mut Rng) -> Tuning {
     if rng.one_in(4) {
         return tuning;
     }
+    // (Beside the others, too.)
+    tuning.turn_cost = 1 << rng.clone().between(10, 23);
     let mut size = |low: u32, high: u32| 1usize << rng.between(low.into(), high.into());
     tuning.read_quantum = size(6, 16);
     tuning.write_quantum = size(6, 16);

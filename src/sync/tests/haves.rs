@@ -69,7 +69,7 @@ fn b02_memory_for_claims_is_bounded_over_feeds_and_peers() {
                 rig.sync.handle(rig.now, input, &rig.shelf);
             }
         }
-        let held = rig.sync.peers[&peer(who)].held_bytes;
+        let held = rig.sync.peers.get(&peer(who)).expect("it is there").held_bytes;
         assert!(held <= limits::PEER_HOLDINGS_BYTES, "{held}");
     }
     rig.drain();
@@ -360,6 +360,7 @@ fn b05_windows_stay_bounded_however_many_holes_are_punched() {
         rig.message(peer(1), Message::Unwant { start: 2 * n, length: Some(1) });
         rig.message(peer(1), want(n * 8192, Some(8192)));
     }
-    let windows = rig.sync.peers[&peer(1)].feeds[&F].windows.blocks.ranges();
+    let windows =
+        rig.sync.peers.get(&peer(1)).expect("it is there").feeds[&F].windows.blocks.ranges();
     assert!(windows <= 2 * limits::WANT_WINDOWS, "{windows}");
 }
