@@ -23,6 +23,7 @@ use gannet::reactor::{Reactor, Tuning};
 use gannet::rng::Rng;
 use gannet::store::disk::Disk;
 use gannet::store::{Content, FeedStore, Keys};
+use gannet::swarm::balance::Bounds;
 use gannet::sys::Sys;
 use gannet::sys::linux::{LinuxSys, Signals, descriptors};
 use rustix::time::{ClockId, clock_gettime};
@@ -120,6 +121,7 @@ impl Served {
             entropy: id,
             listen,
             connections,
+            bounds: Bounds { min: 1, target: 1, max: limits::CONNECTIONS_MOST },
             ..Config::default()
         };
         let now = sys.now();

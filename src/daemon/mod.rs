@@ -218,6 +218,11 @@ fn node_config(
             (everywhere.map(|ip| SocketAddr::new(ip, limits::DAT_PORT)).to_vec(), true)
         }
     };
+    // Who asks for more connections asks for more peers.
+    let mut bounds = Bounds::default();
+    if ground.connections > limits::CONNECTIONS {
+        bounds.max = ground.connections - limits::HALF_OPEN;
+    }
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     node::Config {
         id,
@@ -226,7 +231,7 @@ fn node_config(
         boot,
         entropy,
         seed: u64::from_le_bytes(seed),
-        bounds: Bounds::default(),
+        bounds,
         listen,
         any_port,
         control: ground.control,
