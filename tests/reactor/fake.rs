@@ -313,7 +313,6 @@ fn drawn_tuning(rng: &mut Rng) -> Tuning {
         receive_memory: size(300_000),
         connections: 40,
         accepts: size(8),
-        turn_cost: size(300_000).max(10_000),
         // Bytes may take long here.
         dial_timeout: Duration::from_secs(3600),
         write_stall: Duration::from_secs(1 << 30),

@@ -11,7 +11,7 @@ pub fn descriptors(wanted: usize) -> usize {
     if number(limit.current) < wanted {
         let before = limit.current;
         limit.current = Some(wanted.min(number(limit.maximum)) as u64);
-        if setrlimit(Resource::Nofile, limit.clone()).is_err() {
+        if setrlimit(Resource::Nofile, limit).is_err() {
             limit.current = before;
         }
     }
