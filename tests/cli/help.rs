@@ -11,6 +11,8 @@ const COMMANDS: &[&str] = &[
     "remove",
     "pause",
     "resume",
+    "hosts",
+    "find",
     "config",
     "status",
     "peers",
