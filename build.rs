@@ -8,6 +8,9 @@ fn main() {
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|there| there == value);
     if is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") {
         let dir = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-        println!("cargo::rustc-link-arg-bin=gannet=-Wl,-T,{dir}/release.ld");
+        // A linker that is called itself, as cross builds do it, is not told what to pass on.
+        let linker = std::env::var("RUSTC_LINKER").unwrap_or_default();
+        let pass = if linker.ends_with("lld") { "-T" } else { "-Wl,-T," };
+        println!("cargo::rustc-link-arg-bin=gannet={pass}{dir}/release.ld");
     }
 }

@@ -451,7 +451,7 @@ impl Node {
         match peer.listens {
             None => {
                 peer.listens = Some(false);
-                self.to_be_proven(now, peer, port, Some(conn));
+                self.prove_listening(now, peer, port, Some(conn));
             }
             Some(true) => self.proven_for(now, peer, port, topic),
             Some(false) => {}
@@ -470,11 +470,11 @@ impl Node {
     /// The same of one that is refused for want of room.
     pub(super) fn may_have_room(&mut self, now: Instant, peer: &Peer) {
         if let Some(port) = peer.said_port {
-            self.to_be_proven(now, peer, port, None);
+            self.prove_listening(now, peer, port, None);
         }
     }
 
-    fn to_be_proven(&mut self, now: Instant, peer: &Peer, port: u16, conn: Option<ConnId>) {
+    fn prove_listening(&mut self, now: Instant, peer: &Peer, port: u16, conn: Option<ConnId>) {
         let (Direction::In, Some(from)) = (peer.life.direction, peer.address()) else { return };
         let addr = SocketAddr::new(from.ip(), port);
         if self.company.unproven.len() < limits::UNPROVEN {

@@ -147,8 +147,8 @@ impl Swarm {
             return false;
         }
         // Nobody fills the table alone (K02).
-        let of_peer = |entry: &&Box<Entry>| told_by.is_some() && entry.told_by == told_by;
-        if self.entries.values().filter(of_peer).count() >= limits::TOLD_BY_ONE {
+        let told = self.entries.values().filter(|e| told_by.is_some() && e.told_by == told_by);
+        if told.count() >= limits::TOLD_BY_ONE {
             return false;
         }
         self.enter(now, addr, false);
