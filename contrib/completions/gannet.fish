@@ -62,7 +62,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand share" -l download-rate -d
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand share" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
+complete -c gannet -n "__fish_gannet_using_subcommand share" -l exec -d 'Shell command for events, told in GANNET_EVENT, GANNET_PATH …' -r
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l dat -d 'Make a Dat 1 drive, not a hyperdrive (a folder that is shared already stays what it is)'
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand share" -l json -d 'One JSON object a line instead of text'
@@ -78,7 +78,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand clone" -l download-rate -d
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand clone" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
+complete -c gannet -n "__fish_gannet_using_subcommand clone" -l exec -d 'Shell command for events, told in GANNET_EVENT, GANNET_PATH …' -r
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l once -d 'End when everything is here'
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l dat -d 'A key alone is one of Dat, not of Hypercore'
 complete -c gannet -n "__fish_gannet_using_subcommand clone" -l no-discovery -d 'Do not look for peers on the local network'
@@ -95,7 +95,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand seed" -l download-rate -d 
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand seed" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
+complete -c gannet -n "__fish_gannet_using_subcommand seed" -l exec -d 'Shell command for events, told in GANNET_EVENT, GANNET_PATH …' -r
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l dat -d 'A key alone is one of Dat, not of Hypercore'
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand seed" -l json -d 'One JSON object a line instead of text'
@@ -220,7 +220,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand verify" -l download-rate -
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand verify" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
+complete -c gannet -n "__fish_gannet_using_subcommand verify" -l exec -d 'Shell command for events, told in GANNET_EVENT, GANNET_PATH …' -r
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l repair -d 'Fetch again what is damaged'
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand verify" -l json -d 'One JSON object a line instead of text'
@@ -296,7 +296,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l exec -d 'Shell command for events, told in GANNET_EVENT, GANNET_PATH …' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l raw -d 'The bytes of the blocks and nothing between them'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l dat -d 'A key alone is one of Dat, not of Hypercore'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from get" -l no-discovery -d 'Do not look for peers on the local network'
@@ -315,7 +315,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l exec -d 'Shell command for events, told in GANNET_EVENT, GANNET_PATH …' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -s f -l follow -d 'Stay, and print new blocks as they come from peers'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l raw -d 'The bytes of the blocks and nothing between them'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from tail" -l dat -d 'A key alone is one of Dat, not of Hypercore'
@@ -335,7 +335,7 @@ complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subc
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l peer-upload-rate -d 'Send each peer no more than this a second' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l peer-download-rate -d 'Fetch no more than this a second from each peer' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l max-connections -d 'Refuse more connections than this [default: 512]' -r
-complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l exec -d 'Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it' -r
+complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l exec -d 'Shell command for events, told in GANNET_EVENT, GANNET_PATH …' -r
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l no-discovery -d 'Do not look for peers on the local network'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -l json -d 'One JSON object a line instead of text'
 complete -c gannet -n "__fish_gannet_using_subcommand core; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Tell more: peers too, with -vv every block, with -vvv the log'

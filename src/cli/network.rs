@@ -35,7 +35,7 @@ pub struct Network {
     /// Refuse more connections than this [default: 512]
     #[arg(long, value_name = "N", value_parser = connections)]
     max_connections: Option<usize>,
-    /// Shell command to run on events; GANNET_EVENT, GANNET_PATH … tell it
+    /// Shell command for events, told in GANNET_EVENT, GANNET_PATH …
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
 }

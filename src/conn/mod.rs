@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn f10_keepalive_after_own_silence_and_death_after_the_peers() {
+    fn l01_f10_keepalive_after_own_silence_and_death_after_the_peers() {
         let mut life = life();
         life.handshaken(Instant(0), vec![1], true);
         let later = Instant(0) + limits::KEEPALIVE_AFTER;
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn p09_slow_reader_is_dropped() {
+    fn l02_p09_slow_reader_is_dropped() {
         let mut life = life();
         life.handshaken(Instant(0), vec![1], true);
         life.queued(Instant(0), 10);
@@ -259,6 +259,18 @@ mod tests {
         assert_eq!(life.due(stall), Due::Close(Reason::WriteStall));
         life.forgive(Duration::from_secs(1));
         assert_ne!(life.due(stall), Due::Close(Reason::WriteStall));
+    }
+
+    #[test]
+    fn l03_nobody_is_judged_for_the_time_that_we_stood_still() {
+        let mut life = life();
+        life.handshaken(Instant(0), vec![1], true);
+        let dead = Instant(0) + limits::PEER_SILENCE;
+        assert_eq!(life.due(dead), Due::Close(Reason::Silent));
+        let stood = Duration::from_secs(7);
+        life.forgive(stood);
+        assert_ne!(life.due(dead), Due::Close(Reason::Silent));
+        assert_eq!(life.due(dead + stood), Due::Close(Reason::Silent));
     }
 
     #[test]

@@ -151,7 +151,9 @@ fn who_listens_hears_no_block_and_no_key_and_who_meddles_ends_the_connection_and
             home.gannet_quiet(&["core", "get", to.to_str().expect("UTF-8"), "..", "--raw"]);
         assert_eq!(sha256(&show.output().expect("it runs").stdout), sha256(&content), "{attack:?}");
         let heard = attacker.heard.lock().expect("no panic");
-        assert!(heard.len() > content.len());
+        // A connection that was meddled with may be made anew past the attacker, by whoever of the two
+        // knows where the other one listens.
+        assert!(attack.is_some() || heard.len() > content.len());
         let key = key_bytes(&key);
         for secret in [&key[..], &::gannet::crypto::hash::discovery_key(&key), &content[..16]] {
             assert!(!contains(&heard, secret), "{} is said openly", hex(secret));

@@ -155,7 +155,7 @@ fn n03_at_the_maximum_who_comes_is_told_so_and_where_else_to_go() {
 }
 
 #[test]
-fn n06_two_connections_of_one_process_are_one_peer() {
+fn h06_n06_two_connections_of_one_process_are_one_peer() {
     let mut rig = Rig::bounded(Blocks::Follow, bounds(1));
     let mut first = meet(&mut rig, 2);
     join(&mut rig, &mut first);
@@ -266,4 +266,59 @@ fn l07_who_leaves_in_order_says_so() {
     rig.put(Input::Deadline);
     rig.talk(&mut peer);
     assert_eq!(close_of(&peer).map(|close| close.code), Some(Code::Shutdown));
+}
+
+#[test]
+fn n02_who_shares_nothing_with_us_takes_nobodys_place() {
+    let mut rig = Rig::bounded(Blocks::Follow, bounds(1));
+    let strangers: Vec<Stream> = (2..6).map(|n| meet(&mut rig, n)).collect();
+    assert_eq!(rig.node.peer_count(), 0);
+    let mut peer = meet(&mut rig, 9);
+    join(&mut rig, &mut peer);
+    assert!(peer.live && !rig.ended(&peer) && rig.node.peer_count() == 1);
+    // One of them may come to share something; there is no room for it any more.
+    let mut late = strangers.into_iter().next().expect("there are four");
+    join(&mut rig, &mut late);
+    assert_eq!(close_of(&late).map(|close| close.code), Some(Code::Full));
+    assert_eq!(rig.node.peer_count(), 1);
+}
+
+#[test]
+fn n09_with_too_few_peers_others_are_asked_for_ever_more_rarely() {
+    let mut rig = Rig::bounded(Blocks::Follow, Bounds { min: 2, target: 2, max: 8 });
+    let mut peer = meet(&mut rig, 2);
+    join(&mut rig, &mut peer);
+    let mut asked = Vec::new();
+    for second in 1..1000 {
+        rig.pass(Duration::from_secs(1));
+        peer.session.keepalive(&mut peer.out);
+        rig.talk(&mut peer);
+        let asks = said(&peer).iter().filter(|m| matches!(m, Message::Ask(_))).count();
+        if asks > asked.len() {
+            asked.push(second);
+        }
+    }
+    assert!(asked[0] <= 3, "{asked:?}");
+    let pauses: Vec<i32> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.windows(2).all(|pair| pair[1] >= 2 * pair[0] - 2), "{pauses:?}");
+    assert!((3..=6).contains(&asked.len()), "{asked:?}");
+}
+
+#[test]
+fn k07_where_a_peer_listens_is_looked_at_before_others_are_told_of_it() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let mut peer = greet_with(&mut rig, 2, Hello { port: Some(4000), ..hello(2) });
+    go_on(&mut rig, &mut peer);
+    join(&mut rig, &mut peer);
+    assert_eq!(rig.dials.len(), 1, "it is pinged there");
+    let mut other = meet(&mut rig, 3);
+    join(&mut rig, &mut other);
+    let core = discovery_key(&rig.key());
+    other.say_host(|out| Ask { core, count: 9 }.encode(out));
+    rig.talk(&mut other);
+    let told = said(&other).into_iter().find_map(|message| match message {
+        Message::Candidates(said) => Some(said.addrs),
+        _ => None,
+    });
+    assert_eq!(told, Some(Vec::new()), "nobody has answered there");
 }

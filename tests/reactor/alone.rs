@@ -64,7 +64,7 @@ fn child_threads() {
 }
 
 #[test]
-fn out_of_descriptors_the_loop_goes_on() {
+fn h15_out_of_descriptors_the_loop_goes_on() {
     assert_eq!(alone("alone::child_descriptors"), Some(0));
 }
 

@@ -274,7 +274,7 @@ fn a_peer_that_stops_talking_still_hears_the_answer() {
 }
 
 #[test]
-fn a_close_that_the_peer_ignores_ends_within_the_linger_time() {
+fn h14_a_close_that_the_peer_ignores_ends_within_the_linger_time() {
     let mut reactor = ears(Tuning::default(), vec![Output::Listen { tag: 1, at: anywhere() }]);
     turn_until(&mut reactor, |ears| !ears.at.is_empty());
     let peer = TcpStream::connect(tcp(&reactor.engine().at[0])).unwrap();
