@@ -171,7 +171,7 @@ impl Balance {
             let others = (0..seats.len()).filter(|at| !seats[*at].configured);
             others.max_by_key(|at| seats[*at].since)
         };
-        let loser = self.least(now, false, seats).or_else(youngest)?;
+        let loser = self.least(now, true, seats).or_else(youngest)?;
         self.evicted = Some(now);
         Some(seats[loser].key)
     }
@@ -184,7 +184,8 @@ impl Balance {
     fn least<K>(&self, now: Instant, needy: bool, seats: &[Seat<K>]) -> Option<usize> {
         let merits = self.merits(now, seats);
         let goes = |at: &usize| match merits[*at] {
-            None => true,
+            // Who cannot spare us would come back at once, in somebody else's place.
+            None => needy || seats[*at].spare,
             Some(Merit::New) => needy && seats[*at].spare,
             Some(_) => false,
         };
@@ -192,7 +193,7 @@ impl Balance {
         let network = |at: usize| seats[at].ip.map(network_of);
         let crowd =
             |at: usize| spare.iter().filter(|other| network(**other) == network(at)).count();
-        spare.iter().copied().max_by_key(|at| (crowd(*at), seats[*at].since))
+        spare.iter().copied().max_by_key(|at| (crowd(*at), seats[*at].spare, seats[*at].since))
     }
 }
 
@@ -275,7 +276,7 @@ mod tests {
             since,
             configured: false,
             only: false,
-            spare: false,
+            spare: true,
             delay: None,
             useful: 0,
             ip,
@@ -359,7 +360,7 @@ mod tests {
     #[test]
     fn n04_who_needs_a_peer_gets_the_place_of_a_young_one_that_can_spare_us_and_of_no_other() {
         let mut balance = balance(1, 2, 4);
-        let young = |key: u32| Seat { since: now(), ..seat(key) };
+        let young = |key: u32| Seat { since: now(), spare: false, ..seat(key) };
         let mut seats: Vec<Seat<u32>> = (0..4).map(young).collect();
         assert_eq!(balance.evict(now(), true, &seats), None, "they all need us");
         seats[2].spare = true;
