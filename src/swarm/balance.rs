@@ -271,16 +271,7 @@ mod tests {
     fn seat(key: u32) -> Seat<u32> {
         let ip = Some(IpAddr::from([10, 0, 0, key as u8]));
         let since = Instant(0) + Duration::from_secs(u64::from(key));
-        Seat {
-            key,
-            since,
-            configured: false,
-            only: false,
-            spare: true,
-            delay: None,
-            useful: 0,
-            ip,
-        }
+        Seat { key, since, configured: false, only: false, spare: true, delay: None, useful: 0, ip }
     }
 
     fn balance(min: usize, target: usize, max: usize) -> Balance {

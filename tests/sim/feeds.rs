@@ -78,8 +78,12 @@ fn exchange(seed: u64, dialect: Dialect) -> u64 {
         }
     }
     swarm.calm_down();
+    let patience = swarm.world.now() + 300 * SECOND;
     let whole = |swarm: &mut Swarm| {
         Tool::go_on(&mut tool, swarm, &mut truth);
+        if swarm.world.now() > patience {
+            Tool::give_up(&mut tool, swarm);
+        }
         let length = |swarm: &Swarm, post| Some(swarm.status(post)?.feeds.first()?.have);
         let all = length(swarm, 0);
         let least = truth.keys().last().map_or(0, |last| last + 1);
@@ -212,6 +216,14 @@ impl Tool {
         let Ok(handle) = swarm.world.net().connect(machine, &to) else { return };
         let epoch = swarm.world.net().machines[machine].epoch;
         *tool = Some(Tool { handle, epoch, left: encode(&request), heard: Vec::new(), blocks });
+    }
+
+    /// Where a socket takes a few bytes at a time, a large request is never said to its end.
+    fn give_up(tool: &mut Option<Tool>, swarm: &mut Swarm) {
+        if let Some(this) = tool.take_if(|this| !this.left.is_empty()) {
+            let machine = swarm.posts[0].machine;
+            swarm.world.net().close(machine, this.handle);
+        }
     }
 
     fn go_on(tool: &mut Option<Tool>, swarm: &mut Swarm, truth: &mut Truth) {

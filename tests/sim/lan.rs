@@ -157,7 +157,9 @@ impl Lan {
         let soon = SECOND + 4 * line;
         let post = swarm.rng.below(swarm.posts.len() as u64) as usize;
         self.move_to_new_address(swarm, post);
-        let known = swarm.run(soon, |swarm| !self.check(swarm) && self.all_know_all(swarm));
+        // Another address: within seconds.
+        let known =
+            swarm.run(soon + 2 * SECOND, |swarm| !self.check(swarm) && self.all_know_all(swarm));
         assert!(known, "{post} has moved: {}", self.who_knows_whom(swarm));
         let post = swarm.rng.below(swarm.posts.len() as u64) as usize;
         let machine = swarm.posts[post].machine;

@@ -178,9 +178,12 @@ pub fn run(seed: u64) -> u64 {
 /// Of a process that keeps nothing more no file is open and no lock is held.
 fn check_removed(swarm: &mut Swarm, things: &mut [Thing]) {
     let reader = swarm.posts[2].machine;
-    // (What a failing disk has spoilt is closed and opened anew meanwhile.)
     let locks = |swarm: &mut Swarm| swarm.world.device(reader).fs().locks();
-    let held = swarm.run(120 * SECOND, |swarm| locks(swarm) == 2);
+    let held = swarm.run(120 * SECOND, |swarm| {
+        // A process that was started again meanwhile has to be told of the second one again.
+        things.iter_mut().filter(|t| t.post == 2).for_each(|thing| thing.change(swarm, 2));
+        locks(swarm) == 2
+    });
     assert!(held, "each store has its lock: {}", locks(swarm));
     for thing in things.iter_mut().filter(|thing| thing.post == 2) {
         thing.change(swarm, 3);
