@@ -52,7 +52,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "hyperdrives", run: drives::run_hyper, every: 1 },
     Scenario { name: "bound", run: bound::run, every: 1 },
     Scenario { name: "once", run: drives::run_once, every: 4 },
-    Scenario { name: "lan", run: lan::run, every: 1 },
+    Scenario { name: "lan", run: lan::run, every: 4 },
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mixed", run: mixed::run, every: 2 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },
