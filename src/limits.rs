@@ -44,9 +44,12 @@ pub const BLOCK_BYTES: usize = DAT_MESSAGE_BYTES - 16 * 1024;
 
 /// Items of an array in compact encoding; JavaScript refuses more.
 pub const COMPACT_ITEMS: u64 = 1 << 20;
-/// Bytes of a frame behind its length, sealed: what JavaScript batches (8 MiB) and one block of 1 MiB
-/// more. The format ends at 16 MiB.
-pub const HYPER_FRAME_BYTES: usize = 9 * 1024 * 1024;
+/// Bytes of a frame behind its length, sealed: all that the format has numbers for. JavaScript adds a
+/// block of any size to less than 8 MiB that wait to be sealed together, so that frames of two blocks
+/// of 8 MiB come in ordinary life.
+pub const HYPER_FRAME_BYTES: usize = (1 << 24) - 1;
+/// Bytes of a core's block: what fits into a frame with the longest proof, and what JavaScript appends.
+pub const HYPER_BLOCK_BYTES: usize = 15 * 1024 * 1024;
 /// Bytes of small messages that are sealed together: about what a socket takes at once.
 pub const HYPER_BATCH_BYTES: usize = 16 * 1024;
 /// Bytes of room for them that a connection keeps when it has said less than that at once.
@@ -349,9 +352,9 @@ pub const PEER_ID_BYTES: usize = DAT_ID_BYTES;
 pub const SEND_LOW_BYTES: usize = 16 * 1024;
 /// Unsent bytes of all connections together; above it only empty connections pull, in turn.
 pub const SEND_MEMORY_BYTES: usize = 8 * 1024 * 1024;
-/// Receive buffers of all connections together, two frames of the largest size; above it frames
-/// larger than `LARGE_FRAME_BYTES` take turns.
-pub const RECEIVE_MEMORY_BYTES: usize = 2 * FRAME_BYTES;
+/// Receive buffers of all connections together, a frame of the largest size and two of the usual
+/// large ones; above it frames larger than `LARGE_FRAME_BYTES` take turns.
+pub const RECEIVE_MEMORY_BYTES: usize = FRAME_BYTES + 2 * 1024 * 1024;
 /// Bytes of one received frame with its length prefix.
 pub const FRAME_BYTES: usize = HYPER_FRAME_BYTES + 3;
 /// Connections and dials of one process: a router has 1024 descriptors, files need some too.
@@ -619,8 +622,8 @@ pub const RECOVERY_SIGNATURES: u64 = 4096;
 /// Bytes of the file that holds the evidence of a fork: a signature, with its length where it may be
 /// a core's, and at most 64 roots.
 pub const FORK_BYTES: usize = 2 * 8 + 4 + HYPER_SIGNATURE_BYTES + 64 * 48;
-/// Bytes of a block that a store reads or takes from a peer: what fits into the largest frame.
-pub const STORE_BLOCK_BYTES: usize = HYPER_FRAME_BYTES;
+/// Bytes of a block that a store reads or takes from a peer.
+pub const STORE_BLOCK_BYTES: usize = HYPER_BLOCK_BYTES;
 /// Bytes of a slot of a core's head file: the longest signature container and what goes with it, in
 /// whole pages, so that a torn write of one never reaches the other.
 pub const STORE_HEAD_BYTES: usize = HYPER_SIGNATURE_BYTES + 4096;

@@ -4,7 +4,7 @@
 use super::hyper::blobs::BlobId;
 use super::hyper::entry::Entry;
 use crate::codec::proto::{self, Malformed};
-use crate::limits::{BLOCK_BYTES, HYPER_FRAME_BYTES, MAX_SAFE_INTEGER};
+use crate::limits::{BLOCK_BYTES, HYPER_BLOCK_BYTES, MAX_SAFE_INTEGER};
 use crate::store::disk::Meta;
 
 /// The file type bits of a mode.
@@ -276,7 +276,7 @@ impl Stat {
         // Blocks of a core may be empty, and a little larger than those of Dat.
         let (sparse, largest) = match self.form {
             Form::Posix => (false, BLOCK_BYTES),
-            Form::Blob | Form::Map => (true, HYPER_FRAME_BYTES),
+            Form::Blob | Form::Map => (true, HYPER_BLOCK_BYTES),
         };
         (self.blocks == 0) == (self.size == 0)
             && (sparse || self.blocks <= self.size)

@@ -16,8 +16,6 @@ pub enum Fault {
     StreamId,
     #[error("{0}")]
     Forged(#[from] Forged),
-    #[error("frame of {len} bytes is longer than {}", limits::HYPER_FRAME_BYTES)]
-    FrameTooLong { len: usize },
     #[error("malformed message: {0}")]
     Malformed(#[from] compact::Error),
     #[error("channel {number} cannot be opened")]

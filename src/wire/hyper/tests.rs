@@ -366,9 +366,46 @@ fn strangers_cannot_make_us_buffer() {
         let expected = 32;
         assert_eq!(session.receive(&mut frame), Err(Fault::HandshakeLength { len, expected }));
     }
+    // Behind the handshake frames may be as long as their length can say; who waits for one decides
+    // whether there is room.
     let mut peer = Hostile::new();
     let mut length = [0xff; 3];
-    assert_eq!(peer.victim.receive(&mut length), Err(Fault::FrameTooLong { len: 0xff_ffff }));
+    let got = peer.victim.receive(&mut length).unwrap();
+    assert_eq!((got.consumed, got.need, got.what), (0, 3 + 0xff_ffff, What::Incomplete));
+}
+
+/// JavaScript seals together what it says in one go until that has 8 MiB: whatever fits below, and one
+/// more message of any size.
+#[test]
+fn a_block_of_eight_mib_behind_almost_eight_mib_comes_in_one_frame() {
+    let mut ends = ends();
+    open(&mut ends[0], 7).unwrap();
+    settle(&mut ends);
+    open(&mut ends[1], 7).unwrap();
+    settle(&mut ends);
+    let proof = |index| Proof { block: Some(Path { index, nodes: vec![] }), ..Proof::default() };
+    let blocks = [vec![7; 7_900_000], vec![8; 8 << 20]];
+    let mut body = vec![0, 0, 0, 1];
+    for (index, value) in (0..).zip(&blocks) {
+        let proof = proof(index);
+        let head = DataHead { request: index, fork: 0, proof: &proof, manifest: None };
+        let mut item = vec![body::DATA as u8];
+        head.front(Some(value.len()), &mut item);
+        item.extend_from_slice(value);
+        head.tail(&mut item);
+        compact::put_buffer(&item, &mut body);
+    }
+    body.extend([0; sealed::BEHIND_BYTES]);
+    ends[0].session.outbound.as_mut().unwrap().seal(&mut body);
+    ends[1].inbox.extend(&(body.len() as u32).to_le_bytes()[..3]);
+    ends[1].inbox.extend(body);
+    let heard = ends[1].read().unwrap();
+    let said = (0..).zip(&blocks).map(|(index, value)| {
+        let proof = proof(index);
+        let data = Data { request: index, fork: 0, value: Some(value), proof, manifest: None };
+        Heard::Message(id(7), format!("{:?}", Message::Data(data)))
+    });
+    assert!(heard.into_iter().eq(said));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{BATCH, CLOSE, LENGTH_BYTES, OPEN, PROTOCOL, REJECT, Session};
 use crate::codec::compact;
 use crate::crypto::noise::Role;
 use crate::crypto::{hash, hyper, sealed};
-use crate::limits::{HYPER_BATCH_BYTES, HYPER_BATCH_KEPT, HYPER_FRAME_BYTES};
+use crate::limits::{HYPER_BATCH_BYTES, HYPER_BATCH_KEPT, HYPER_BLOCK_BYTES, HYPER_FRAME_BYTES};
 use crate::wire::host;
 use crate::wire::hyper::body::{self, DataHead};
 use crate::wire::hyper::channels::{HOST, Said};
@@ -147,7 +147,7 @@ impl Session {
     ) -> Result<usize, Unsendable> {
         body::check_data(true, data.proof, data.manifest)?;
         let channel = self.channels.ours(discovery_key).ok_or(Unsendable::NotOpen)?;
-        if value_len > HYPER_FRAME_BYTES {
+        if value_len > HYPER_BLOCK_BYTES {
             return Err(Unsendable::TooLong);
         }
         let from = self.begin(channel, body::DATA, out);
