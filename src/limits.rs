@@ -138,6 +138,23 @@ pub const STREAM_KEEPALIVE_AFTER: Duration = Duration::from_secs(9);
 pub const PEER_SILENCE: Duration = Duration::from_secs(20);
 /// A socket that takes no byte for this long while we have something to send is closed.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// A deadline that is missed by so much means that we slept: suspended, stopped, or in a machine that was.
+pub const SLEPT: Duration = Duration::from_secs(60);
+/// A peer in doubt whose system acknowledges nothing for so long is gone: with the usual way there and back,
+/// a lost packet is sent again three times by then.
+pub const DOUBT_LIMIT: Duration = Duration::from_secs(2);
+/// Changes of the network call all peers into doubt this often at most: an interface that comes up brings
+/// half a dozen of them.
+pub const DOUBT_EVERY: Duration = Duration::from_secs(3);
+/// More peers than this are not asked all at once, but over this time.
+pub const DOUBTED_AT_ONCE: usize = 16;
+pub const DOUBT_SPREAD: Duration = Duration::from_secs(1);
+/// After such a change those who are known to have been there are dialled within this time.
+pub const FORGIVEN_WITHIN: Duration = Duration::from_secs(1);
+/// The interfaces are listed this often at most, however often they change.
+pub const INTERFACES_EVERY: Duration = Duration::from_millis(250);
+/// Longer waits than this end when the machine wakes up.
+pub const LONG_WAIT: Duration = Duration::from_secs(1);
 /// A dial that has not connected.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// From the first stop signal to the end of the process.

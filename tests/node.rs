@@ -4,6 +4,8 @@
 #[path = "sim/disk.rs"]
 #[allow(unused_imports)]
 mod disk;
+#[path = "node/doubts.rs"]
+mod doubts;
 #[path = "node/hosts.rs"]
 mod hosts;
 #[path = "node/pair.rs"]

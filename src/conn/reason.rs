@@ -17,6 +17,8 @@ pub enum Reason {
     Silent,
     /// The peer took no byte for too long.
     WriteStall,
+    /// The network has changed, or we slept, and its system acknowledged nothing since.
+    Unanswered,
     /// The other end is this very process.
     Ourselves,
     /// A second connection to the same peer.
@@ -93,6 +95,7 @@ impl Reason {
             | Reason::Fault
             | Reason::Silent
             | Reason::WriteStall
+            | Reason::Unanswered
             | Reason::UnknownFeed
             | Reason::Pinged
             | Reason::Told(_) => return None,
@@ -108,6 +111,7 @@ impl Reason {
             Reason::HandshakeTimeout => "handshake-timeout",
             Reason::Silent => "silent",
             Reason::WriteStall => "write-stall",
+            Reason::Unanswered => "unanswered",
             Reason::Ourselves => "ourselves",
             Reason::Duplicate => "duplicate",
             Reason::UnknownFeed => "unknown-feed",

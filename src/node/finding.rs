@@ -49,9 +49,10 @@ impl Node {
             let tag = self.tag(Purpose::Multicast);
             self.multicast_tag = Some(tag);
             self.out.push_back(Output::Bind { tag, bind: multicast::bind() });
-            self.out.push_back(Output::WatchInterfaces);
             self.start_lan();
         }
+        // Who looks for nobody has peers that a change of the network takes away, too.
+        self.out.push_back(Output::WatchInterfaces);
     }
 
     /// A listener stands, or does not.
@@ -198,6 +199,13 @@ impl Node {
             multicast.set_interfaces(now, &usable);
         }
         self.lan_places(now);
+    }
+
+    /// The servers that could not be asked before may be there again.
+    pub(super) fn ask_for_names(&mut self, now: Instant) {
+        for named in self.names.iter_mut().filter(|named| named.lookup.is_none()) {
+            named.again = named.again.min(now);
+        }
     }
 
     /// As `add_peer`, for every topic.

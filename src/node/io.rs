@@ -48,6 +48,14 @@ pub enum Input<'a> {
         bytes: &'a [u8],
     },
     Interfaces(Vec<Interface>),
+    /// Packets to the rest of the world take another way than before.
+    Rerouted,
+    /// Bytes that the other end's system has not acknowledged, as it was asked for; an error: the system
+    /// cannot tell.
+    Unacknowledged {
+        conn: ConnId,
+        bytes: Result<usize, std::io::Error>,
+    },
     /// A directory is watched from now on under this number of the watcher, or cannot be.
     Watching {
         tag: Tag,
@@ -114,7 +122,11 @@ pub enum Output {
         via: Option<Interface>,
         bytes: Vec<u8>,
     },
-    /// Report the interfaces now and whenever they change.
+    /// Report how much of what was written the other end's system has not acknowledged.
+    AskUnacknowledged {
+        conn: ConnId,
+    },
+    /// Report the interfaces now and whenever they change, and when the ways out do.
     WatchInterfaces,
     /// Watch one directory.
     Watch {

@@ -14,6 +14,7 @@ mod activity;
 mod balance;
 mod clients;
 mod cores;
+mod doubts;
 mod drives;
 mod exec;
 mod feeds;
@@ -66,6 +67,7 @@ use crate::wire::host::Boot;
 
 use balance::Company;
 use clients::Client;
+use doubts::Doubts;
 use drives::ContentOpening;
 use event::{Event, Observer, Subscribers};
 use exec::Exec;
@@ -216,6 +218,8 @@ pub struct Node {
     /// Hosts on the local network.
     lan: Option<Box<Lan>>,
     interfaces: Vec<crate::sys::Interface>,
+    /// Peers that may be gone.
+    doubts: Doubts,
     resolver: Resolver,
     /// Asking others whether they are there, and being asked.
     pings: Pings,
@@ -323,6 +327,7 @@ impl Node {
             multicast_tag: None,
             lan,
             interfaces: Vec::new(),
+            doubts: Doubts::default(),
             pings: Pings::default(),
             listening: Vec::new(),
             listeners_pending: 0,
@@ -501,22 +506,36 @@ impl Engine for Node {
             Input::Sent { conn, bytes } => {
                 if let Some(peer) = self.peers.get_mut(&conn) {
                     peer.life.sent(now, bytes);
+                    if let Some(doubt) = &mut peer.doubt {
+                        doubt.sent(now);
+                    }
                 }
             }
             Input::Bound { tag, at } => self.bound(now, tag, at),
             Input::Datagram { tag, from, bytes } => self.datagram(now, tag, from, bytes),
-            Input::Interfaces(list) => self.interfaces_changed(now, list),
+            Input::Interfaces(list) => {
+                let before = std::mem::take(&mut self.interfaces);
+                self.interfaces_changed(now, list);
+                self.doubt_interfaces(now, &before);
+            }
+            Input::Rerouted => {
+                log::debug!("the way to the rest of the world has changed");
+                self.doubt_all(now);
+            }
+            Input::Unacknowledged { conn, bytes } => self.unacknowledged(now, conn, bytes),
             Input::Watching { tag, watch } => self.watching(tag, watch),
             Input::Watch(event) => self.watch_event(now, event),
             Input::Signal(signal) => self.signal(now, signal),
             Input::Exited { tag, code } => self.program_ended(tag, code),
             Input::Deadline => {
+                self.notice_sleep(now);
                 if self.ticking && now >= self.next_tick {
                     self.tick(now, disk);
                 }
                 if self.peers_left {
                     self.look_at_peers(now, disk);
                 }
+                self.doubts_due(now);
                 self.finding_deadline(now);
                 self.lan_deadline(now, disk);
                 self.pings_due(now);
@@ -606,6 +625,9 @@ impl Engine for Node {
         let tick = if self.peers_left { Some(self.last_tick) } else { tick };
         let others =
             [self.lonely_until, self.finding_next(), self.drives_next(), self.pings.next()];
-        [tick, company, self.sync.next_deadline()].into_iter().chain(others).flatten().min()
+        let due = [tick, company, self.sync.next_deadline(), self.doubts_next()];
+        let next = due.into_iter().chain(others).flatten().min();
+        self.doubts.promised = next;
+        next
     }
 }

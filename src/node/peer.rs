@@ -14,6 +14,7 @@ use crate::wire::dat::Handshake;
 use crate::wire::host::Close;
 use crate::wire::{Data, Request, hyper};
 
+use super::doubts::Doubt;
 use super::late::Refusals;
 use super::meeting::Kin;
 use super::session::{Probe, Session};
@@ -35,6 +36,8 @@ pub struct Peer {
     heads: BTreeSet<FeedId>,
     /// A keep-alive is to be sent.
     pub keepalive: bool,
+    /// It may be gone, and is asked.
+    pub doubt: Option<Doubt>,
     /// An upload that waits for the disk.
     pub upload: Option<(FeedId, Request)>,
     /// A block that came in and waits for the disk; meanwhile the socket is not read.
@@ -169,6 +172,7 @@ impl Peer {
             outbox: VecDeque::new(),
             heads: BTreeSet::new(),
             keepalive: false,
+            doubt: None,
             upload: None,
             arrival: None,
             held: false,

@@ -258,12 +258,21 @@ impl Node {
             };
             let (older, newer) = (opened(direction), opened(peer.life.direction));
             match swarm::verdict(&own, &id, older, newer) {
-                swarm::Verdict::Keep(swarm::Survivor::Old) => return Some(Reason::Duplicate),
+                swarm::Verdict::Keep(swarm::Survivor::Old) => {
+                    let began = self.peers.get(&old).map_or(now, |old| old.life.started);
+                    if now < began + limits::DUPLICATE_PATIENCE {
+                        return Some(Reason::Duplicate);
+                    }
+                    // Who comes again after a while may have lost the old one (U05): that is asked first.
+                    self.doubt(now, old);
+                    peer.twin_until = Some(now + limits::DOUBT_LIMIT + limits::TICK);
+                }
                 swarm::Verdict::Keep(swarm::Survivor::New) => {
                     self.inherit(peer, old, &id);
                     self.close(now, old, Reason::Duplicate);
                 }
                 swarm::Verdict::Wait => {
+                    self.doubt(now, old);
                     peer.twin_until = Some(now + limits::DUPLICATE_PATIENCE);
                 }
             }
@@ -408,7 +417,11 @@ impl Node {
         log::debug!("{} ended: {why}", peer.name());
         let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };
         let id = peer.handshake.as_ref().map(|h| h.id.as_slice());
-        let (end, rest) = (why_closed(why, peer.told.as_ref()), self.rest_of(&peer));
+        let (mut end, rest) = (why_closed(why, peer.told.as_ref()), self.rest_of(&peer));
+        if peer.doubt.is_some() && matches!(why, Reason::PeerClosed | Reason::Broken) {
+            // It says itself that it was lost.
+            end = swarm::End::Lost;
+        }
         for (topic, dialed) in peer.dialed_for() {
             if let Some(swarm) = self.swarms.get_mut(topic) {
                 swarm.closed(now, peer.dialed.filter(|_| *dialed), id, useful, end);
@@ -519,6 +532,7 @@ fn why_closed(why: Reason, told: Option<&Close>) -> swarm::End {
             swarm::End::Good
         }
         Reason::Duplicate => swarm::End::Duplicate,
+        Reason::Unanswered => swarm::End::Lost,
         _ => swarm::End::Bad,
     }
 }

@@ -83,6 +83,16 @@ impl Swarms {
         }
     }
 
+    /// The network has changed, or we slept; see [`Swarm::forgive`].
+    pub fn forgive(&mut self, now: Instant) {
+        for (topic, entry) in self.all.iter_mut() {
+            entry.swarm.forgive(now);
+            if !std::mem::replace(&mut entry.lent, true) {
+                self.lent.push(topic);
+            }
+        }
+    }
+
     /// Somebody of a topic drawn at random who is not connected.
     pub fn somebody_else(&mut self, now: Instant, rng: &mut Rng) -> Option<(TopicId, SocketAddr)> {
         let count = self.all.values().count() as u64;

@@ -36,7 +36,7 @@ use crate::ids::ConnId;
 use crate::limits;
 use crate::node::io::{Input, Tag, Work};
 use crate::store::disk::Disk;
-use crate::sys::{Event, Handle, Interface, Sys};
+use crate::sys::{Event, Handle, Interface, Route, Sys};
 use crate::time::Instant;
 
 use conn::{Conns, Spare};
@@ -149,6 +149,8 @@ enum Due {
     Stall(ConnId),
     /// A listener may try again.
     Accept(Tag),
+    /// The interfaces may be listed again.
+    Interfaces,
     /// The turn at the gate of send memory is over.
     Gate,
     /// The turn for a large frame took too long.
@@ -179,6 +181,9 @@ struct Watcher {
 struct Interfaces {
     queued: bool,
     last: Option<Vec<Interface>>,
+    routes: Option<Vec<Route>>,
+    /// When they were last asked for.
+    listed: Option<Instant>,
 }
 
 /// When background work is called again.
@@ -467,6 +472,7 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                         *paused = false;
                     }
                 }
+                Due::Interfaces => self.enqueue(Source::Interfaces),
                 Due::Large => self.evict(),
                 Due::Line(way) => self.call_line(way),
                 Due::Share(id, way) => self.share_due(id, way),

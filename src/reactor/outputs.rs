@@ -66,6 +66,12 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                     }
                 }
             }
+            Output::AskUnacknowledged { conn } => {
+                let Some(handle) = self.conns.get(conn).map(|conn| conn.handle) else { return };
+                self.cost += limits::COST_OF_CALL;
+                let bytes = self.sys.unacknowledged(handle);
+                self.note(Input::Unacknowledged { conn, bytes });
+            }
             Output::WatchInterfaces => self.watch_interfaces(),
             Output::Watch { tag, dir, path } => {
                 let watch = self.watcher().and_then(|h| self.sys.watch_add(h, dir, &path));
@@ -166,10 +172,11 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
                 }
                 Err(e) => log::debug!("changes of the interfaces will not be noticed: {e}"),
             }
-            self.interfaces = Some(Interfaces { queued: false, last: None });
+            self.interfaces =
+                Some(Interfaces { queued: false, last: None, routes: None, listed: None });
         }
         if let Some(interfaces) = &mut self.interfaces {
-            interfaces.last = None;
+            (interfaces.last, interfaces.listed) = (None, None);
         }
         self.enqueue(Source::Interfaces);
     }

@@ -209,14 +209,31 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
     pub(super) fn serve_interfaces(&mut self) {
         let Some(interfaces) = &mut self.interfaces else { return };
         interfaces.queued = false;
-        self.cost += 4 * limits::COST_OF_CALL;
+        // What comes up brings several changes in a moment.
+        if let Some(again) = interfaces.listed.map(|at| at + limits::INTERFACES_EVERY)
+            && again > self.now
+        {
+            return self.timers.set(self.now, Due::Interfaces, again);
+        }
+        interfaces.listed = Some(self.now);
+        self.cost += 8 * limits::COST_OF_CALL;
         match self.sys.interfaces() {
-            Ok(list) if interfaces.last.as_ref() != Some(&list) => {
-                interfaces.last = Some(list.clone());
-                self.tell(Input::Interfaces(list));
+            Ok(list) => {
+                let routes = self.sys.routes().unwrap_or_default();
+                let before = interfaces.routes.replace(routes);
+                let rerouted = before.is_some() && before != interfaces.routes;
+                if interfaces.last.as_ref() != Some(&list) {
+                    interfaces.last = Some(list.clone());
+                    self.tell(Input::Interfaces(list));
+                }
+                if rerouted {
+                    self.tell(Input::Rerouted);
+                }
             }
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => self.enqueue(Source::Interfaces),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                interfaces.listed = None;
+                self.enqueue(Source::Interfaces);
+            }
             Err(e) => log::warn!("cannot list the interfaces: {e}"),
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     /// It is an address of this process.
     pub(super) ourselves: bool,
     failures: u32,
+    /// Not before: one of the two said so.
+    rests: Instant,
     /// The peer that answered there last. Entries with the same id are aliases of one peer (P06).
     pub(super) id: Option<Vec<u8>>,
     /// Serial of its latest use.
@@ -53,6 +55,7 @@ impl Entry {
             proven: false,
             ourselves: false,
             failures: 0,
+            rests: Instant::default(),
             id: None,
             used,
         }
@@ -108,10 +111,11 @@ impl Entry {
         let doublings = self.failures.min(limits::BACKOFF_DOUBLINGS);
         // A short session that ended in good order counts as well: what it shows is a peer that
         // leaves at once whenever it is dialed.
-        if !served && !matches!(end, End::Duplicate | End::Refused(_)) {
+        if !served && !matches!(end, End::Duplicate | End::Refused(_) | End::Lost) {
             self.failures = (self.failures + 1).min(limits::BACKOFF_DOUBLINGS);
         }
         let wait = match end {
+            End::Lost => return self.set_state(State::Idle { until: now + within(rng) }),
             End::Duplicate => limits::BACKOFF_FIRST,
             End::Refused(wait) => wait,
             End::Good | End::Bad => {
@@ -120,10 +124,26 @@ impl Entry {
         };
         let until = now + rng.jitter(wait, limits::BACKOFF_JITTER_PERCENT);
         self.set_state(State::Idle { until });
+        if let End::Refused(_) = end {
+            self.rests = until;
+        }
+    }
+
+    /// What failed before may have been the network: when it is dialled, if it waited.
+    pub(super) fn forgive(&mut self, now: Instant, rng: &mut Rng) -> Option<Instant> {
+        let State::Idle { until } = self.state else { return None };
+        let known = self.configured || self.anchor || self.proven || self.answers;
+        if known || self.id.is_some() {
+            self.failures = 0;
+        }
+        let soon = (now + within(rng)).max(self.rests).min(until);
+        self.set_state(State::Idle { until: soon });
+        Some(soon)
     }
 
     /// It is not dialed before.
     pub(super) fn rest(&mut self, until: Instant) {
+        self.rests = self.rests.max(until);
         if let State::Idle { until: at } = &mut self.state {
             *at = until.max(*at);
         }
@@ -132,8 +152,14 @@ impl Entry {
     /// It did wrong and cannot be banned: it waits as long as any.
     pub(super) fn punish(&mut self, now: Instant) {
         self.failures = limits::BACKOFF_DOUBLINGS;
+        self.rests = now + limits::BACKOFF_MAX;
         if let State::Idle { .. } = self.state {
             self.set_state(State::Idle { until: now + limits::BACKOFF_MAX });
         }
     }
+}
+
+/// Nobody who comes back to many does so at one moment.
+fn within(rng: &mut Rng) -> Duration {
+    Duration::from_micros(rng.below(limits::FORGIVEN_WITHIN.as_micros() as u64))
 }

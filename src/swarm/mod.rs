@@ -79,6 +79,8 @@ pub enum End {
     Duplicate,
     /// One of the two did not want the other, and does not for so long.
     Refused(Duration),
+    /// It was lost with the network, or while we slept: nothing speaks against whoever is there.
+    Lost,
 }
 
 /// An address for status.
@@ -164,6 +166,21 @@ impl Swarm {
         {
             entry.set_state(State::Idle { until: soon });
             self.next_at(soon);
+        }
+    }
+
+    /// The network is another one than before, or we slept: who was not to be reached may be now. Everybody
+    /// is dialled anew, as far as there is room, but for who said when; and whoever the user named or has
+    /// been there begins as if he had never failed (L04).
+    pub fn forgive(&mut self, now: Instant) {
+        let mut soonest = None;
+        for entry in self.entries.values_mut() {
+            if let Some(until) = entry.forgive(now, &mut self.rng) {
+                soonest = earlier(soonest, until);
+            }
+        }
+        if let Some(at) = soonest {
+            self.next_at(at);
         }
     }
 

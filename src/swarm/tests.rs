@@ -111,6 +111,61 @@ fn p04_a_duplicate_is_no_failure() {
 }
 
 #[test]
+fn l04_a_change_of_the_network_forgives_failures_but_nobody_who_said_when() {
+    let mut swarm = swarm();
+    // One that never answered, one that did once, one that the user named, one that does not want us.
+    for n in 1..=4 {
+        swarm.hear(T0, n);
+    }
+    swarm.alias(addr(2), b"peer");
+    swarm.configured(addr(3));
+    let (mut now, refused) = (T0, Duration::from_secs(3600));
+    for _ in 0..40 {
+        let Some((at, to)) = dial(&mut swarm, now) else { break };
+        now = at;
+        if to == addr(4) {
+            swarm.leave(at, to, b"other", 0, End::Refused(refused));
+        } else {
+            swarm.dial_failed(at, to);
+        }
+    }
+    for n in 1..=4 {
+        let (failures, wait) = swarm.look(now, n);
+        assert!(wait > Duration::from_secs(30) || failures < limits::BACKOFF_DOUBLINGS, "{n}");
+    }
+    let before = swarm.look(now, 1).0;
+    let rests = swarm.look(now, 4).1;
+    swarm.forgive(now);
+    for n in 1..=3 {
+        let (failures, wait) = swarm.look(now, n);
+        assert!(wait <= limits::FORGIVEN_WITHIN, "{n} waits {wait:?}");
+        assert_eq!(failures, if n == 1 { before } else { 0 }, "failures of {n}");
+    }
+    assert!(before > 5 && rests > Duration::from_secs(60));
+    assert_eq!(swarm.look(now, 4).1, rests, "who said when is asked then");
+    // A stranger who fails once more waits as before.
+    let soon = now + limits::FORGIVEN_WITHIN;
+    while let Some(to) = swarm.poll_dial(soon) {
+        swarm.dial_failed(soon, to);
+    }
+    assert!(
+        swarm.look(soon, 1).1 > Duration::from_secs(30)
+            && swarm.look(soon, 3).1 < Duration::from_secs(2)
+    );
+}
+
+#[test]
+fn l04_who_was_lost_with_the_network_has_not_failed() {
+    let mut swarm = swarm();
+    swarm.hear(T0, 1);
+    assert!(swarm.poll_dial(T0).is_some());
+    swarm.connected(Some(addr(1)), b"peer");
+    swarm.leave(T0, addr(1), b"peer", 0, End::Lost);
+    let (failures, wait) = swarm.look(T0, 1);
+    assert!(failures == 0 && wait < limits::FORGIVEN_WITHIN, "{failures} failures, {wait:?}");
+}
+
+#[test]
 fn p04_who_is_known_to_be_there_again_is_dialled_soon() {
     let mut swarm = swarm();
     swarm.hear(T0, 1);

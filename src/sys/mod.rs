@@ -44,6 +44,15 @@ pub struct Interface {
     pub multicast: bool,
 }
 
+/// The way that packets to the rest of the world take, of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub interface: u32,
+    pub gateway: Option<IpAddr>,
+    /// Our own address on it.
+    pub own: Option<IpAddr>,
+}
+
 /// A UDP socket to open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bind {
@@ -122,6 +131,8 @@ pub trait Sys {
     fn connected(&mut self, stream: Handle) -> io::Result<bool>;
     fn read(&mut self, stream: Handle, buf: &mut [u8]) -> io::Result<usize>;
     fn write(&mut self, stream: Handle, bytes: &[u8]) -> io::Result<usize>;
+    /// Bytes written that the other end's system has not acknowledged.
+    fn unacknowledged(&mut self, stream: Handle) -> io::Result<usize>;
     /// No more bytes from us (FIN).
     fn shutdown(&mut self, stream: Handle) -> io::Result<()>;
     /// Closes any handle.
@@ -141,9 +152,11 @@ pub trait Sys {
         bytes: &[u8],
     ) -> io::Result<usize>;
     fn receive_from(&mut self, socket: Handle, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
-    /// The interfaces that are up now.
+    /// The interfaces that are up now, and have a wire or what stands for one.
     fn interfaces(&mut self) -> io::Result<Vec<Interface>>;
-    /// A handle that becomes readable when `interfaces` may have changed; `interfaces` drains it.
+    /// The ways to the rest of the world that there are now; nothing is sent to find out.
+    fn routes(&mut self) -> io::Result<Vec<Route>>;
+    /// A handle that becomes readable when `interfaces` or `routes` may have changed; `interfaces` drains it.
     fn watch_interfaces(&mut self) -> io::Result<Handle>;
 
     // File system events.

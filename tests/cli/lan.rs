@@ -80,7 +80,11 @@ impl Machine {
 
     /// Its process listens, and looks for others.
     fn start(&mut self) {
-        let inner = self.home.command(&["core", "serve", "feed", "--json"]);
+        self.start_with(&["core", "serve", "feed", "--json"]);
+    }
+
+    fn start_with(&mut self, words: &[&str]) {
+        let inner = self.home.command(words);
         let mut command = self.space.command(inner.get_program().to_str().unwrap());
         command.args(inner.get_args());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -88,6 +92,13 @@ impl Machine {
         let process = Running::start(command);
         process.event("ready");
         self.process = Some(process);
+    }
+
+    /// How many blocks of the one core that it keeps in a directory it has.
+    fn has(&self, dir: &str) -> u64 {
+        let status = self.home.run(&["status", dir, "--json"]);
+        let status: Value = serde_json::from_str(status.ok()).unwrap();
+        status["feeds"][0]["have"].as_u64().unwrap_or_default()
     }
 
     fn hosts(&self) -> Vec<Value> {
@@ -162,6 +173,86 @@ fn m01_three_processes_find_each_other_within_a_second_and_again_where_they_move
     while machines[0].hosts().len() != 1 {
         assert!(left.elapsed() < SOON, "{:?}", machines[0].hosts());
     }
+}
+
+/// Machines of which the first writes a core and the others keep it.
+struct Copies {
+    machines: Vec<Machine>,
+    blocks: u64,
+}
+
+/// A change of the network, or a sleep, is acted upon at once, who is asked has two seconds, and changes in a
+/// row are taken together for three; the rest is for a busy machine.
+const BACK: Duration = Duration::from_secs(15);
+
+impl Copies {
+    /// What is written now is everywhere soon, so all are connected.
+    #[track_caller]
+    fn are_together(&mut self, when: &str) {
+        let began = Instant::now();
+        self.blocks += 1;
+        self.machines[0].home.feed(&["core", "append", "feed"], b"a block").ok();
+        while self.machines[1..].iter().any(|machine| machine.has("kept") < self.blocks) {
+            let has: Vec<u64> = self.machines[1..].iter().map(|m| m.has("kept")).collect();
+            assert!(began.elapsed() < BACK, "{when}: {has:?} of {}", self.blocks);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        println!("together {when} after {:?}", began.elapsed());
+    }
+
+    #[track_caller]
+    fn will_leave(&self, machine: usize, reason: &str) {
+        let process = self.machines[machine].process.as_ref().unwrap();
+        while process.event("peer_left")["reason"] != *reason {}
+    }
+}
+
+#[test]
+fn l04_l05_three_processes_stay_together_through_pulled_cables_new_addresses_stops_and_kills() {
+    let wire = Space::new(None);
+    wire.ip("link add wire type bridge mcast_snooping 0");
+    wire.ip("link set wire up");
+    let mut machines: Vec<Machine> = (1..=3).map(|n| Machine::new(&wire, n)).collect();
+    machines[0].start_with(&["core", "serve", "feed", "--json", "-v"]);
+    let info = machines[0].home.run(&["core", "info", "feed", "--json"]);
+    let key = serde_json::from_str::<Value>(info.ok()).unwrap()["key"].as_str().unwrap().to_owned();
+    for machine in &mut machines[1..] {
+        machine.start_with(&["seed", &key, "--dir", "kept", "--json", "-v"]);
+    }
+    let mut copies = Copies { machines, blocks: 0 };
+    copies.are_together("at first");
+    // The cable is pulled at the switch: the other end has no carrier, and keeps its address.
+    wire.ip("link set port2 down");
+    copies.will_leave(1, "unanswered");
+    wire.ip("link set port2 up");
+    copies.are_together("after a cable was pulled");
+    // For a moment; and an interface that is taken down by itself.
+    wire.ip("link set port3 down");
+    wire.ip("link set port3 up");
+    copies.are_together("after a short break");
+    copies.machines[2].space.ip("link set eth0 down");
+    copies.will_leave(2, "unanswered");
+    copies.machines[2].space.ip("link set eth0 up");
+    copies.are_together("after an interface was down");
+    // Another address, of the one that all others fetch from, too.
+    for n in [2, 0] {
+        let space = &copies.machines[n].space;
+        space.ip(&format!("address del 10.9.0.{}/24 dev eth0", n + 1));
+        space.ip(&format!("address add 10.9.0.{}/24 dev eth0", n + 101));
+        copies.are_together("at another address");
+    }
+    // Stopped until the others have given it up, or for longer than what counts as sleep.
+    let stopped = std::env::var("GANNET_STOPPED_SECONDS").map(|text| text.parse().unwrap());
+    let process = copies.machines[1].process.as_ref().unwrap();
+    process.signal(rustix::process::Signal::STOP);
+    copies.will_leave(0, "silent");
+    std::thread::sleep(Duration::from_secs(stopped.unwrap_or(0)));
+    copies.machines[1].process.as_ref().unwrap().signal(rustix::process::Signal::CONT);
+    copies.are_together("after a stop");
+    // Killed without a word.
+    copies.machines[2].process = None;
+    copies.machines[2].start_with(&["seed", &key, "--dir", "kept", "--json", "-v"]);
+    copies.are_together("after a kill");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gannet::sys::linux::{LinuxSys, Signals};
 use gannet::sys::{Bind, Endpoint, Handle, Interface, Sys};
@@ -98,9 +98,10 @@ const NO_NETWORK: &str = "multicast is tested in a private network, which needs 
 /// Brings loopback up and, where there is IPv6, a wire to nowhere: Linux delivers no link-local
 /// multicast over loopback.
 const SET_UP: &str = "ip link set lo up multicast on || exit 1
+ip link add lan type veth peer name wan && ip link set wan up && ip link set lan up multicast on &&
+    ip addr add 10.8.0.1/24 dev lan || exit 1
 if [ -e /proc/net/if_inet6 ]; then
-    ip link add lan type veth peer name wan && ip link set lan up multicast on &&
-        ip -6 addr add fe80::5/64 dev lan nodad || exit 1
+    ip -6 addr add fe80::5/64 dev lan nodad || exit 1
 fi";
 
 /// Multicast needs a network of its own to play in.
@@ -162,6 +163,7 @@ fn child_multicast() {
 
     multicast_v6(&mut sys, &all);
     interfaces_change(&mut sys, changes);
+    cables_and_routes(&mut sys, changes);
 }
 
 fn multicast_v6(sys: &mut LinuxSys, all: &[Interface]) {
@@ -178,9 +180,89 @@ fn multicast_v6(sys: &mut LinuxSys, all: &[Interface]) {
     assert_eq!(datagram(sys, b).as_deref(), Some(&b"six"[..]));
 }
 
+fn ip(args: &str) -> bool {
+    Command::new("ip").args(args.split(' ')).status().is_ok_and(|s| s.success())
+}
+
+/// Waits for news until something is so.
+fn will_be(sys: &mut LinuxSys, changes: Handle, so: impl Fn(&mut LinuxSys) -> bool) {
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut told = true;
+    while !(told && so(sys)) {
+        assert!(Instant::now() < until, "it was not told");
+        let mut events = Vec::new();
+        sys.wait(Some(Duration::from_millis(100)), &mut events).unwrap();
+        told = events.iter().any(|e| e.handle == changes && e.readable);
+    }
+}
+
+/// (CHECKLIST L04.)
+fn cables_and_routes(sys: &mut LinuxSys, changes: Handle) {
+    let lan = |sys: &mut LinuxSys| sys.interfaces().unwrap().iter().any(|i| i.name == "lan");
+    assert!(lan(sys) && ip("link set wan down"));
+    will_be(sys, changes, |sys| !lan(sys));
+    assert!(ip("link set wan up"));
+    will_be(sys, changes, lan);
+    assert_eq!(sys.routes().unwrap(), []);
+    for gateway in ["10.8.0.2", "10.8.0.3"] {
+        assert!(ip(&format!("route replace default via {gateway}")));
+        let far = Some(gateway.parse().unwrap());
+        let own = Some("10.8.0.1".parse().unwrap());
+        will_be(sys, changes, |sys| {
+            sys.interfaces().unwrap();
+            let routes = sys.routes().unwrap();
+            routes.iter().any(|route| route.gateway == far && route.own == own)
+        });
+    }
+    assert!(ip("route del default"));
+    will_be(sys, changes, |sys| {
+        sys.interfaces().unwrap();
+        sys.routes().unwrap().is_empty()
+    });
+}
+
+#[test]
+fn l04_what_the_other_end_has_acknowledged_is_known_whether_anybody_reads_it_or_not() {
+    let mut sys = linux();
+    let (listener, at) = sys.listen(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+    let stream = sys.connect(&at).unwrap();
+    while !sys.connected(stream).unwrap() {
+        sys.wait(Some(Duration::from_millis(10)), &mut Vec::new()).unwrap();
+    }
+    let (other, _) = sys.accept(listener).unwrap();
+    assert_eq!(sys.unacknowledged(stream).unwrap(), 0);
+    // What nobody reads fills the other end's buffer, and what does not fit is not acknowledged.
+    assert_eq!(sys.write(stream, b"hello").unwrap(), 5);
+    let until = Instant::now() + Duration::from_secs(5);
+    while sys.unacknowledged(stream).unwrap() > 0 {
+        assert!(Instant::now() < until);
+        sys.wait(Some(Duration::from_millis(1)), &mut Vec::new()).unwrap();
+    }
+    let piece = vec![0; 1 << 20];
+    let mut written = 0;
+    while let Ok(more) = sys.write(stream, &piece) {
+        written += more;
+    }
+    let left = sys.unacknowledged(stream).unwrap();
+    assert!(left > 0 && left < written, "{left} of {written}");
+    let mut buf = vec![0; 1 << 20];
+    let mut read = 0;
+    while read < written {
+        match sys.read(other, &mut buf) {
+            Ok(more) => read += more,
+            Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+        }
+        assert!(Instant::now() < until);
+        sys.wait(Some(Duration::from_millis(1)), &mut Vec::new()).unwrap();
+    }
+    while sys.unacknowledged(stream).unwrap() > 0 {
+        assert!(Instant::now() < until);
+        sys.wait(Some(Duration::from_millis(1)), &mut Vec::new()).unwrap();
+    }
+    assert!(sys.unacknowledged(listener).is_err());
+}
+
 fn interfaces_change(sys: &mut LinuxSys, changes: Handle) {
-    let ip =
-        |args: &str| Command::new("ip").args(args.split(' ')).status().is_ok_and(|s| s.success());
     assert!(ip("addr add 127.0.0.9/8 dev lo"));
     let mut events = Vec::new();
     sys.wait(Some(Duration::from_secs(2)), &mut events).unwrap();

@@ -35,6 +35,8 @@ pub struct Side {
     /// The most syncs in one call.
     pub most_syncs: u64,
     conns: u32,
+    /// Bytes of connections that the other side has not got.
+    lost: BTreeMap<ConnId, usize>,
 }
 
 /// Two of them; the first is at `10.0.0.1:3282`, the second at `10.0.0.2:3282`.
@@ -47,6 +49,10 @@ pub struct Pair {
     pub questions: usize,
     /// Bytes that each side has said.
     pub said: [usize; 2],
+    /// Nothing gets through between them.
+    pub cut: bool,
+    /// When each side asked whether what it had said on a connection had arrived.
+    pub asked: [Vec<Instant>; 2],
     /// Somebody has something to say since that was looked at.
     woken: bool,
 }
@@ -67,12 +73,21 @@ impl Side {
         let listen = vec![address(number)];
         let (id, seed) = ([host; 32], u64::from(host));
         let resolv_conf = "nameserver 10.0.0.53\n".to_owned();
-        let config =
-            Config { id, host: id, entropy: id, seed, listen, resolv_conf, ..Config::default() };
+        let config = Config {
+            id,
+            host: id,
+            entropy: id,
+            seed,
+            listen,
+            resolv_conf,
+            lan_exclude: vec!["veth*".into()],
+            ..Config::default()
+        };
         let mut node = Node::new(config, now);
         let events = node.subscribers.add(Interest::EVERYTHING).expect("room");
         let (disk, links) = (device.process(), BTreeMap::new());
-        Side { node, device, disk, listener: 0, links, events, most_syncs: 0, conns: 0 }
+        let lost = BTreeMap::new();
+        Side { node, device, disk, listener: 0, links, events, most_syncs: 0, conns: 0, lost }
     }
 
     /// Keeps a core, with a block if it is ours.
@@ -127,8 +142,9 @@ impl Pair {
     pub fn new() -> Pair {
         let now = Instant(10_000_000);
         let sides = [0, 1].map(|side| Side::new(side, now));
+        let (dials, asked) = (Vec::new(), Default::default());
         let mut pair =
-            Pair { sides, now, dials: Vec::new(), questions: 0, said: [0; 2], woken: false };
+            Pair { sides, now, dials, questions: 0, said: [0; 2], cut: false, asked, woken: false };
         for side in 0..2 {
             pair.sides[side].node.start(now);
             pair.outputs(side);
@@ -154,12 +170,19 @@ impl Pair {
                     self.dial(side, tag, to);
                 }
                 Output::Close { conn, .. } => {
-                    if let Some((there, _)) = self.sides[side].links.remove(&conn) {
+                    if let Some((there, _)) = self.sides[side].links.remove(&conn)
+                        && !self.cut
+                    {
                         self.sides[1 - side].links.remove(&there);
                         self.put(1 - side, Input::Closed { conn: there, why: Ok(()) });
                     }
                 }
                 Output::Wake { .. } => self.woken = true,
+                Output::AskUnacknowledged { conn } => {
+                    self.asked[side].push(self.now);
+                    let bytes = Ok(self.sides[side].lost.get(&conn).copied().unwrap_or(0));
+                    self.put(side, Input::Unacknowledged { conn, bytes });
+                }
                 Output::Bind { tag, bind } => self.put(side, Input::Bound { tag, at: Ok(bind.at) }),
                 Output::Datagram { tag, to, bytes, .. } => {
                     self.questions += 1;
@@ -173,6 +196,10 @@ impl Pair {
 
     fn dial(&mut self, side: usize, tag: Tag, to: SocketAddr) {
         let other = 1 - side;
+        if self.cut {
+            let conn = Err(std::io::ErrorKind::TimedOut.into());
+            return self.put(side, Input::Dialed { tag, conn });
+        }
         if to != address(other) {
             // Nobody answers.
             return;
@@ -200,6 +227,10 @@ impl Pair {
             let bytes = said.len();
             self.said[side] += bytes;
             self.put(side, Input::Sent { conn, bytes });
+            if self.cut {
+                *self.sides[side].lost.entry(conn).or_default() += bytes;
+                continue;
+            }
             let other = &mut self.sides[1 - side];
             let Some((_, inbox)) = other.links.get_mut(&there) else { continue };
             inbox.extend(said);

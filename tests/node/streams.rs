@@ -34,6 +34,8 @@ pub struct Rig {
     writer: FeedStore,
     closed: Vec<ConnId>,
     pub dials: Vec<u32>,
+    /// When it was asked what of a connection's bytes has arrived.
+    pub asked: Vec<(Instant, ConnId)>,
     conns: u32,
 }
 
@@ -82,8 +84,8 @@ impl Rig {
         let options = CoreOptions { blocks, show: None };
         node.add_core(now, here, "/core".into(), store.expect("made"), options);
         node.start(now);
-        let (closed, dials) = (Vec::new(), Vec::new());
-        let mut rig = Rig { node, disk, now, listener: 0, writer, closed, dials, conns: 0 };
+        let (closed, dials, asked) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rig = Rig { node, disk, now, listener: 0, writer, closed, dials, asked, conns: 0 };
         while let Some(output) = rig.node.poll_output() {
             if let Output::Listen { tag, at } = output {
                 rig.listener = tag;
@@ -108,6 +110,8 @@ impl Rig {
                 self.closed.push(conn);
             } else if let Output::Dial { tag, .. } = output {
                 self.dials.push(tag);
+            } else if let Output::AskUnacknowledged { conn } = output {
+                self.asked.push((self.now, conn));
             }
         }
     }
@@ -163,7 +167,7 @@ impl Rig {
     }
 
     /// … and opens the core too.
-    fn meet(&mut self, host: u8) -> Stream {
+    pub fn meet(&mut self, host: u8) -> Stream {
         let mut stream = self.greet(host);
         let key = self.key();
         stream.session.open(&discovery_key(&key), &key, &mut stream.out).expect("it is up");

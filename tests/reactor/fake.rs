@@ -14,7 +14,9 @@ use gannet::reactor::{Engine, Reactor, Tuning};
 use gannet::rng::Rng;
 use gannet::store::disk::{Dir, Disk};
 use gannet::sys::linux::disk::LinuxDisk;
-use gannet::sys::{Bind, Endpoint, Event, Handle, Interface, Program, Signal, Sys, WatchEvent};
+use gannet::sys::{
+    Bind, Endpoint, Event, Handle, Interface, Program, Route, Signal, Sys, WatchEvent,
+};
 use gannet::time::{Instant, Wall};
 
 use super::mill::{Mill, Plan};
@@ -186,6 +188,9 @@ impl Sys for FakeSys {
         self.event(peer, true, false);
         Ok(n)
     }
+    fn unacknowledged(&mut self, _: Handle) -> io::Result<usize> {
+        none()
+    }
     fn shutdown(&mut self, stream: Handle) -> io::Result<()> {
         let peer = self.ends[&stream].peer;
         if let Some(end) = self.ends.get_mut(&peer) {
@@ -227,6 +232,9 @@ impl Sys for FakeSys {
         }
     }
     fn interfaces(&mut self) -> io::Result<Vec<Interface>> {
+        none()
+    }
+    fn routes(&mut self) -> io::Result<Vec<Route>> {
         none()
     }
     fn watch_interfaces(&mut self) -> io::Result<Handle> {

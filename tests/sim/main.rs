@@ -10,6 +10,7 @@
 mod actor;
 mod alone;
 mod bound;
+mod cables;
 mod copy;
 mod crowd;
 mod disk;
@@ -53,6 +54,8 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "bound", run: bound::run, every: 1 },
     Scenario { name: "once", run: drives::run_once, every: 4 },
     Scenario { name: "lan", run: lan::run, every: 4 },
+    Scenario { name: "cables", run: cables::run, every: 3 },
+    Scenario { name: "cables-cores", run: cables::run_cores, every: 3 },
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mixed", run: mixed::run, every: 2 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },

@@ -142,6 +142,12 @@ impl<E: Live> World<E> {
         }
     }
 
+    /// The machine sleeps: its process gets no turn, and nothing reaches it.
+    pub fn suspend(&mut self, machine: MachineId, us: u64) {
+        self.net.borrow_mut().suspend(machine, us);
+        self.freeze(machine, us);
+    }
+
     pub fn reactor(&mut self, machine: MachineId) -> Option<&mut Reactor<SimSys, E>> {
         self.processes[machine].as_mut().map(|process| &mut process.reactor)
     }

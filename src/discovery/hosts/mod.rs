@@ -43,7 +43,7 @@ use gate::Gate;
 pub use kept::Corrupt;
 use kept::Keeping;
 use ping::{Pings, Waiting};
-pub use places::{EXCLUDED, bind_group, bind_own, group};
+pub use places::{EXCLUDED, bind_group, bind_own, group, is_excluded};
 pub use search::Finding;
 use search::Search;
 use table::{Known, Table};

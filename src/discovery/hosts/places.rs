@@ -66,6 +66,11 @@ pub(super) fn names(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// Whether an interface is named by one of the patterns.
+pub fn is_excluded(patterns: &[String], on: &Interface) -> bool {
+    patterns.iter().any(|pattern| names(pattern, &on.name))
+}
+
 impl Hosts {
     /// All interfaces there are, where TCP listens, and names of interfaces that are not to be used.
     /// What changed is told to everybody.
@@ -81,7 +86,7 @@ impl Hosts {
         let mut next: Vec<Interface> = Vec::new();
         let mut addresses: Vec<IpAddr> = Vec::new();
         for on in all {
-            let shut = excluded.iter().any(|pattern| names(pattern, &on.name));
+            let shut = is_excluded(excluded, on);
             if shut || !(on.multicast || on.loopback) || !is_reached(on, listening, ports.tcp) {
                 continue;
             }

@@ -24,7 +24,10 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use slab::Slab;
 
@@ -32,7 +35,7 @@ use crate::limits;
 use crate::store::disk::Dir;
 use crate::time::{Instant, Wall};
 
-use super::{Bind, Endpoint, Event, Handle, Interface, Program, Signal, Sys, WatchEvent};
+use super::{Bind, Endpoint, Event, Handle, Interface, Program, Route, Signal, Sys, WatchEvent};
 pub use descriptors::descriptors;
 use disk::LinuxDisk;
 use net::Datagrams;
@@ -67,6 +70,7 @@ pub struct LinuxSys {
     spare: Option<OwnedFd>,
     /// Answers messages about interfaces; opened at the first use.
     route: Option<OwnedFd>,
+    alarm: Option<Alarm>,
 }
 
 /// What a handle stands for.
@@ -86,8 +90,37 @@ enum Thing {
     Program(OwnedFd),
 }
 
-/// The token of the pipe that signals come through.
+/// The token of the pipe that signals come through, and of the timer beside `epoll_wait`.
 const SIGNALS: Token = Token(usize::MAX >> 1);
+const ALARM: Token = Token(SIGNALS.0 - 1);
+
+/// A timer that goes on while the machine sleeps, and is due when it wakes up.
+struct Alarm {
+    timer: OwnedFd,
+    /// When it comes, if it is set.
+    at: Option<Instant>,
+}
+
+impl Alarm {
+    fn new(poll: &Poll) -> io::Result<Alarm> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
+        let raw = timer.as_raw_fd();
+        poll.registry().register(&mut SourceFd(&raw), ALARM, Interest::READABLE)?;
+        Ok(Alarm { timer, at: None })
+    }
+
+    /// (Setting it takes back that it was due, so it need not be read.)
+    fn set(&mut self, at: Instant) {
+        let value = Timespec {
+            tv_sec: (at.0 / 1_000_000).try_into().unwrap_or_default(),
+            tv_nsec: (at.0 % 1_000_000 * 1000) as _,
+        };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        let set = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
+        self.at = set.is_ok().then_some(at);
+    }
+}
 
 struct Hook {
     signals: signal_hook_mio::v1_0::Signals,
@@ -144,6 +177,7 @@ impl LinuxSys {
             programs: Programs::default(),
             spare: net::spare(),
             route: None,
+            alarm: None,
         })
     }
 
@@ -168,6 +202,36 @@ impl LinuxSys {
         match self.thing(handle)? {
             Thing::Datagrams(datagrams) => Ok(datagrams),
             _ => Err(not_of_this_kind()),
+        }
+    }
+
+    /// Asks the kernel through a routing socket.
+    fn ask<T>(&mut self, what: impl FnOnce(&OwnedFd) -> io::Result<T>) -> io::Result<T> {
+        let route = match self.route.take() {
+            Some(route) => route,
+            None => interfaces::open(0)?,
+        };
+        let answer = what(&route);
+        // After a failure the rest of an answer may be left in it: open another one.
+        self.route = answer.is_ok().then_some(route);
+        answer
+    }
+
+    /// `epoll_wait` counts the time in which the machine is awake. So that a deadline which has passed in its
+    /// sleep is seen when it wakes up, a timer stands beside that counts all of it.
+    fn wake_by(&mut self, timeout: Duration) {
+        let at = self.now() + timeout;
+        let alarm = match &mut self.alarm {
+            Some(alarm) => alarm,
+            // Without it the sleep is noticed later.
+            None => match Alarm::new(&self.poll) {
+                Ok(alarm) => self.alarm.insert(alarm),
+                Err(_) => return,
+            },
+        };
+        // One that comes too early is no harm, and spares a call at most waits.
+        if alarm.at.is_none_or(|set| set > at) {
+            alarm.set(at);
         }
     }
 
@@ -257,7 +321,12 @@ impl Sys for LinuxSys {
                 self.fine_wait(time);
                 Some(Duration::ZERO)
             }
-            timeout => timeout,
+            timeout => {
+                timeout
+                    .filter(|time| *time > limits::LONG_WAIT)
+                    .inspect(|time| self.wake_by(*time));
+                timeout
+            }
         };
         match self.poll.poll(&mut self.events, timeout) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -267,6 +336,12 @@ impl Sys for LinuxSys {
         for event in &self.events {
             if event.token() == SIGNALS {
                 signals = true;
+                continue;
+            }
+            if event.token() == ALARM {
+                if let Some(alarm) = &mut self.alarm {
+                    alarm.at = None;
+                }
                 continue;
             }
             let key = event.token().0;
@@ -371,6 +446,13 @@ impl Sys for LinuxSys {
         }
     }
 
+    fn unacknowledged(&mut self, stream: Handle) -> io::Result<usize> {
+        match self.thing(stream)? {
+            Thing::Tcp(stream) => net::unacknowledged(stream),
+            _ => Err(not_of_this_kind()),
+        }
+    }
+
     fn shutdown(&mut self, stream: Handle) -> io::Result<()> {
         match self.thing(stream)? {
             Thing::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
@@ -422,14 +504,11 @@ impl Sys for LinuxSys {
                 interfaces::drain(fd);
             }
         }
-        let route = match self.route.take() {
-            Some(route) => route,
-            None => interfaces::open(0)?,
-        };
-        let list = interfaces::list(&route);
-        // After a failure the rest of an answer may be left in it: open another one.
-        self.route = list.is_ok().then_some(route);
-        list
+        self.ask(interfaces::list)
+    }
+
+    fn routes(&mut self) -> io::Result<Vec<Route>> {
+        self.ask(interfaces::routes)
     }
 
     fn watch_interfaces(&mut self) -> io::Result<Handle> {

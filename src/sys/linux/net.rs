@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,30 @@ pub(super) fn accept_tcp(listener: &mio::net::TcpListener) -> io::Result<(Thing,
     let (stream, from) = listener.accept()?;
     stream.set_nodelay(true)?;
     Ok((Thing::Tcp(stream), Endpoint::Tcp(from)))
+}
+
+/// `SIOCOUTQ`.
+const UNACKNOWLEDGED: rustix::ioctl::Opcode = if cfg!(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+)) {
+    0x7472
+} else if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64", target_arch = "sparc64")) {
+    0x4004_7473
+} else {
+    0x5411
+};
+
+pub(super) fn unacknowledged(stream: &mio::net::TcpStream) -> io::Result<usize> {
+    // SAFETY: of a socket, this operation writes one `int`.
+    let bytes = unsafe {
+        let get = rustix::ioctl::Getter::<UNACKNOWLEDGED, std::ffi::c_int>::new();
+        // SAFETY: the descriptor is that of `stream`, which is borrowed.
+        rustix::ioctl::ioctl(BorrowedFd::borrow_raw(stream.as_raw_fd()), get)?
+    };
+    Ok(usize::try_from(bytes).unwrap_or_default())
 }
 
 pub(super) fn accept_unix(

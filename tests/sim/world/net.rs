@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use gannet::rng::Rng;
-use gannet::sys::{Bind, Endpoint, Event, Handle, Interface, Program, Signal};
+use gannet::sys::{Bind, Endpoint, Event, Handle, Interface, Program, Route, Signal};
 use gannet::time::Instant;
 
 use super::stream::{Side, Stream, StreamId};
@@ -86,6 +86,10 @@ pub enum Action {
         number: u32,
         code: i32,
     },
+    /// A machine that was suspended is awake.
+    Awake {
+        machine: MachineId,
+    },
 }
 
 impl Action {
@@ -137,6 +141,10 @@ pub struct Machine {
     pub device: Device,
     pub nics: Vec<Nic>,
     pub up: bool,
+    /// Suspended: nothing reaches it.
+    pub asleep: bool,
+    /// Its ways to elsewhere, where nobody is.
+    pub routes: Vec<Route>,
     /// Counts processes: what was meant for an earlier one is lost.
     pub epoch: u32,
     pub things: BTreeMap<u32, Thing>,
@@ -165,6 +173,8 @@ pub struct Net {
     last_action: u64,
     /// Pairs (smaller, larger) that cannot reach each other, and what waits for that to end.
     parted: BTreeMap<(MachineId, MachineId), Vec<Action>>,
+    /// What streams have sent since one of their ends was cut off, and since when.
+    stranded: BTreeMap<StreamId, (u64, Vec<Action>)>,
     latency: BTreeMap<(MachineId, MachineId), u64>,
     pub trace: u64,
     pub verbose: bool,
@@ -182,6 +192,7 @@ impl Net {
             agenda: BTreeMap::new(),
             last_action: 0,
             parted: BTreeMap::new(),
+            stranded: BTreeMap::new(),
             latency: BTreeMap::new(),
             trace: 0,
             verbose: std::env::var_os("GANNET_SIM_TRACE").is_some(),
@@ -201,6 +212,8 @@ impl Net {
             device: Device::new(seed),
             nics,
             up: true,
+            asleep: false,
+            routes: Vec::new(),
             epoch: 0,
             things: BTreeMap::new(),
             ready: Vec::new(),
@@ -286,7 +299,24 @@ impl Net {
             }
             return;
         }
+        if let Some(id) = action.stream().filter(|id| !self.reaches(*id)) {
+            match action {
+                Action::Syn { stream, tries } => {
+                    let at = self.now + (1_000_000 << tries.min(6));
+                    self.schedule(at, Action::Syn { stream, tries: tries + 1 });
+                }
+                other => {
+                    let since = self.now;
+                    self.stranded.entry(id).or_insert((since, Vec::new())).1.push(other);
+                }
+            }
+            return;
+        }
         match action {
+            Action::Awake { machine } => {
+                self.machines[machine].asleep = false;
+                self.float();
+            }
             Action::Syn { stream, tries } => self.syn(stream, tries),
             Action::SynAck { stream } => self.syn_ack(stream),
             Action::Refused { stream } => self.reset_arrives(stream, Side::Dialer, ECONNREFUSED),
@@ -330,6 +360,44 @@ impl Net {
         for (a, b) in pairs {
             self.heal(a, b);
         }
+    }
+
+    /// Nothing reaches a machine, nor comes from it, for a while.
+    pub fn suspend(&mut self, machine: MachineId, us: u64) {
+        self.machines[machine].asleep = true;
+        self.schedule(self.now + us, Action::Awake { machine });
+    }
+
+    /// What waited for an interface, an address or a machine is sent again: systems try later and later,
+    /// so that takes as long again as it was cut off, at most.
+    fn float(&mut self) {
+        for (id, (since, waiting)) in std::mem::take(&mut self.stranded) {
+            if !self.streams.contains_key(&id) {
+                continue;
+            }
+            if !self.reaches(id) {
+                self.stranded.insert(id, (since, waiting));
+                continue;
+            }
+            let at = self.now + self.rng.below(self.now - since + 1000);
+            waiting.into_iter().for_each(|action| self.schedule(at, action));
+            self.arrives_behind(id, at);
+        }
+    }
+
+    /// The streams between two machines that anybody still has: whether each is good for anything.
+    pub fn lines(&self, a: MachineId, b: MachineId) -> Vec<bool> {
+        let between =
+            self.streams.iter().filter(|(_, stream)| stream.pair() == (a.min(b), a.max(b)));
+        let held = between.filter(|(_, stream)| stream.held().0);
+        held.map(|(id, stream)| stream.held().1 && self.reaches(*id)).collect()
+    }
+
+    /// Packets to elsewhere take another way from now on.
+    pub fn reroute(&mut self, machine: MachineId, gateway: IpAddr) {
+        let route = Route { interface: 2, gateway: Some(gateway), own: None };
+        self.machines[machine].routes = vec![route];
+        self.say_interfaces(machine);
     }
 
     pub fn parted(&self, a: MachineId, b: MachineId) -> bool {
@@ -538,6 +606,11 @@ impl Net {
         if std::mem::replace(&mut nic.up, up) == up {
             return;
         }
+        self.say_interfaces(machine);
+        self.float();
+    }
+
+    fn say_interfaces(&mut self, machine: MachineId) {
         let mut woken = Vec::new();
         for (number, thing) in &mut self.machines[machine].things {
             if let Thing::Interfaces { armed } = thing {
@@ -657,7 +730,8 @@ impl Net {
         from: SocketAddr,
         bytes: Vec<u8>,
     ) {
-        if self.machines[machine].epoch != epoch || !self.machines[machine].up {
+        let there = &self.machines[machine];
+        if there.epoch != epoch || !there.up || there.asleep {
             return;
         }
         if let Ok(Thing::Udp(udp)) = self.thing(machine, socket)

@@ -51,6 +51,9 @@ pub struct End {
     pub gone: bool,
     /// Written and not known to be read.
     unacked: usize,
+    /// Written and not known to have arrived; and when what has arrived is known to have.
+    under_way: usize,
+    arrived: VecDeque<(u64, usize)>,
     /// When the line out is free, and when the last bytes arrive.
     line_free: u64,
     arrival: u64,
@@ -71,6 +74,13 @@ impl Stream {
             Side::Dialer => &self.dialer,
             Side::Listener => &self.listener,
         }
+    }
+
+    /// Whether any process still has it, and whether both have.
+    pub fn held(&self) -> (bool, bool) {
+        let has = |end: &End| end.handle.is_some() && end.failed.is_none();
+        let (one, other) = (has(&self.dialer), has(&self.listener));
+        (one || other, one && other)
     }
 
     pub fn end_mut(&mut self, side: Side) -> &mut End {
@@ -95,6 +105,8 @@ impl End {
             closed: false,
             gone: false,
             unacked: 0,
+            under_way: 0,
+            arrived: VecDeque::new(),
             line_free: 0,
             arrival: 0,
             wants_read: false,
@@ -294,6 +306,7 @@ impl Net {
             count = 1 + (draw % count as u64) as usize;
         }
         end.unacked += count;
+        end.under_way += count;
         for segment in bytes[..count].chunks(self.weather.segment) {
             self.send_segment(id, side, segment);
         }
@@ -346,11 +359,14 @@ impl Net {
     pub fn segment_arrives(&mut self, id: StreamId, to: Side, bytes: Vec<u8>) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let dead = stream.dead;
-        let end = stream.end_mut(to);
-        let machine = end.machine;
+        let (machine, writer) = (stream.end(to).machine, stream.end(to.other()).machine);
         if dead || !self.machines[machine].up {
             return;
         }
+        let known = self.now + self.latency(machine, writer);
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.end_mut(to.other()).arrived.push_back((known, bytes.len()));
+        let end = stream.end_mut(to);
         if end.closed {
             // Nobody is there to read this.
             self.tell(id, to, |stream, to| Action::Reset { stream, to });
@@ -437,6 +453,44 @@ impl Net {
         {
             let machine = end.machine;
             self.wake(machine, handle, false, true);
+        }
+    }
+
+    /// What the other machine has not said that it has got, whether anybody reads it there or not.
+    pub fn unacknowledged(&mut self, machine: MachineId, handle: Handle) -> io::Result<usize> {
+        let (id, side) = self.end_of(machine, handle)?;
+        let now = self.now;
+        let Some(stream) = self.streams.get_mut(&id) else { return fail(ECONNRESET) };
+        let end = stream.end_mut(side);
+        while let Some((_, count)) = end.arrived.pop_front_if(|(known, _)| *known <= now) {
+            end.under_way -= count;
+        }
+        Ok(end.under_way)
+    }
+
+    /// Whether anything passes: both ends have the interface and address that the stream was opened on, and
+    /// are awake.
+    pub fn reaches(&self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get(&id) else { return true };
+        let (from, to) = (&stream.dialer, &stream.listener);
+        let (Endpoint::Tcp(own), Endpoint::Tcp(there)) = (&from.name, &stream.to) else {
+            return true;
+        };
+        let has = |end: &End, ip| {
+            let machine = &self.machines[end.machine];
+            let mut nics = machine.nics.iter();
+            !machine.asleep && nics.any(|nic| nic.up && nic.interface.address == ip)
+        };
+        from.machine == to.machine || has(from, own.ip()) && has(to, there.ip())
+    }
+
+    /// What is written from now on arrives behind that.
+    pub fn arrives_behind(&mut self, id: StreamId, at: u64) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            for side in [Side::Dialer, Side::Listener] {
+                let end = stream.end_mut(side);
+                end.arrival = end.arrival.max(at);
+            }
         }
     }
 

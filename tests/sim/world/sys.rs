@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gannet::store::disk::Dir;
-use gannet::sys::{Bind, Endpoint, Event, Handle, Interface, Program, Signal, Sys, WatchEvent};
+use gannet::sys::{
+    Bind, Endpoint, Event, Handle, Interface, Program, Route, Signal, Sys, WatchEvent,
+};
 use gannet::time::{Instant, Wall};
 
 use super::net::*;
@@ -143,6 +145,10 @@ impl Sys for SimSys {
         })
     }
 
+    fn unacknowledged(&mut self, stream: Handle) -> io::Result<usize> {
+        self.call("unacknowledged", stream, count, |net, m| net.unacknowledged(m, stream))
+    }
+
     fn shutdown(&mut self, stream: Handle) -> io::Result<()> {
         self.call("shutdown", stream, nothing, |net, m| net.shutdown(m, stream))
     }
@@ -230,6 +236,15 @@ impl Sys for SimSys {
                 }
                 Ok(net.interfaces(m))
             },
+        )
+    }
+
+    fn routes(&mut self) -> io::Result<Vec<Route>> {
+        self.call(
+            "routes",
+            NONE,
+            |list: &Vec<_>| list.len() as u64,
+            |net, m| Ok(net.machines[m].routes.clone()),
         )
     }
 
