@@ -1,6 +1,8 @@
 //! A node alone, without a loop around it, on a simulated disk that fails: what it tries, and when.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+#[path = "node/crossing.rs"]
+mod crossing;
 #[path = "sim/disk.rs"]
 #[allow(unused_imports)]
 mod disk;

@@ -2,6 +2,8 @@
 //! and an empty prologue (hyper/SPEC a.2–a.4). Diffie-Hellman runs on Edwards points as they are. Pure:
 //! both key pairs are arguments; deadlines and framing belong to others.
 
+use std::cmp::Ordering;
+
 use blake2::Blake2b512;
 use blake2::digest::Digest;
 use curve25519_dalek::edwards::CompressedEdwardsY;
@@ -74,6 +76,8 @@ pub struct Handshake {
     remote: Option<PublicKey>,
     remote_ephemeral: Option<PublicKey>,
     symmetric: Symmetric,
+    /// The other side began, too.
+    crossed: bool,
 }
 
 impl Handshake {
@@ -87,6 +91,36 @@ impl Handshake {
             remote: None,
             remote_ephemeral: None,
             symmetric: Symmetric::new(),
+            crossed: false,
+        }
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether a message of this length says that the other side began the handshake as we did, which is so
+    /// where both have opened one TCP connection (a simultaneous open).
+    pub fn crosses(&self, len: usize) -> bool {
+        let began = self.role == Role::Initiator && self.done == 1 && !self.crossed;
+        began && len == MESSAGE_BYTES[0]
+    }
+
+    /// Reads the first message of a side that began as we did: who has the lower ephemeral key goes on as if it
+    /// had come alone, the other answers it, with the same key, which nothing was made of yet.
+    pub fn cross(&mut self, message: &[u8]) -> Result<(), Failed> {
+        if !self.crosses(message.len()) {
+            return Err(Failed::Turn);
+        }
+        self.crossed = true;
+        match self.ephemeral.public().as_slice().cmp(message) {
+            Ordering::Less => Ok(()),
+            // Our own words, from who has none.
+            Ordering::Equal => Err(Failed::Turn),
+            Ordering::Greater => {
+                (self.role, self.done, self.symmetric) = (Role::Responder, 0, Symmetric::new());
+                self.read(message)
+            }
         }
     }
 

@@ -51,6 +51,8 @@ pub struct Pair {
     pub said: [usize; 2],
     /// Nothing gets through between them.
     pub cut: bool,
+    /// Dials are not answered but put here.
+    pub held: Option<Vec<(usize, Tag)>>,
     /// When each side asked whether what it had said on a connection had arrived.
     pub asked: [Vec<Instant>; 2],
     /// Somebody has something to say since that was looked at.
@@ -143,8 +145,17 @@ impl Pair {
         let now = Instant(10_000_000);
         let sides = [0, 1].map(|side| Side::new(side, now));
         let (dials, asked) = (Vec::new(), Default::default());
-        let mut pair =
-            Pair { sides, now, dials, questions: 0, said: [0; 2], cut: false, asked, woken: false };
+        let mut pair = Pair {
+            sides,
+            now,
+            dials,
+            questions: 0,
+            said: [0; 2],
+            cut: false,
+            held: None,
+            asked,
+            woken: false,
+        };
         for side in 0..2 {
             pair.sides[side].node.start(now);
             pair.outputs(side);
@@ -196,6 +207,9 @@ impl Pair {
 
     fn dial(&mut self, side: usize, tag: Tag, to: SocketAddr) {
         let other = 1 - side;
+        if let Some(held) = &mut self.held {
+            return held.push((side, tag));
+        }
         if self.cut {
             let conn = Err(std::io::ErrorKind::TimedOut.into());
             return self.put(side, Input::Dialed { tag, conn });

@@ -229,7 +229,12 @@ impl Session {
         };
         match &mut self.inbound {
             Inbound::Handshake(handshake) => {
-                handshake.read(frame)?;
+                if handshake.crosses(len) {
+                    handshake.cross(frame)?;
+                    self.role = handshake.role();
+                } else {
+                    handshake.read(frame)?;
+                }
                 self.speak()?;
                 Ok(Received { consumed: end, need: 0, what: What::Ignored })
             }
@@ -247,6 +252,7 @@ impl Session {
     /// A stranger cannot make us buffer more than the handshake's own bytes.
     fn check_length(&self, len: usize) -> Result<(), Fault> {
         let expected = match &self.inbound {
+            Inbound::Handshake(handshake) if handshake.crosses(len) => len,
             Inbound::Handshake(handshake) => handshake.reads_next(),
             Inbound::Header { .. } => STREAM_ID_BYTES + sealed::HEADER_BYTES,
             // Three bytes cannot say more than a frame may have.

@@ -123,6 +123,72 @@ fn settle(ends: &mut [End; 2]) -> [Vec<Heard>; 2] {
     }
 }
 
+/// Two that have dialled each other on one connection.
+fn dialers(ephemeral: [u8; 2]) -> [End; 2] {
+    let mut own = 1;
+    ephemeral.map(|n| {
+        let setup = Setup {
+            role: Role::Initiator,
+            own: pair(std::mem::replace(&mut own, 2)),
+            ephemeral: pair(n),
+            header: [n; 24],
+        };
+        End { session: Session::new(setup), inbox: Vec::new(), out: Vec::new() }
+    })
+}
+
+#[test]
+fn h16_two_ends_that_both_began_come_to_one_stream() {
+    for ephemeral in [[3, 4], [4, 3]] {
+        let mut ends = dialers(ephemeral);
+        assert_eq!(settle(&mut ends), [[Heard::Up], [Heard::Up]]);
+        for (one, other) in [(0, 1), (1, 0)] {
+            let ours = ends[one].session.channel(true);
+            assert_eq!(ours, ends[other].session.channel(false), "one name for each side's words");
+        }
+        assert!(open(&mut ends[0], 7).is_ok());
+        assert_eq!(settle(&mut ends)[1], [Heard::Opened(id(7))]);
+        assert!(open(&mut ends[1], 7).is_ok());
+        assert_eq!(settle(&mut ends)[0], [Heard::Live(id(7))]);
+    }
+}
+
+#[test]
+fn h16_what_is_said_in_pieces_or_late_comes_together_as_well() {
+    let mut ends = dialers([3, 4]);
+    let first = [ends[0].flush(), ends[1].flush()];
+    // The first hears a part, then the rest; its own words come long after.
+    ends[0].inbox.extend(&first[1][..20]);
+    assert_eq!(ends[0].read(), Ok(vec![]));
+    ends[0].inbox.extend(&first[1][20..]);
+    assert_eq!(ends[0].read(), Ok(vec![]));
+    ends[1].inbox.extend(&first[0]);
+    let more = ends[0].flush();
+    ends[1].inbox.extend(more);
+    assert_eq!(ends[1].read(), Ok(vec![]));
+    assert_eq!(settle(&mut ends), [[Heard::Up], [Heard::Up]]);
+}
+
+#[test]
+fn h16_who_says_our_own_words_or_begins_twice_is_none() {
+    let [mut one, mut other] = dialers([3, 4]);
+    let ours = one.flush();
+    one.inbox.extend(&ours);
+    assert!(one.read().is_err(), "an echo");
+    let [mut one, _] = dialers([3, 4]);
+    let begins = other.flush();
+    one.inbox.extend(&begins);
+    assert_eq!(one.read(), Ok(vec![]));
+    one.inbox.extend(&begins);
+    assert!(one.read().is_err(), "it began twice");
+    // Nobody who was dialled is asked to dial.
+    let mut dialled = End::new(Role::Responder);
+    dialled.inbox.extend(&begins);
+    assert_eq!(dialled.read(), Ok(vec![]));
+    dialled.inbox.extend(&begins);
+    assert!(dialled.read().is_err());
+}
+
 fn open(end: &mut End, n: u8) -> Result<Option<bool>, Unsendable> {
     end.session.open(&id(n), &key(n), &mut end.out)
 }
