@@ -323,6 +323,8 @@ pub const FAST_KEPT: usize = 8;
 pub const DIVERSE_KEPT: usize = 8;
 /// Addresses told of by one peer: an answer or two, so that a liar fills no table.
 pub const TOLD_BY_ONE: usize = 64;
+/// Addresses told of by all peers together where nobody has answered yet.
+pub const TOLD_OF: usize = CANDIDATES / 2;
 /// An address that a peer told of is forgotten after so many failures, if nobody ever answered there.
 pub const DEAD_AFTER: u32 = 3;
 /// Percent of the addresses known that one answer tells of, and how many it may in any case.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use crate::conn::{Direction, Reason};
 use crate::ids::ConnId;
 use crate::limits;
-use crate::swarm::balance::{Balance, Bounds, Merit, Room, Seat};
+use crate::swarm::balance::{Balance, Bounds, Comer, Look, Merit, Room, Seat};
 use crate::swarm::{Hunger, Source};
 use crate::time::Instant;
 use crate::wire::host::{Ask, Candidates, put_spare};
@@ -29,8 +29,8 @@ pub(super) struct Company {
     hunger: Hunger,
     /// Peers were told that we can do without one of them.
     spare: bool,
-    /// When it was last looked whether somebody could go, the answer, and for one in need or not.
-    looked: Option<(Instant, bool, bool)>,
+    /// When it was last looked for whom somebody could go, and the answer.
+    looked: Option<(Instant, Look)>,
     /// When peers are asked for others, and how often that came to nothing.
     ask_at: Option<Instant>,
     vain: u32,
@@ -137,22 +137,18 @@ impl Node {
             Room::Yes => true,
             Room::No => false,
             Room::Instead if configured => true,
-            Room::Instead => self.could_evict(now, peer.needy),
+            Room::Instead => self.could_evict(now, comer(peer)),
         }
     }
 
     /// Whether somebody could go; the answer holds for a moment, so that a crowd at the door costs little.
-    fn could_evict(&mut self, now: Instant, needy: bool) -> bool {
-        let fresh = |(at, _, of): &(Instant, bool, bool)| {
-            *of == needy && now.since(*at) < limits::EVICT_LOOK
-        };
-        if let Some((_, could, _)) = self.company.looked.filter(fresh) {
-            return could;
+    fn could_evict(&mut self, now: Instant, comer: Comer) -> bool {
+        let fresh = |(at, _): &(Instant, Look)| now.since(*at) < limits::EVICT_LOOK;
+        if !self.company.looked.as_ref().is_some_and(fresh) {
+            let look = self.company.balance.look(now, &self.seats());
+            self.company.looked = Some((now, look));
         }
-        let seats = self.seats();
-        let could = self.company.balance.clone().evict(now, needy, &seats).is_some();
-        self.company.looked = Some((now, could, needy));
-        could
+        self.company.looked.as_ref().is_some_and(|(_, look)| look.could(comer))
     }
 
     /// Makes a peer of one that shares something with us, if there is room; somebody may have to go for it.
@@ -182,7 +178,7 @@ impl Node {
                 let balance = &mut self.company.balance;
                 let loser = match configured {
                     true => balance.trim(now, &seats),
-                    false => balance.evict(now, peer.needy, &seats),
+                    false => balance.evict(now, comer(peer), &seats),
                 };
                 loser.inspect(|conn| self.close(now, *conn, Reason::Full)).is_some()
             }
@@ -502,7 +498,7 @@ impl Node {
         let there = matches!(outcome.what, Pinged::Answered { .. });
         match probe {
             Probe::Candidate(topic) => {
-                let room = there && self.makes_room(now);
+                let room = there && self.makes_room(now, outcome.addr);
                 match self.swarms.get_mut(&topic) {
                     Some(swarm) if there => swarm.answered(now, outcome.addr, room),
                     Some(swarm) => swarm.silent(now, outcome.addr),
@@ -531,18 +527,25 @@ impl Node {
         None
     }
 
-    /// Whether somebody else can be dialled although there are enough; somebody may have to go.
-    fn makes_room(&mut self, now: Instant) -> bool {
+    /// Whether somebody else at that address can be dialled although there are enough; somebody may have to
+    /// go.
+    fn makes_room(&mut self, now: Instant, addr: SocketAddr) -> bool {
         match self.company.balance.room(now, self.company.len(), false) {
             Room::Yes => true,
             Room::No => false,
             Room::Instead => {
                 let seats = self.seats();
-                let loser = self.company.balance.evict(now, false, &seats);
+                let comer = Comer { needy: false, ip: Some(addr.ip()) };
+                let loser = self.company.balance.evict(now, comer, &seats);
                 loser.inspect(|conn| self.close(now, *conn, Reason::Full)).is_some()
             }
         }
     }
+}
+
+/// A peer for whom somebody may have to go.
+fn comer(peer: &Peer) -> Comer {
+    Comer { needy: peer.needy, ip: peer.address().map(|addr| addr.ip()) }
 }
 
 impl Peer {

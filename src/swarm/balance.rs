@@ -4,6 +4,7 @@
 //!
 //! Pure decisions about numbers and seats. Knows no connection and no address book.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -52,6 +53,15 @@ pub struct Seat<K> {
     pub delay: Option<Duration>,
     /// Bytes of blocks both ways.
     pub useful: u64,
+    pub ip: Option<IpAddr>,
+}
+
+/// Somebody for whom another one may have to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comer {
+    /// It has fewer peers than it needs, it says.
+    pub needy: bool,
+    /// Where it comes from.
     pub ip: Option<IpAddr>,
 }
 
@@ -153,13 +163,14 @@ impl Balance {
         peers.saturating_sub(self.bounds.max)
     }
 
-    /// Who goes for somebody else: of those that nothing speaks for, the youngest of the network that has
-    /// the most of them. `None`: everybody is worth keeping, or is too young to be judged.
+    /// Who goes for somebody else: of those that nothing speaks for, the youngest of the network, and of
+    /// the address there, that has the most of them. `None`: everybody is worth keeping, or is too young to be judged.
     ///
-    /// `needy`: who comes has fewer peers than it needs, it says. Then the young go, too, if they can do
-    /// without us: where everybody has come at once, nobody is older.
-    pub fn evict<K: Copy>(&mut self, now: Instant, needy: bool, seats: &[Seat<K>]) -> Option<K> {
-        let loser = self.least(now, needy, seats)?;
+    /// For one in need the young go, too, if they can do without us: where everybody has come at once,
+    /// nobody is older. Who comes takes the place of one of its own address, or of its own network, where
+    /// there are such: with any number of keys nobody gets more places than he has networks.
+    pub fn evict<K: Copy>(&mut self, now: Instant, comer: Comer, seats: &[Seat<K>]) -> Option<K> {
+        let loser = self.least(now, comer, seats)?;
         self.evicted = Some(now);
         Some(seats[loser].key)
     }
@@ -171,7 +182,7 @@ impl Balance {
             let others = (0..seats.len()).filter(|at| !seats[*at].configured);
             others.max_by_key(|at| seats[*at].since)
         };
-        let loser = self.least(now, true, seats).or_else(youngest)?;
+        let loser = self.least(now, Comer { needy: true, ip: None }, seats).or_else(youngest)?;
         self.evicted = Some(now);
         Some(seats[loser].key)
     }
@@ -181,19 +192,81 @@ impl Balance {
         merits(now, self.bounds.max, seats)
     }
 
-    fn least<K>(&self, now: Instant, needy: bool, seats: &[Seat<K>]) -> Option<usize> {
+    /// For whom anybody could go.
+    pub fn look<K>(&self, now: Instant, seats: &[Seat<K>]) -> Look {
+        let mut look = Look::default();
+        for (seat, merit) in seats.iter().zip(self.merits(now, seats)) {
+            for needy in [false, true] {
+                let could = seat.goes(merit, needy);
+                let note = |of: &mut [bool; 2]| of[usize::from(needy)] |= could;
+                note(&mut look.any);
+                if let Some(ip) = seat.ip {
+                    note(look.hosts.entry(ip.to_canonical()).or_default());
+                    note(look.networks.entry(network_of(ip)).or_default());
+                }
+            }
+        }
+        look
+    }
+
+    fn least<K>(&self, now: Instant, comer: Comer, seats: &[Seat<K>]) -> Option<usize> {
         let merits = self.merits(now, seats);
-        let goes = |at: &usize| match merits[*at] {
-            // Who cannot spare us would come back at once, in somebody else's place.
-            None => needy || seats[*at].spare,
-            Some(Merit::New) => needy && seats[*at].spare,
-            Some(_) => false,
-        };
-        let spare: Vec<usize> = (0..seats.len()).filter(goes).collect();
+        let host = |at: usize| seats[at].ip.map(|ip| ip.to_canonical());
         let network = |at: usize| seats[at].ip.map(network_of);
-        let crowd =
-            |at: usize| spare.iter().filter(|other| network(**other) == network(at)).count();
-        spare.iter().copied().max_by_key(|at| (crowd(*at), seats[*at].spare, seats[*at].since))
+        let (own, home) = (comer.ip.map(|ip| ip.to_canonical()), comer.ip.map(network_of));
+        let all = || 0..seats.len();
+        let near: Vec<usize> = match () {
+            () if own.is_some() && all().any(|at| host(at) == own) => {
+                all().filter(|at| host(*at) == own).collect()
+            }
+            () if home.is_some() && all().any(|at| network(at) == home) => {
+                all().filter(|at| network(*at) == home).collect()
+            }
+            () => all().collect(),
+        };
+        let goes = |at: &usize| seats[*at].goes(merits[*at], comer.needy);
+        let spare: Vec<usize> = near.into_iter().filter(goes).collect();
+        let (mut hosts, mut networks) = (BTreeMap::new(), BTreeMap::new());
+        for at in &spare {
+            *hosts.entry(host(*at)).or_insert(0) += 1;
+            *networks.entry(network(*at)).or_insert(0) += 1;
+        }
+        let rank = |at: &usize| {
+            let crowd = (networks.get(&network(*at)).copied(), hosts.get(&host(*at)).copied());
+            (crowd, seats[*at].spare, seats[*at].since)
+        };
+        spare.iter().copied().max_by_key(rank)
+    }
+}
+
+impl<K> Seat<K> {
+    /// Whether it can go for somebody else.
+    fn goes(&self, merit: Option<Merit>, needy: bool) -> bool {
+        match merit {
+            // Who cannot spare us would come back at once, in somebody else's place.
+            None => needy || self.spare,
+            Some(Merit::New) => needy && self.spare,
+            Some(_) => false,
+        }
+    }
+}
+
+/// For whom somebody could go at one moment, so that a crowd at the door costs little: not for one in
+/// need, and for one in need.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    any: [bool; 2],
+    hosts: BTreeMap<IpAddr, [bool; 2]>,
+    networks: BTreeMap<IpAddr, [bool; 2]>,
+}
+
+impl Look {
+    /// What [`Balance::evict`] would find.
+    pub fn could(&self, comer: Comer) -> bool {
+        let near = comer.ip.and_then(|ip| {
+            self.hosts.get(&ip.to_canonical()).or_else(|| self.networks.get(&network_of(ip)))
+        });
+        near.unwrap_or(&self.any)[usize::from(comer.needy)]
     }
 }
 
@@ -263,6 +336,8 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
+    const ANY: Comer = Comer { needy: false, ip: None };
+    const NEEDY: Comer = Comer { needy: true, ip: None };
 
     fn now() -> Instant {
         Instant(0) + 100 * MINUTE
@@ -310,7 +385,7 @@ mod tests {
         assert_eq!(balance.room(now(), 2, false), Room::Yes);
         assert_eq!(balance.room(now(), 3, false), Room::Instead);
         let seats: Vec<Seat<u32>> = (0..3).map(seat).collect();
-        assert!(balance.evict(now(), false, &seats).is_some());
+        assert!(balance.evict(now(), ANY, &seats).is_some());
         assert_eq!(balance.room(now(), 3, false), Room::No);
         assert_eq!(balance.room(now(), 3, true), Room::Instead, "who is named does not wait");
     }
@@ -333,19 +408,16 @@ mod tests {
         assert_eq!(of(0), Some(Merit::LongLived));
         assert_eq!(of(34), None);
         let mut balance = balance(1, 2, 40);
-        assert_eq!(balance.evict(now(), false, &seats), Some(34), "the youngest of all others");
+        assert_eq!(balance.evict(now(), ANY, &seats), Some(34), "the youngest of all others");
     }
 
     #[test]
     fn n04_nobody_goes_within_the_grace() {
         let mut balance = balance(1, 2, 3);
         let seats: Vec<Seat<u32>> = (0..4).map(|key| Seat { since: now(), ..seat(key) }).collect();
-        assert_eq!(balance.evict(now(), false, &seats), None);
-        assert_eq!(
-            balance.evict(now() + PEER_GRACE - Duration::from_micros(1), false, &seats),
-            None
-        );
-        assert!(balance.evict(now() + PEER_GRACE, false, &seats).is_some());
+        assert_eq!(balance.evict(now(), ANY, &seats), None);
+        assert_eq!(balance.evict(now() + PEER_GRACE - Duration::from_micros(1), ANY, &seats), None);
+        assert!(balance.evict(now() + PEER_GRACE, ANY, &seats).is_some());
     }
 
     #[test]
@@ -353,10 +425,10 @@ mod tests {
         let mut balance = balance(1, 2, 4);
         let young = |key: u32| Seat { since: now(), spare: false, ..seat(key) };
         let mut seats: Vec<Seat<u32>> = (0..4).map(young).collect();
-        assert_eq!(balance.evict(now(), true, &seats), None, "they all need us");
+        assert_eq!(balance.evict(now(), NEEDY, &seats), None, "they all need us");
         seats[2].spare = true;
-        assert_eq!(balance.evict(now(), false, &seats), None);
-        assert_eq!(balance.evict(now(), true, &seats), Some(2));
+        assert_eq!(balance.evict(now(), ANY, &seats), None);
+        assert_eq!(balance.evict(now(), NEEDY, &seats), Some(2));
     }
 
     #[test]
@@ -366,7 +438,7 @@ mod tests {
         let mut gone = 0;
         for _ in 0..100 {
             if balance.room(now(), 20, false) == Room::Instead {
-                gone += usize::from(balance.evict(now(), false, &seats).is_some());
+                gone += usize::from(balance.evict(now(), ANY, &seats).is_some());
             }
         }
         assert_eq!(gone, 1);
@@ -384,13 +456,40 @@ mod tests {
         let mut time = now();
         for _ in 0..60 {
             time += EVICT_EVERY;
-            let Some(gone) = balance.evict(time, false, &seats) else { break };
+            let Some(gone) = balance.evict(time, ANY, &seats) else { break };
             assert!(gone >= 4, "an honest one had to go");
             seats.retain(|seat| seat.key != gone);
             let new = 100 + time.0 as u32 % 100_000;
             seats.push(Seat { since: time, key: new, ip: Some([10, 0, 0, 9].into()), ..seat(0) });
         }
         assert_eq!(seats.iter().filter(|seat| seat.key < 4).count(), 4);
+    }
+
+    #[test]
+    fn n03_who_comes_takes_the_place_of_one_of_its_own_address_or_network_if_there_is_any() {
+        let mut seats: Vec<Seat<u32>> = (0..40).map(seat).collect();
+        for (at, ip) in [(33, [10, 9, 0, 1]), (34, [10, 9, 0, 2]), (35, [10, 9, 0, 2])] {
+            seats[at].ip = Some(ip.into());
+        }
+        let from = |ip: [u8; 4]| Comer { needy: true, ip: Some(ip.into()) };
+        let gone = |seats: &[Seat<u32>], comer| {
+            let mut balance = balance(1, 2, 40);
+            let gone = balance.clone().evict(now(), comer, seats);
+            assert_eq!(balance.look(now(), seats).could(comer), gone.is_some());
+            assert_eq!(balance.evict(now(), comer, seats), gone);
+            gone
+        };
+        assert_eq!(gone(&seats, NEEDY), Some(39));
+        // (The one that is kept because it alone is of its network.)
+        assert_eq!(gone(&seats, from([10, 9, 0, 1])), None);
+        assert_eq!(gone(&seats, from([10, 9, 0, 2])), Some(35));
+        assert_eq!(gone(&seats, from([10, 9, 0, 7])), Some(35));
+        assert_eq!(gone(&seats, from([10, 8, 0, 7])), Some(39));
+        // However new its own are: then it is refused.
+        seats[33..36].iter_mut().for_each(|seat| (seat.since, seat.spare) = (now(), false));
+        assert_eq!(gone(&seats, from([10, 9, 0, 2])), None);
+        assert_eq!(gone(&seats, from([10, 9, 0, 7])), None);
+        assert_eq!(gone(&seats, from([10, 8, 0, 7])), Some(39));
     }
 
     #[test]

@@ -95,8 +95,17 @@ impl Entry {
     /// Who was told of by a peer and has never answered is not tried for ever (K05). What was found
     /// otherwise stays with its pause: it would be found again, without it.
     pub(super) fn is_dead(&self) -> bool {
-        let told = self.told_by.is_some() && !self.proven && !self.answers;
-        told && !self.configured && self.failures >= limits::DEAD_AFTER
+        self.is_hearsay() && self.failures >= limits::DEAD_AFTER
+    }
+
+    /// Somebody was there once.
+    pub(super) fn is_known(&self) -> bool {
+        self.proven || self.answers
+    }
+
+    /// A peer told of it, and that is all.
+    pub(super) fn is_hearsay(&self) -> bool {
+        self.told_by.is_some() && !self.is_known() && !self.configured
     }
 
     /// A dial or a connection ended: how long it waits now (P04). `useful`: how long a connection

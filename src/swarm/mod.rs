@@ -141,17 +141,26 @@ impl Swarm {
             Source::Multicast | Source::Lan | Source::Proven => None,
             Source::Peer(peer) => Some(peer),
         };
-        if self.entries.contains_key(&addr) {
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            if told_by.is_none() {
+                entry.told_by = None;
+            }
             self.enter(now, addr, false);
             if source == Source::Lan {
                 self.hasten(now, addr);
             }
             return false;
         }
-        // Nobody fills the table alone (K02).
-        let told = self.entries.values().filter(|e| told_by.is_some() && e.told_by == told_by);
-        if told.count() >= limits::TOLD_BY_ONE {
-            return false;
+        if told_by.is_some() {
+            // Nobody fills the table alone, nor do any number of keys (K02).
+            let told = self.entries.values().filter(|entry| entry.told_by == told_by);
+            if told.count() >= limits::TOLD_BY_ONE {
+                return false;
+            }
+            let hearsay = self.entries.values().filter(|entry| entry.is_hearsay());
+            if hearsay.count() >= limits::TOLD_OF && !self.forget_hearsay() {
+                return false;
+            }
         }
         self.enter(now, addr, false);
         let entry = self.entries.get_mut(&addr);
@@ -208,15 +217,20 @@ impl Swarm {
     }
 
     /// One of those who are not connected, to see whether they are there (G03); nobody who was dialed
-    /// lately.
+    /// lately. Every other time one of those who have answered before, if there are any: whoever tells of
+    /// thousands of addresses shall not have all the looks.
     pub fn somebody_else(&mut self, now: Instant) -> Option<SocketAddr> {
         let idle = self
             .entries
             .iter()
             .filter(|(addr, entry)| !entry.configured && self.ready_unless_full(addr, entry, now));
-        let idle: Vec<SocketAddr> = idle.map(|(addr, _)| *addr).collect();
-        let count = idle.len() as u64;
-        (count > 0).then(|| idle[self.rng.below(count) as usize])
+        let idle: Vec<(SocketAddr, bool)> =
+            idle.map(|(addr, entry)| (*addr, entry.is_known())).collect();
+        let known = idle.iter().any(|(_, known)| *known) && self.rng.one_in(2);
+        let of: Vec<SocketAddr> =
+            idle.into_iter().filter(|(_, of)| *of || !known).map(|(addr, _)| addr).collect();
+        let count = of.len() as u64;
+        (count > 0).then(|| of[self.rng.below(count) as usize])
     }
 
     fn ready_unless_full(&self, addr: &SocketAddr, entry: &Entry, now: Instant) -> bool {
@@ -245,7 +259,7 @@ impl Swarm {
 
     /// Whether somebody is known to be at an address.
     pub fn has_answered(&self, addr: SocketAddr) -> bool {
-        self.entries.get(&addr).is_some_and(|entry| entry.answers || entry.proven)
+        self.entries.get(&addr).is_some_and(|entry| entry.is_known())
     }
 
     fn bury(&mut self, addr: SocketAddr) {
@@ -295,12 +309,20 @@ impl Swarm {
     }
 
     /// Makes room for one more entry: the one longest not used goes, but none that the user named
-    /// and none in use.
+    /// and none in use; those go first of which others told and where nobody ever answered.
     fn make_room(&mut self) -> bool {
-        if self.entries.len() < limits::CANDIDATES {
+        if self.entries.len() < limits::CANDIDATES || self.forget_hearsay() {
             return true;
         }
         let idle = self.entries.iter().filter(|(_, entry)| entry.may_be_forgotten());
+        let oldest = idle.min_by_key(|(_, entry)| entry.used).map(|(addr, _)| *addr);
+        oldest.is_some_and(|oldest| self.entries.remove(&oldest).is_some())
+    }
+
+    /// The address longest not used of which a peer told and where nobody ever answered goes.
+    fn forget_hearsay(&mut self) -> bool {
+        let idle =
+            self.entries.iter().filter(|(_, entry)| entry.is_hearsay() && entry.may_be_forgotten());
         let oldest = idle.min_by_key(|(_, entry)| entry.used).map(|(addr, _)| *addr);
         oldest.is_some_and(|oldest| self.entries.remove(&oldest).is_some())
     }

@@ -13,6 +13,7 @@ use gannet::time::{Instant, Wall};
 use crate::hostile::Hostile;
 use crate::listener::Listener;
 use crate::stranger::Stranger;
+use crate::sybil::Sybil;
 use crate::world::Live;
 
 pub enum Actor {
@@ -20,6 +21,7 @@ pub enum Actor {
     Hostile(Box<Hostile>),
     Listener(Box<Listener>),
     Stranger(Box<Stranger>),
+    Sybil(Box<Sybil>),
 }
 
 impl Actor {
@@ -29,13 +31,14 @@ impl Actor {
             Actor::Hostile(hostile) => hostile.as_mut(),
             Actor::Listener(listener) => listener.as_mut(),
             Actor::Stranger(stranger) => stranger.as_mut(),
+            Actor::Sybil(sybil) => sybil.as_mut(),
         }
     }
 
     pub fn node(&self) -> Option<&Node> {
         match self {
             Actor::Node { node, .. } => Some(node),
-            Actor::Hostile(_) | Actor::Listener(_) | Actor::Stranger(_) => None,
+            Actor::Hostile(_) | Actor::Listener(_) | Actor::Stranger(_) | Actor::Sybil(_) => None,
         }
     }
 

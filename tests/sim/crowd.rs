@@ -12,8 +12,8 @@ use crate::feeds::{self, DIR, create};
 use crate::swarm::Swarm;
 use crate::world::SECOND;
 
-/// A few nodes told of one of them settle within a minute, also after some have died and after a line
-/// between two halves was cut for a while.
+/// A few nodes told of one of them settle within a minute, also after some have died, after a line
+/// between two halves was cut for a while, and besides somebody who would have them for himself.
 pub fn run(seed: u64) -> u64 {
     let mut swarm = Swarm::new(seed);
     let count = swarm.rng.between(8, 12) as usize;
@@ -21,7 +21,7 @@ pub fn run(seed: u64) -> u64 {
     gather(&mut swarm, seed, count, bounds, 0);
     swarm.calm_down();
     settle(&mut swarm, bounds, 60, "at the start");
-    match swarm.rng.below(3) {
+    match swarm.rng.below(4) {
         0 => {
             // Some die without a word, and stay away for a while.
             let dead = swarm.rng.between(1, 3);
@@ -44,6 +44,23 @@ pub fn run(seed: u64) -> u64 {
             // Each half had enough for itself: somebody has to look for others (N08).
             assert!(swarm.run(900 * SECOND, |swarm| meets(swarm)), "two islands stay apart");
             settle(&mut swarm, bounds, 60, "after two halves have met again");
+        }
+        2 => {
+            // Somebody with any number of keys comes, who lies and would like to push the others out.
+            let key = feeds::writer(Dialect::Hyper, seed).public;
+            swarm.hostile = Some(swarm.add_sybil(key, bounds.min));
+            swarm.run(120 * SECOND, |_| false);
+            let post = swarm.rng.between(1, count as u64 - 1) as usize;
+            swarm.leave(post, true, SECOND);
+            let kept = |swarm: &mut Swarm| {
+                let honest = honest(swarm);
+                honest.len() == count && honest.iter().all(|(friends, _)| *friends > 0)
+            };
+            assert!(swarm.run(120 * SECOND, kept), "he has {:?} for himself", honest(&swarm));
+            assert!(
+                swarm.run(300 * SECOND, |swarm| meets(swarm)),
+                "he has come between two groups"
+            );
         }
         _ => {}
     }
@@ -202,7 +219,61 @@ pub fn measure(count: usize, seed: u64) -> (String, String) {
         out,
         "half of them dead without a word: 99 % within bounds again after {took:.1} s"
     );
+    swarm.calm_down();
+    swarm.run(120 * SECOND, |_| false);
+    beset(&mut swarm, count, bounds, &mut out);
     (out, plot.svg())
+}
+
+/// Somebody comes who would be everybody's only company, and lies about where others are.
+fn beset(swarm: &mut Swarm, count: usize, bounds: Bounds, out: &mut String) {
+    swarm.add_sybil(feeds::writer(Dialect::Hyper, swarm.seed).public, bounds.min);
+    let look = |swarm: &mut Swarm, seconds: u64, churn: bool| {
+        let (mut within, mut fewest, mut his, mut looks) = (0, usize::MAX, 0.0, 0);
+        for second in 0..seconds {
+            if churn && second % (60 / (count as u64 / 5).clamp(1, 60)) == 0 {
+                let post = swarm.rng.between(1, count as u64 - 1) as usize;
+                let (silent, pause) = (swarm.rng.one_in(2), swarm.rng.between(5, 30) * SECOND);
+                swarm.leave(post, silent, pause);
+            }
+            swarm.run(SECOND, |_| false);
+            let honest = honest(swarm);
+            within += honest.iter().filter(|(friends, _)| *friends >= bounds.min).count();
+            fewest = honest.iter().map(|(friends, _)| *friends).min().unwrap_or(0);
+            let all: usize = honest.iter().map(|(friends, others)| friends + others).sum();
+            let others: usize = honest.iter().map(|(_, others)| others).sum();
+            his += others as f64 / all.max(1) as f64;
+            looks += honest.len();
+        }
+        let share = 100.0 * within as f64 / looks.max(1) as f64;
+        (share, fewest, 100.0 * his / seconds as f64)
+    };
+    for (churn, what) in [(false, "at rest"), (true, "under churn")] {
+        let (share, fewest, his) = look(swarm, 300, churn);
+        let _ = writeln!(
+            out,
+            "beset by one with any number of keys, {what}: {share:.2} % of the time with the minimum of \
+             honest peers; {his:.1} % of all peers were his; the loneliest had {fewest} at the end"
+        );
+    }
+    let met = swarm.run(600 * SECOND, |swarm| meets(swarm));
+    let _ = writeln!(out, "all honest ones reach each other: {met}");
+}
+
+/// Of each node that runs, how many of its peers are nodes as well, and how many are not.
+fn honest(swarm: &Swarm) -> Vec<(usize, usize)> {
+    let posts = 0..swarm.posts.len();
+    let running: Vec<usize> = posts.filter(|post| swarm.node(*post).is_some()).collect();
+    let ids: Vec<_> =
+        running.iter().filter_map(|post| Some(swarm.node(*post)?.host_id())).collect();
+    let of = |post: &usize| {
+        let peers = swarm.status(*post).map(|status| status.peers).unwrap_or_default();
+        let open = peers.iter().filter(|peer| peer.host.is_some());
+        let (friends, others): (Vec<_>, Vec<_>) =
+            open.partition(|peer| peer.host.is_some_and(|host| ids.contains(&host)));
+        (friends.len(), others.len())
+    };
+    running.iter().map(of).collect()
 }
 
 /// The share of nodes within their bounds over time.

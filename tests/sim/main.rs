@@ -28,6 +28,7 @@ mod restored;
 mod sleep;
 mod stranger;
 mod swarm;
+mod sybil;
 mod topics;
 mod twins;
 mod wild;

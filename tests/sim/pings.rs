@@ -107,7 +107,7 @@ impl Pings {
         let machine = swarm.posts[post].machine;
         let id = swarm.world.with(machine, |actor, now, _| match actor {
             Actor::Node { node, .. } => node.ping(now, addr),
-            Actor::Hostile(_) | Actor::Listener(_) | Actor::Stranger(_) => None,
+            Actor::Hostile(_) | Actor::Listener(_) | Actor::Stranger(_) | Actor::Sybil(_) => None,
         });
         let id = id.flatten().expect("it runs and has room");
         assert_eq!(self.open.insert((post, id), (target, now)), None, "one number for two");

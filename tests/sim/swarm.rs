@@ -25,6 +25,7 @@ use crate::hostile::Hostile;
 use crate::memory;
 use crate::sleep;
 use crate::stranger::Stranger;
+use crate::sybil::Sybil;
 use crate::world::net::MachineId;
 use crate::world::weather::Weather;
 use crate::world::{SECOND, Step, World, draw_tuning};
@@ -72,6 +73,7 @@ pub struct Post {
 }
 
 pub struct Swarm {
+    pub seed: u64,
     pub world: World<Actor>,
     pub rng: Rng,
     /// How many peers each has.
@@ -105,6 +107,7 @@ impl Swarm {
         let mut rng = Rng::from_seed(seed ^ 0x5a3f);
         let weather = Weather::draw(&mut rng);
         Swarm {
+            seed,
             calm: weather.without_faults(),
             world: World::new(seed, weather),
             rng,
@@ -179,6 +182,21 @@ impl Swarm {
                 self.posts[post].peers.push(known);
             }
         }
+    }
+
+    /// Somebody with any number of keys who would be everybody's only company: so many connections to each.
+    pub fn add_sybil(&mut self, key: [u8; 32], each: usize) -> MachineId {
+        let machine = self.world.add_machine(&[0]);
+        let address = |post: &Post| Swarm::address(post.machine).parse().expect("an address");
+        let targets: Vec<Endpoint> =
+            self.posts.iter().map(|post| Endpoint::Tcp(address(post))).collect();
+        let (seed, tuning) = (self.rng.next_u64(), draw_tuning(&mut self.rng));
+        let started: Result<(), ()> = self.world.start(machine, tuning, |sys| {
+            let sybil = Sybil::new(seed, sys.now(), key, targets, each);
+            Ok(Actor::Sybil(Box::new(sybil)))
+        });
+        assert!(started.is_ok());
+        machine
     }
 
     /// Somebody who knows the key, or has only heard of it, and speaks the dialect of what it is for.
@@ -436,7 +454,7 @@ impl Swarm {
                 node.close_all(now, disk);
                 node.take_failure()
             }
-            Actor::Hostile(_) | Actor::Listener(_) | Actor::Stranger(_) => None,
+            Actor::Hostile(_) | Actor::Listener(_) | Actor::Stranger(_) | Actor::Sybil(_) => None,
         });
         self.world.kill(machine);
         let Some(post) = self.post_of(machine) else { return };
@@ -551,6 +569,7 @@ impl Swarm {
                 Actor::Hostile(hostile) => hostile.rest(),
                 Actor::Listener(listener) => listener.rest(),
                 Actor::Stranger(stranger) => stranger.rest(),
+                Actor::Sybil(sybil) => sybil.rest(),
             });
         }
     }

@@ -31,6 +31,44 @@ fn k02_what_one_peer_tells_of_fills_no_table() {
 }
 
 #[test]
+fn k02_any_number_of_keys_tells_of_no_more_than_its_part_and_pushes_out_nobody_who_has_answered() {
+    let mut swarm = swarm();
+    for n in 0..1000 {
+        swarm.found(T0, addr(n), Source::Multicast);
+        swarm.answered(T0, addr(n), false);
+    }
+    for key in 0..200u8 {
+        for n in 0..limits::TOLD_BY_ONE as u32 {
+            let lie = addr(10_000 + u32::from(key) * 100 + n);
+            assert!(swarm.found(T0, lie, Source::Peer([key; 32])));
+        }
+    }
+    let all = swarm.candidates(T0);
+    assert_eq!(all.len(), 1000 + limits::TOLD_OF);
+    assert!((0..1000).all(|n| swarm.has_answered(addr(n))), "one who was there is forgotten");
+    // The latest lies are there, and not the first.
+    let known = |addr: SocketAddr| all.iter().any(|candidate| candidate.addr == addr);
+    assert!(known(addr(10_000 + 199 * 100)) && !known(addr(10_000)));
+    // Whoever is found on the way is not kept out by them, and counts as found from now on.
+    let often = limits::CANDIDATES as u32 - 1000;
+    assert!((0..often).all(|n| swarm.found(T0, addr(50_000 + n), Source::Multicast)));
+    assert_eq!(swarm.candidates(T0).len(), limits::CANDIDATES);
+    assert!((0..1000).all(|n| swarm.has_answered(addr(n))));
+}
+
+#[test]
+fn g03_every_other_look_is_for_one_who_has_answered_before_however_many_others_are_told_of() {
+    let mut swarm = swarm();
+    swarm.found(T0, addr(1), Source::Multicast);
+    swarm.answered(T0, addr(1), false);
+    for n in 0..limits::TOLD_BY_ONE as u32 {
+        swarm.found(T0, addr(100 + n), PEER);
+    }
+    let looks = (0..200).filter(|_| swarm.somebody_else(T0) == Some(addr(1))).count();
+    assert!((60..140).contains(&looks), "{looks} of 200");
+}
+
+#[test]
 fn k02_an_answer_tells_a_part_of_those_who_are_there_and_of_no_other_realm() {
     let mut swarm = swarm();
     let public = |n: u32| SocketAddr::from(([80, 1, (n >> 8) as u8, n as u8], 3282));
