@@ -94,11 +94,11 @@ fn h16_a_connection_that_both_ends_have_opened_makes_one_peer() {
         pair.sides[0].keep(now, keys);
         pair.sides[1].keep(now, reader);
         pair.held = Some(Vec::new());
-        for side in 0..2 {
-            let at = sockets[side].peer_addr().expect("connected").to_string();
+        for (side, socket) in sockets.iter().enumerate() {
+            let at = socket.peer_addr().expect("connected").to_string();
             pair.sides[side].node.add_peer_everywhere(now, &at).expect("an address");
             pair.put(side, Input::Deadline);
-            sockets[side].set_nonblocking(true).expect("a socket");
+            socket.set_nonblocking(true).expect("a socket");
         }
         let dials = pair.held.clone().expect("they are held");
         assert_eq!(dials.iter().map(|(side, _)| *side).collect::<Vec<_>>(), [0, 1]);
