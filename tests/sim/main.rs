@@ -13,6 +13,7 @@ mod bound;
 mod cables;
 mod copy;
 mod crowd;
+mod cycles;
 mod disk;
 mod drives;
 mod feeds;
@@ -57,6 +58,8 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "lan", run: lan::run, every: 4 },
     Scenario { name: "cables", run: cables::run, every: 3 },
     Scenario { name: "cables-cores", run: cables::run_cores, every: 3 },
+    Scenario { name: "cycles", run: cycles::run, every: 100 },
+    Scenario { name: "cycles-cores", run: cycles::run_cores, every: 100 },
     Scenario { name: "alone", run: alone::run, every: 4 },
     Scenario { name: "mixed", run: mixed::run, every: 2 },
     Scenario { name: "mutual", run: mutual::run, every: 2 },

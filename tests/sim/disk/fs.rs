@@ -1055,6 +1055,7 @@ impl Fs {
             );
         }
         self.inodes.retain(|ino, _| kept.contains(ino));
+        self.warm.retain(|(ino, _)| kept.contains(ino));
     }
 
     // ── Space ───────────────────────────────────────────────────────────────────────────────────
