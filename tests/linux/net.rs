@@ -221,6 +221,28 @@ fn cables_and_routes(sys: &mut LinuxSys, changes: Handle) {
     });
 }
 
+/// A machine cannot be put to sleep here; that the timer which counts its sleep stands beside a long wait
+/// can be seen, and that it disturbs none.
+#[test]
+fn l05_a_long_wait_has_a_timer_of_the_clock_that_counts_sleep() {
+    const BOOTTIME: &str = "clockid: 7";
+    let timers = || {
+        let all = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+        let texts = all.filter_map(|entry| std::fs::read_to_string(entry.path()).ok());
+        texts.filter(|text| text.contains(BOOTTIME)).count()
+    };
+    let mut sys = linux();
+    let long = Duration::from_millis(1100);
+    sys.wait(Some(long / 10), &mut Vec::new()).unwrap();
+    assert_eq!(timers(), 0, "short waits need none");
+    for _ in 0..2 {
+        let (began, mut events) = (Instant::now(), Vec::new());
+        sys.wait(Some(long), &mut events).unwrap();
+        assert!(began.elapsed() >= long && events.is_empty(), "{:?}", began.elapsed());
+        assert_eq!(timers(), 1);
+    }
+}
+
 #[test]
 fn l04_what_the_other_end_has_acknowledged_is_known_whether_anybody_reads_it_or_not() {
     let mut sys = linux();

@@ -44,6 +44,11 @@ pub struct FakeSys {
     pub quiet: bool,
     /// Who is accepted.
     pub from: Endpoint,
+    /// What there is of the network, how often it was listed, and who hears of changes.
+    interfaces: Vec<Interface>,
+    routes: Vec<Route>,
+    listed: usize,
+    changes: Option<Handle>,
 }
 
 impl FakeSys {
@@ -62,6 +67,10 @@ impl FakeSys {
             datagrams: VecDeque::new(),
             quiet: false,
             from: Endpoint::Unix("peer".into()),
+            interfaces: Vec::new(),
+            routes: Vec::new(),
+            listed: 0,
+            changes: None,
         }
     }
 
@@ -232,13 +241,19 @@ impl Sys for FakeSys {
         }
     }
     fn interfaces(&mut self) -> io::Result<Vec<Interface>> {
-        none()
+        if self.rng.one_in(5) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        self.listed += 1;
+        Ok(self.interfaces.clone())
     }
     fn routes(&mut self) -> io::Result<Vec<Route>> {
-        none()
+        Ok(self.routes.clone())
     }
     fn watch_interfaces(&mut self) -> io::Result<Handle> {
-        none()
+        let handle = self.handle();
+        self.changes = Some(handle);
+        Ok(handle)
     }
     fn watch_open(&mut self) -> io::Result<Handle> {
         none()
@@ -261,15 +276,23 @@ impl Sys for FakeSys {
     }
 }
 
-/// Hears datagrams.
+/// Hears datagrams, and of the network.
+#[derive(Default)]
 struct Ear {
     outputs: VecDeque<Output>,
     heard: usize,
+    lists: Vec<Vec<Interface>>,
+    rerouted: usize,
 }
 
 impl Engine for Ear {
     fn handle(&mut self, _: Instant, input: Input<'_>, _: &mut dyn Disk) {
-        self.heard += usize::from(matches!(input, Input::Datagram { .. }));
+        match input {
+            Input::Datagram { .. } => self.heard += 1,
+            Input::Interfaces(list) => self.lists.push(list),
+            Input::Rerouted => self.rerouted += 1,
+            _ => {}
+        }
     }
     fn bytes(&mut self, _: Instant, _: ConnId, _: &mut [u8], _: &mut dyn Disk) -> Consumed {
         Consumed::default()
@@ -295,13 +318,67 @@ fn datagrams_behind_many_errors_are_read() {
     sys.datagrams = errors.chain([Ok(5)]).collect();
     let at = Bind { at: ([127, 0, 0, 1], 0).into(), shared: false, multicast_ttl: 1 };
     let bind = Output::Bind { tag: 1, bind: at };
-    let ear = Ear { outputs: [bind].into(), heard: 0 };
+    let ear = Ear { outputs: [bind].into(), ..Ear::default() };
     let mut reactor = Reactor::new(sys, ear, Tuning::default());
     for _ in 0..20 {
         assert_eq!(reactor.turn().unwrap(), None);
         reactor.check();
     }
     assert_eq!(reactor.engine().heard, 1);
+}
+
+/// The system tells of a change of the network, and time passes.
+fn change(reactor: &mut Reactor<FakeSys, Ear>, what: impl FnOnce(&mut FakeSys)) {
+    let sys = reactor.sys();
+    what(sys);
+    let changes = sys.changes.expect("it is watched");
+    sys.event(changes, true, false);
+    sys.clock += 10_000;
+    assert_eq!(reactor.turn().unwrap(), None);
+    reactor.check();
+}
+
+#[test]
+fn l04_the_network_is_looked_at_four_times_a_second_at_most_and_after_the_last_change() {
+    let mut sys = FakeSys::new(1);
+    sys.quiet = true;
+    let address = |n: u8| Interface {
+        index: 2,
+        name: "eth0".into(),
+        address: [10, 0, 0, n].into(),
+        loopback: false,
+        multicast: true,
+    };
+    let route = |n: u8| Route { interface: 2, gateway: Some([10, 0, 0, n].into()), own: None };
+    let ear = Ear { outputs: [Output::WatchInterfaces].into(), ..Ear::default() };
+    let mut reactor = Reactor::new(sys, ear, Tuning::default());
+    change_begins(&mut reactor);
+    let before = reactor.sys().listed;
+    // Ten seconds in which the address is another one at each look.
+    for n in 0..1000 {
+        change(&mut reactor, |sys| sys.interfaces = vec![address(n as u8)]);
+    }
+    let listed = reactor.sys().listed - before;
+    assert!((30..=42).contains(&listed), "listed {listed} times in ten seconds");
+    // Nothing more is told, and the last is found all the same.
+    while reactor.engine().lists.last() != Some(&vec![address(231)]) {
+        assert!(reactor.sys().listed < before + listed + 2, "the last change was never seen");
+        assert_eq!(reactor.turn().unwrap(), None);
+    }
+    // What is as before is not told of; that the way out is another is, once.
+    let lists = reactor.engine().lists.len();
+    for n in 0..100 {
+        change(&mut reactor, |sys| sys.routes = vec![route(1 + n / 50)]);
+    }
+    assert_eq!((reactor.engine().lists.len(), reactor.engine().rerouted), (lists, 2));
+}
+
+/// Until the interfaces were listed once: that is no change.
+fn change_begins(reactor: &mut Reactor<FakeSys, Ear>) {
+    while reactor.sys().listed == 0 {
+        assert_eq!(reactor.turn().unwrap(), None);
+    }
+    assert_eq!((reactor.engine().lists.len(), reactor.engine().rerouted), (1, 0));
 }
 
 /// Quanta from one byte up: with the usual ones many a mistake never shows.
