@@ -355,6 +355,10 @@ pub const FULL_SOON: Duration = Duration::from_secs(5);
 pub const VERSION_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// Who does not want us, or whom we do not want, after this: somebody may have changed their mind.
 pub const REFUSED_AGAIN: Duration = Duration::from_secs(3600);
+/// That one of two does not want the other is said this often, for each peer and reason.
+pub const DECLINED_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Of so many it is remembered that it was said; of more it is not said.
+pub const DECLINED_SAID: usize = 256;
 /// Last words that wait for their sockets: those of what is closed in a turn or two.
 pub const FAREWELLS: usize = 256;
 /// Processes of gannets that are remembered beside those that are connected.

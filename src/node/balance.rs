@@ -185,7 +185,7 @@ impl Node {
         }
     }
 
-    fn is_configured(&self, peer: &Peer) -> bool {
+    pub(super) fn is_configured(&self, peer: &Peer) -> bool {
         let Some(addr) = peer.dialed else { return false };
         let mut swarms = peer.topics().filter_map(|topic| self.swarms.get(&topic));
         swarms.any(|swarm| swarm.is_configured(addr))

@@ -14,6 +14,7 @@ mod activity;
 mod balance;
 mod clients;
 mod cores;
+mod declined;
 mod doubts;
 mod drives;
 mod exec;
@@ -275,6 +276,7 @@ pub struct Node {
     sealed_from: u32,
     /// Ends by reason, inbound and outbound.
     ends: Few<(Reason, bool), u64>,
+    declined: declined::Declined,
     status_wanted: bool,
     /// A bound for what is kept.
     quota: Option<Box<Quota>>,
@@ -360,6 +362,7 @@ impl Node {
             stopping: Stopping::No,
             sealed_from: 1,
             ends: Few::new(),
+            declined: declined::Declined::default(),
             status_wanted: false,
             quota: None,
             unsaid: Vec::new(),

@@ -415,6 +415,7 @@ impl Node {
         let inbound = peer.life.direction == Direction::In;
         *self.ends.or_default((why, inbound)) += 1;
         log::debug!("{} ended: {why}", peer.name());
+        self.decline(now, &peer, why);
         let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };
         let id = peer.handshake.as_ref().map(|h| h.id.as_slice());
         let (mut end, rest) = (why_closed(why, peer.told.as_ref()), self.rest_of(&peer));
@@ -424,7 +425,11 @@ impl Node {
         }
         for (topic, dialed) in peer.dialed_for() {
             if let Some(swarm) = self.swarms.get_mut(topic) {
-                swarm.closed(now, peer.dialed.filter(|_| *dialed), id, useful, end);
+                let dialed = peer.dialed.filter(|_| *dialed);
+                if let Some(addr) = dialed {
+                    swarm.note(addr, why.code());
+                }
+                swarm.closed(now, dialed, id, useful, end);
                 if let Some(until) = rest {
                     swarm.rest(&peer.remote, until);
                 }

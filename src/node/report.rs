@@ -7,7 +7,9 @@ use crate::store::disk::Disk;
 use crate::time::Instant;
 
 use super::Node;
-use super::status::{CandidateStatus, DiskStatus, DriveStatus, FeedStatus, PeerStatus, Status};
+use super::status::{
+    CandidateStatus, DiskStatus, DriveStatus, FeedStatus, PeerStatus, STRANGER, Status,
+};
 use super::topic::{Topic, TopicId, What};
 
 impl Node {
@@ -93,7 +95,11 @@ impl Node {
                 down_bytes: peer.life.received_bytes,
                 up_bytes: peer.life.sent_bytes,
                 outstanding: sync.outstanding,
-                kept: kept_for(conn).map(|merit| merit.name().to_owned()).unwrap_or_default(),
+                kept: match kept_for(conn) {
+                    Some(merit) => merit.name().to_owned(),
+                    None if peer.is_stranger() => STRANGER.to_owned(),
+                    None => String::new(),
+                },
             })
         });
         met.collect()
@@ -109,7 +115,8 @@ impl Node {
         all.map(|candidate| CandidateStatus {
             addr: candidate.addr,
             failures: candidate.failures,
-            retry_in_s: candidate.retry_in.as_secs(),
+            retry_in_s: (!candidate.ourselves).then(|| candidate.retry_in.as_secs()),
+            why: candidate.why.unwrap_or_default(),
         })
         .collect()
     }

@@ -100,7 +100,7 @@ pub struct PeerStatus {
     /// Requests of ours that it has not answered.
     pub outstanding: u64,
     /// Why it is kept when others have to go: "configured", "long-lived", "fast", "useful", "diverse",
-    /// "new"; empty where nothing speaks for it.
+    /// "new"; "stranger" if it has nothing of what is kept here; empty where nothing speaks for it.
     pub kept: String,
 }
 
@@ -108,8 +108,36 @@ pub struct PeerStatus {
 pub struct CandidateStatus {
     pub addr: SocketAddr,
     pub failures: u32,
-    /// Seconds until it is tried again; 0: as soon as there is room.
-    pub retry_in_s: u64,
+    /// Seconds until it is tried again; 0: as soon as there is room; `null`: never, it is this process.
+    pub retry_in_s: Option<u64>,
+    /// Why the last connection ended, or "nobody" if none came about; empty: there was none yet.
+    pub why: &'static str,
+}
+
+/// The same for people.
+fn why_not(why: &str) -> &'static str {
+    match why {
+        "nobody" => "nobody answered",
+        "ourselves" | "peer-ourselves" => "it is this very process",
+        "version" | "peer-version" => "it speaks no version that we speak",
+        "full" => "there was no room for it here",
+        "peer-full" => "it has no room",
+        "banned" => "it is banned here",
+        "peer-banned" => "it has banned us",
+        "not-allowed" => "it is not allowed here",
+        "peer-not-allowed" => "it does not allow us",
+        "paused" | "peer-paused" => "it is paused",
+        "cloned" | "peer-cloned" => "two processes have its key",
+        "unknown-feed" => "it asked for what is not here",
+        "fault" | "bad-data" => "it broke the protocol",
+        "silent" | "write-stall" | "unanswered" | "handshake-timeout" => "it fell silent",
+        "slow" => "it was too slow",
+        "finished" | "peer-finished" | "removed" | "peer-removed" => "nothing was left to do",
+        "duplicate" | "peer-duplicate" => "it has another connection",
+        "shutdown" | "peer-shutdown" => "it was stopped",
+        "" => "",
+        _ => "it closed",
+    }
 }
 
 /// Whom nobody talks to.
@@ -202,14 +230,21 @@ impl Status {
 
     fn write_candidates(&self, out: &mut String) -> fmt::Result {
         for candidate in &self.candidates {
-            let CandidateStatus { addr, failures, retry_in_s } = candidate;
+            let CandidateStatus { addr, failures, retry_in_s, why } = candidate;
             write!(out, "  {addr}: not connected")?;
-            if *failures > 0 {
-                write!(out, ", failed {failures} times")?;
+            if !why.is_empty() {
+                write!(out, ", {}", why_not(why))?;
+            }
+            match failures {
+                0 => {}
+                _ if retry_in_s.is_none() => {}
+                1 => write!(out, ", failed once")?,
+                many => write!(out, ", failed {many} times")?,
             }
             match retry_in_s {
-                0 => writeln!(out, ", next in line")?,
-                s => writeln!(out, ", tried again in {}", Span(*s))?,
+                None => writeln!(out)?,
+                Some(0) => writeln!(out, ", next in line")?,
+                Some(s) => writeln!(out, ", tried again in {}", Span(*s))?,
             }
         }
         Ok(())
@@ -254,6 +289,9 @@ impl FeedStatus {
     }
 }
 
+/// Why a peer is kept that has nothing of what is kept here.
+pub(super) const STRANGER: &str = "stranger";
+
 impl PeerStatus {
     fn write(&self, out: &mut String) -> fmt::Result {
         let way = if self.inbound { "from" } else { "to" };
@@ -270,6 +308,7 @@ impl PeerStatus {
         write!(out, ", delay {} ms, {} asked for", self.delay_ms, self.outstanding)?;
         match self.kept.as_str() {
             "" => writeln!(out),
+            STRANGER => writeln!(out, ", has nothing of this"),
             why => writeln!(out, ", kept: {why}"),
         }
     }
@@ -341,7 +380,8 @@ mod tests {
             candidates: vec![CandidateStatus {
                 addr: "127.0.0.1:4001".parse().unwrap(),
                 failures: 2,
-                retry_in_s: 30,
+                retry_in_s: Some(30),
+                why: "peer-full",
             }],
             banned: 1,
             disk: DiskStatus { unsynced: 2000, free: 0, paused: "disk full".into() },
@@ -357,7 +397,7 @@ mod tests {
              1 peer\n  \
              to 127.0.0.1:4000 (dat 00112233) for 3 s: down 1.0 kB/s of 5.0 kB, \
              up 0 B/s of 10 B, delay 2 ms, 1 asked for, kept: new\n  \
-             127.0.0.1:4001: not connected, failed 2 times, tried again in 30 s\n\
+             127.0.0.1:4001: not connected, it has no room, failed 2 times, tried again in 30 s\n\
              1 banned for misbehaving\n\
              4.8 MB of 5.0 MB used, 3 blocks dropped or not fetched\n\
              paused: disk full\n\

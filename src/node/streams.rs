@@ -225,6 +225,7 @@ impl Node {
         }
         self.part(now, conn, peer, feed);
         if peer.is_stranger() {
+            self.lacks_all(now, peer);
             self.left_alone(now);
         }
     }

@@ -27,6 +27,8 @@ pub(super) struct Entry {
     failures: u32,
     /// Not before: one of the two said so.
     rests: Instant,
+    /// Why the last connection ended.
+    pub(super) why: Option<&'static str>,
     /// The peer that answered there last. Entries with the same id are aliases of one peer (P06).
     pub(super) id: Option<Vec<u8>>,
     /// Serial of its latest use.
@@ -56,6 +58,7 @@ impl Entry {
             ourselves: false,
             failures: 0,
             rests: Instant::default(),
+            why: None,
             id: None,
             used,
         }

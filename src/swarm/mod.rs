@@ -54,6 +54,9 @@ pub enum Hunger {
     Named,
 }
 
+/// Why a dial failed: nobody answered.
+const NOBODY: &str = "nobody";
+
 /// How many at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Caps {
@@ -91,6 +94,10 @@ pub struct Candidate {
     pub failures: u32,
     /// Until it may be dialed again.
     pub retry_in: Duration,
+    /// Why the last connection ended, if there was one.
+    pub why: Option<&'static str>,
+    /// It is this very process, and not dialed.
+    pub ourselves: bool,
 }
 
 pub struct Swarm {
@@ -406,6 +413,7 @@ impl Swarm {
 
     /// A dial brought no connection.
     pub fn dial_failed(&mut self, now: Instant, addr: SocketAddr) {
+        self.note(addr, NOBODY);
         self.closed(now, Some(addr), None, Duration::ZERO, End::Bad);
     }
 
@@ -460,6 +468,13 @@ impl Swarm {
         self.changed = true;
         if let Some(addr) = dialed {
             self.bury(addr);
+        }
+    }
+
+    /// Why a connection to an address has ended, for status.
+    pub fn note(&mut self, addr: SocketAddr, why: &'static str) {
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            entry.why = Some(why);
         }
     }
 
@@ -556,13 +571,15 @@ impl Swarm {
     /// The addresses that wait to be dialed, for status.
     pub fn candidates(&self, now: Instant) -> Vec<Candidate> {
         let idle = self.entries.iter().filter_map(|(addr, entry)| match entry.state() {
-            State::Idle { until } if !entry.ourselves => Some((*addr, entry, until)),
+            State::Idle { until } => Some((*addr, entry, until)),
             _ => None,
         });
         idle.map(|(addr, entry, until)| Candidate {
             addr,
             failures: entry.failures(),
             retry_in: until.since(now),
+            why: entry.why,
+            ourselves: entry.ourselves,
         })
         .collect()
     }

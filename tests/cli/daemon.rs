@@ -15,14 +15,14 @@ fn file(home: &Home) -> std::path::PathBuf {
     home.path(".config/gannet/gannet.toml")
 }
 
-fn write_file(home: &Home, text: &str) {
+pub fn write_file(home: &Home, text: &str) {
     std::fs::create_dir_all(home.path(".config/gannet")).unwrap();
     let text = format!("listen = \"127.0.0.1\"\ndiscovery = false\n{text}");
     std::fs::write(file(home), text).unwrap();
 }
 
 /// A daemon that can be asked.
-fn daemon(home: &Home, text: &str) -> Running {
+pub fn daemon(home: &Home, text: &str) -> Running {
     write_file(home, text);
     let running = Running::start(home.command(&["daemon", "--json", "-v"]));
     until("it answers", || home.run(&["bans"]).code == 0);
@@ -30,7 +30,7 @@ fn daemon(home: &Home, text: &str) -> Running {
 }
 
 #[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < end, "{what}");
@@ -38,17 +38,22 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn json(home: &Home, words: &[&str]) -> Value {
+pub fn json(home: &Home, words: &[&str]) -> Value {
     serde_json::from_str(home.run(&[words, &["--json"]].concat()).ok()).unwrap()
 }
 
 /// A home whose daemon shares a folder, and the folder's link and the daemon's address.
-fn sharing() -> (Home, Running, String, String) {
+pub fn sharing() -> (Home, Running, String, String) {
+    sharing_with("")
+}
+
+/// The same with this before it in its file.
+pub fn sharing_with(settings: &str) -> (Home, Running, String, String) {
     let home = Home::new();
     std::fs::create_dir(home.path("photos")).unwrap();
     std::fs::write(home.path("photos/a.txt"), "one").unwrap();
     let share = format!("[[share]]\ndir = \"{}\"\n", home.path("photos").display());
-    let running = daemon(&home, &share);
+    let running = daemon(&home, &format!("{settings}{share}"));
     let ready = running.event("ready");
     let [link, at] = [&ready["link"], &ready["listen"][0]].map(|v| v.as_str().unwrap().to_owned());
     (home, running, link, at)

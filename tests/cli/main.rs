@@ -5,6 +5,7 @@
 mod bad_input;
 mod core;
 mod daemon;
+mod declined;
 mod help;
 mod id;
 mod key;

@@ -1,0 +1,105 @@
+//! Who does not want us, or cannot be a peer: said once, in words, in `peers`, and not tried in a loop.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::daemon::{daemon, json, sharing, sharing_with, until, write_file};
+use crate::support::{Home, Running};
+
+/// Starts a clone of `link` that is told of `at`.
+fn clone(home: &Home, link: &str, at: &str) -> Running {
+    home.start(&["clone", link, "copy", "--peer", at])
+}
+
+/// The one warning that comes, and nothing of that kind after it until it is stopped.
+fn only_warning(running: Running, meanwhile: impl FnOnce()) -> String {
+    let warning = running.event("warning")["text"].as_str().expect("a text").to_owned();
+    meanwhile();
+    let (code, more) = running.stop_and_hear("warning");
+    assert!(code == 0 && more.is_empty(), "{code}, said again: {more:?}");
+    warning
+}
+
+/// What is said of the only address that is not connected.
+fn candidate(home: &Home, at: &str) -> Value {
+    let status = json(home, &["status", "copy"]);
+    let all = status["candidates"].as_array().expect("candidates");
+    all.iter().find(|one| one["addr"] == at).unwrap_or_else(|| panic!("{status}")).clone()
+}
+
+#[test]
+fn l08_who_was_banned_hears_it_once_and_rests() {
+    let (theirs, _sharing, link, at) = sharing();
+    let home = Home::new();
+    let id = home.run(&["id"]).ok().lines().last().expect("an id").to_owned();
+    theirs.run(&["ban", &id]).ok();
+    let warning = only_warning(clone(&home, &link, &at), || {
+        let peers = home.run(&["peers", "copy"]);
+        assert!(
+            peers.ok().contains(&format!("{at}: not connected, it has banned us, tried again in"))
+        );
+        let candidate = candidate(&home, &at);
+        assert_eq!(candidate["why"], "peer-banned");
+        assert!(candidate["retry_in_s"].as_u64().is_some_and(|s| s > 2000), "{candidate}");
+    });
+    assert_eq!(warning, format!("{at} has banned this host; only its user can lift that"));
+}
+
+#[test]
+fn h07_who_is_not_allowed_hears_it_once_and_rests() {
+    let other = Home::new().run(&["id"]).ok().lines().last().expect("an id").to_owned();
+    let (_theirs, _sharing, link, at) = sharing_with(&format!("[hosts]\nallow = [\"{other}\"]\n"));
+    let home = Home::new();
+    let warning = only_warning(clone(&home, &link, &at), || {
+        let candidate = candidate(&home, &at);
+        assert_eq!(candidate["why"], "peer-not-allowed");
+        assert!(candidate["retry_in_s"].as_u64().is_some_and(|s| s > 2000), "{candidate}");
+    });
+    assert!(warning.starts_with(&format!("{at} does not have this host among")), "{warning}");
+}
+
+#[test]
+fn n03_who_is_full_says_so_once() {
+    let bounds = "[limits]\nmin_peers = 1\ntarget_peers = 1\nmax_peers = 1\n";
+    let (_theirs, _sharing, link, at) = sharing_with(bounds);
+    let (first, second) = (Home::new(), Home::new());
+    let there = clone(&first, &link, &at);
+    there.event("complete");
+    let warning = only_warning(clone(&second, &link, &at), || {
+        let candidate = candidate(&second, &at);
+        assert_eq!(candidate["why"], "peer-full");
+        assert!(candidate["retry_in_s"].as_u64().is_some_and(|s| s >= 2), "{candidate}");
+    });
+    assert_eq!(warning, format!("{at} has no room for more peers; it is tried again"));
+    there.stop();
+}
+
+#[test]
+fn h05_our_own_address_is_said_once_to_be_ours_and_never_tried_again() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("copy")).unwrap();
+    let share = format!("[[share]]\ndir = \"{}\"\n", home.path("copy").display());
+    let running = daemon(&home, &share);
+    let at = running.event("ready")["listen"][0].as_str().expect("an address").to_owned();
+    write_file(&home, &format!("peers = [\"{at}\"]\n{share}"));
+    running.signal(Signal::HUP);
+    let text = running.event("warning")["text"].as_str().expect("a text").to_owned();
+    assert_eq!(text, format!("{at} is this very process: take the address off its list"));
+    until("it is listed", || home.run(&["peers"]).ok().contains("it is this very process\n"));
+    let status = json(&home, &["status"]);
+    assert_eq!(status["candidates"][0]["retry_in_s"], Value::Null, "{status}");
+    let (code, more) = running.stop_and_hear("warning");
+    assert!(code == 0 && more.is_empty(), "{code}, said again: {more:?}");
+}
+
+#[test]
+fn h06_who_keeps_nothing_of_a_link_is_said_once_to_keep_nothing() {
+    let (_theirs, _sharing, _, at) = sharing();
+    let home = Home::new();
+    let link =
+        format!("hyper://{}", "3d245602f5fe9864d5b8d3ef7ed39c7423892b8908846489bd0c1bfa870f6f9f");
+    let warning = only_warning(clone(&home, &link, &at), || {
+        assert!(home.run(&["peers", "copy"]).ok().contains(", has nothing of this\n"));
+    });
+    assert!(warning.starts_with(&format!("{at} does not keep hyper://")), "{warning}");
+}
