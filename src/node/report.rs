@@ -115,7 +115,7 @@ impl Node {
         all.map(|candidate| CandidateStatus {
             addr: candidate.addr,
             failures: candidate.failures,
-            retry_in_s: (!candidate.ourselves).then(|| candidate.retry_in.as_secs()),
+            retry_in_s: (!candidate.ourselves).then_some(candidate.retry_in.as_secs()),
             why: candidate.why.unwrap_or_default(),
         })
         .collect()
