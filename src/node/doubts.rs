@@ -20,6 +20,7 @@ use crate::sys::Interface;
 use crate::time::{Instant, Wall};
 
 use super::io::Output;
+use super::peer::Peer;
 use super::{Node, Stopping};
 
 #[derive(Default)]
@@ -52,6 +53,15 @@ impl Doubt {
         if self.acknowledged.is_some() {
             self.since.get_or_insert(now);
         }
+    }
+}
+
+impl Peer {
+    /// Whether its end shows no more than that the network has changed, or that we slept.
+    pub fn was_lost(&self, why: Reason) -> bool {
+        // One in doubt that ends says itself that it is gone.
+        let in_doubt = self.doubt.is_some() && matches!(why, Reason::PeerClosed | Reason::Broken);
+        in_doubt || why == Reason::Unanswered
     }
 }
 

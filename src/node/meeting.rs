@@ -370,6 +370,9 @@ impl Node {
             self.lan_parted(host, conn);
         }
         let Some(twins) = self.processes.get_mut(&peer.remote) else { return };
+        if peer.was_lost(why) {
+            twins.suspect(conn);
+        }
         // What we close for reasons of our own was not said through it.
         twins.lost(now, conn, &mut Vec::new());
         let heir = twins.heir();

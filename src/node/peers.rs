@@ -419,8 +419,7 @@ impl Node {
         let useful = if peer.useful { now.since(peer.life.started) } else { Duration::ZERO };
         let id = peer.handshake.as_ref().map(|h| h.id.as_slice());
         let (mut end, rest) = (why_closed(why, peer.told.as_ref()), self.rest_of(&peer));
-        if peer.doubt.is_some() && matches!(why, Reason::PeerClosed | Reason::Broken) {
-            // It says itself that it was lost.
+        if peer.was_lost(why) {
             end = swarm::End::Lost;
         }
         for (topic, dialed) in peer.dialed_for() {
@@ -537,7 +536,6 @@ fn why_closed(why: Reason, told: Option<&Close>) -> swarm::End {
             swarm::End::Good
         }
         Reason::Duplicate => swarm::End::Duplicate,
-        Reason::Unanswered => swarm::End::Lost,
         _ => swarm::End::Bad,
     }
 }

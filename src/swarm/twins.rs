@@ -251,9 +251,11 @@ impl Twins {
             State::Greeting { .. } | State::Willing { .. } | State::Ended(_) => None,
         };
         let opened = meeting.opened;
+        // What seemed dead was lost on the way, not given up by a peer that comes and goes.
+        let lost = meeting.trust == Trust::NotOurs;
         meeting.end(end);
         acts.push(Act::Ended { conn, opened, end, peer: since.is_some() });
-        if let Some(since) = since.filter(|_| self.current().is_none()) {
+        if let Some(since) = since.filter(|_| self.current().is_none() && !lost) {
             if now >= since + USEFUL_UPTIME {
                 self.short = 0;
             } else {

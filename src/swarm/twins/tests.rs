@@ -391,6 +391,17 @@ fn u10_one_that_comes_and_goes_is_dialled_ever_more_rarely_until_it_lasts() {
 }
 
 #[test]
+fn l04_what_was_lost_with_the_network_does_not_count_as_coming_and_going() {
+    let mut end = End1::of(HIGH, LOW);
+    for n in 0..5 {
+        end.open(n, ByUs, hello(u64::from(n) + 1, 9, &[]));
+        end.twins.suspect(conn(n));
+        end.lost(n);
+        assert!(end.twins.may_dial(NOW));
+    }
+}
+
+#[test]
 fn l09_every_end_says_who_ended_it_and_why() {
     let mut end = End1::of(LOW, HIGH);
     end.open(1, ByUs, hello(1, 9, &[]));
