@@ -594,6 +594,10 @@ pub const LAN_SEARCH_WIDTH: usize = 3;
 pub const LAN_HOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// A contact that was told of by one that was told of, and so on: a search goes no deeper.
 pub const LAN_HOPS: u32 = 20;
+/// Hosts that are told to stop at a time, how often each, and with which pause.
+pub const LAN_SHUTDOWNS: usize = 16;
+pub const LAN_SHUTDOWN_TRIES: u32 = 4;
+pub const LAN_SHUTDOWN_AGAIN: Duration = Duration::from_millis(500);
 /// A search that takes longer is over: all contacts, one after the other, and then some.
 pub const LAN_SEARCH_WITHIN: Duration = Duration::from_secs(60);
 /// Contacts remembered in one search.

@@ -85,6 +85,9 @@ _gannet() {
             gannet,share)
                 cmd="gannet__subcmd__share"
                 ;;
+            gannet,shutdown)
+                cmd="gannet__subcmd__shutdown"
+                ;;
             gannet,status)
                 cmd="gannet__subcmd__status"
                 ;;
@@ -253,6 +256,9 @@ _gannet() {
             gannet__subcmd__help,share)
                 cmd="gannet__subcmd__help__subcmd__share"
                 ;;
+            gannet__subcmd__help,shutdown)
+                cmd="gannet__subcmd__help__subcmd__shutdown"
+                ;;
             gannet__subcmd__help,status)
                 cmd="gannet__subcmd__help__subcmd__status"
                 ;;
@@ -338,7 +344,7 @@ _gannet() {
 
     case "${cmd}" in
         gannet)
-            opts="-v -q -h -V --json --verbose --quiet --help --version share clone seed daemon add remove pause resume config status peers candidates ban unban bans ping log ls cat verify key id hosts find core help"
+            opts="-v -q -h -V --json --verbose --quiet --help --version share clone seed daemon add remove pause resume config status peers candidates ban unban bans ping log ls cat verify key id hosts find shutdown core help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1108,7 +1114,7 @@ _gannet() {
             return 0
             ;;
         gannet__subcmd__help)
-            opts="share clone seed daemon add remove pause resume config status peers candidates ban unban bans ping log ls cat verify key id hosts find core help"
+            opts="share clone seed daemon add remove pause resume config status peers candidates ban unban bans ping log ls cat verify key id hosts find shutdown core help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1653,6 +1659,20 @@ _gannet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        gannet__subcmd__help__subcmd__shutdown)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         gannet__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2048,6 +2068,20 @@ _gannet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gannet__subcmd__shutdown)
+            opts="-v -q -h --json --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -28,6 +28,7 @@ mod ping;
 mod place;
 mod seed;
 mod share;
+mod shutdown;
 mod status;
 mod verify;
 
@@ -121,6 +122,7 @@ enum Command {
     Id(id::Arguments),
     Hosts(hosts::Arguments),
     Find(find::Arguments),
+    Shutdown(shutdown::Arguments),
     Core(core::Arguments),
 }
 
@@ -183,6 +185,7 @@ fn run(command: Command, global: &Global) -> Outcome {
         Command::Id(args) => args.run(global),
         Command::Hosts(args) => args.run(global),
         Command::Find(args) => args.run(global),
+        Command::Shutdown(args) => args.run(global),
         Command::Core(args) => args.run(global),
     }
 }

@@ -49,6 +49,7 @@ pub fn run(config: Config) -> Result<i32, Failure> {
     let ground = Ground {
         listen: config.listen,
         discovery: config.discovery,
+        exclude: usually_excluded(),
         data: config.data.clone(),
         exec: config.exec.clone(),
         control: address.as_ref().map(|a| PathBuf::from(a.path())),
@@ -183,9 +184,16 @@ fn drain(
 }
 
 /// What a process is told of the world.
+/// Interfaces that hosts are not looked for on, unless the user says which.
+fn usually_excluded() -> Vec<String> {
+    EXCLUDED.iter().copied().map(str::to_owned).collect()
+}
+
 struct Ground {
     listen: Listen,
     discovery: bool,
+    /// Names of interfaces that hosts are not looked for on.
+    exclude: Vec<String>,
     data: Option<PathBuf>,
     exec: Option<String>,
     control: Option<PathBuf>,
@@ -236,8 +244,7 @@ fn node_config(
         any_port,
         control: ground.control,
         discovery: ground.discovery,
-        lan_exclude: EXCLUDED.iter().copied().map(str::to_owned).collect(),
-        stoppers: Vec::new(),
+        lan_exclude: ground.exclude,
         data: ground.data,
         exec: ground.exec,
         orders: ground.orders,

@@ -10,6 +10,7 @@ use super::output::Printer;
 use super::settings::{Base, Settings};
 use super::{
     Ground, begin, connections, control, end, identity, node_config, system, tuning, turns,
+    usually_excluded,
 };
 use crate::failure::{Failure, Kind};
 use crate::host;
@@ -62,6 +63,7 @@ pub fn run(service: Service) -> Result<i32, Failure> {
     let ground = Ground {
         listen: settings.listen,
         discovery: settings.discovery,
+        exclude: settings.exclude.clone().unwrap_or_else(usually_excluded),
         data: Some(data.clone()),
         exec: settings.exec.clone(),
         control: address.as_ref().map(|a| PathBuf::from(a.path())),

@@ -18,6 +18,8 @@ use crate::swarm::standing::{Lists, Nobody};
 pub struct Settings {
     pub listen: Listen,
     pub discovery: bool,
+    /// Names of interfaces that hosts are not looked for on, in place of the usual ones.
+    pub exclude: Option<Vec<String>>,
     /// `host:port` of peers for everything that is kept.
     pub peers: Vec<String>,
     pub exec: Option<String>,
@@ -225,6 +227,9 @@ fn whole(root: &mut Table, base: &Base) -> Checked<Settings> {
     if let Some(item) = root.take("discovery") {
         settings.discovery = truth(&item, "discovery")?;
     }
+    if let Some(item) = root.take("exclude_interfaces") {
+        settings.exclude = Some(list(&item, "exclude_interfaces", interface)?);
+    }
     if let Some(item) = root.take("peers") {
         settings.peers = list(&item, "peers", peer)?;
     }
@@ -251,7 +256,7 @@ fn whole(root: &mut Table, base: &Base) -> Checked<Settings> {
         }
     }
     settings.entries = entries.into_iter().map(|(_, entry)| entry).collect();
-    let known = "listen, discovery, peers, exec, [limits], [hosts], [[share]], [[clone]], [[seed]], \
+    let known = "listen, discovery, exclude_interfaces, peers, exec, [limits], [hosts], [[share]], [[clone]], [[seed]], \
                  [[core]]";
     nothing_else(root, "the file", known)?;
     Ok(settings)
@@ -336,7 +341,9 @@ fn bounds(table: &mut Table) -> Checked<Limits> {
 
 fn hosts(table: &mut Table) -> Checked<Lists> {
     let mut lists = Lists::default();
-    for (name, field) in [("allow", &mut lists.allow), ("deny", &mut lists.deny)] {
+    for (name, field) in
+        [("allow", &mut lists.allow), ("deny", &mut lists.deny), ("may_stop", &mut lists.stop)]
+    {
         if let Some(item) = table.take(name) {
             *field = list(&item, name, host)?;
         }
@@ -345,14 +352,17 @@ fn hosts(table: &mut Table) -> Checked<Lists> {
         lists.bans =
             list(&item, "banned", |text| text.parse().map_err(|no: Nobody| no.to_string()))?;
     }
-    for (name, len) in
-        [("allow", lists.allow.len()), ("deny", lists.deny.len()), ("banned", lists.bans.len())]
-    {
+    for (name, len) in [
+        ("allow", lists.allow.len()),
+        ("deny", lists.deny.len()),
+        ("banned", lists.bans.len()),
+        ("may_stop", lists.stop.len()),
+    ] {
         if len > limits::BANS {
             return Err((table.line, format!("{name} has more than {} entries", limits::BANS)));
         }
     }
-    nothing_else(table, "[hosts]", "allow, deny, banned")?;
+    nothing_else(table, "[hosts]", "allow, deny, banned, may_stop")?;
     Ok(lists)
 }
 
@@ -439,6 +449,16 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse::<SocketAddr>()
         .or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
         .map_err(|_| "an address is like 127.0.0.1:3282, 0.0.0.0 or [::1]:3282".into())
+}
+
+/// The name of an interface, or how it begins before a `*`.
+fn interface(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let bad = text.is_empty() || name.contains(['*', '/', ' ']) || name.len() > 15;
+    match bad {
+        true => Err("an interface is its name, or how that begins, as in \"eth0\", \"wg*\"".into()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// A host's id in full.

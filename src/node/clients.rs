@@ -29,6 +29,8 @@ pub struct Client {
     pub lifted: bool,
     /// Its request waits for a search for this host; meanwhile it is not read.
     pub finding: Option<HostId>,
+    /// The same for this host to stop.
+    pub shutting: Option<HostId>,
 }
 
 impl Node {
@@ -92,6 +94,10 @@ impl Node {
             What::Find => {
                 let name = request.host.as_deref().unwrap_or_default();
                 return self.answer_find(now, conn, (name, request.text));
+            }
+            What::Shutdown => {
+                let name = request.host.as_deref().unwrap_or_default();
+                return self.answer_shutdown(now, conn, name);
             }
             What::Status | What::Peers | What::Candidates | What::Stop => {
                 let about = request.at.as_ref().map(|at| self.topics_at(at));

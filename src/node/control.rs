@@ -31,6 +31,8 @@ pub enum What {
     Hosts,
     /// One of them (`host`), which is searched for.
     Find,
+    /// One of them (`host`) is told to end its process.
+    Shutdown,
     /// The core served here keeps so many blocks (`length`).
     Truncate,
     /// Addresses that may be peers.
@@ -89,6 +91,10 @@ impl Request {
 
     pub fn find(host: String, text: bool) -> Request {
         Request { host: Some(host), ..Request::ask(What::Find, text) }
+    }
+
+    pub fn shutdown(host: String) -> Request {
+        Request { host: Some(host), ..Request::ask(What::Shutdown, false) }
     }
 
     pub fn append(blocks: Vec<Block>) -> Request {

@@ -80,6 +80,15 @@ pub(super) struct Lan {
     restored: bool,
 }
 
+/// A host that was told to stop for a client, until that has heard what came of it.
+pub(super) struct Shutdown {
+    host: HostId,
+    again: Instant,
+    tries: u32,
+    /// Whether it has stopped.
+    over: Option<bool>,
+}
+
 /// A process of a host, as it is told to the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HostStatus {
@@ -109,10 +118,26 @@ impl Lan {
             boot: config.boot,
             network: EVERYBODY,
             secret: crate::crypto::hyper::hash(&[b"gannet lan secret 1", &config.entropy]),
-            stoppers: config.stoppers.clone(),
+            stoppers: Vec::new(),
         };
         let sockets = Default::default();
         Lan { hosts: Hosts::new(rng, settings), sockets, restored: false }
+    }
+
+    /// The host whose id begins like that, or is that in full.
+    fn named(&self, name: &str) -> Result<Option<HostId>, &'static str> {
+        let letters: String = name.chars().filter(|c| *c != '-').collect();
+        let mut named: Vec<HostId> = self.hosts.known().map(Known::host).collect();
+        named.retain(|host| letters.len() >= 4 && host.to_string().starts_with(&letters));
+        named.sort_unstable();
+        named.dedup();
+        match (named[..].split_first(), z32::decode(&letters).ok()) {
+            (Some((host, [])), _) => Ok(Some(*host)),
+            (Some(_), _) => Err("several hosts have ids like that"),
+            (None, Some(key)) => Ok(Some(HostId(key.0))),
+            // Of a part of an id nobody can be asked.
+            (None, None) => Ok(None),
+        }
     }
 
     /// Which socket a tag is.
@@ -220,6 +245,7 @@ impl Node {
     }
 
     pub(super) fn lan_deadline(&mut self, now: Instant, disk: &mut dyn Disk) {
+        self.shutdowns_due(now);
         let Some(lan) = &mut self.lan else { return };
         lan.hosts.set_wall(self.wall);
         lan.hosts.tick(now);
@@ -231,7 +257,9 @@ impl Node {
     pub(super) fn lan_next(&self) -> Option<Instant> {
         let lan = self.lan.as_ref()?;
         let keep = self.config.data.as_ref().and(lan.hosts.next_keep());
-        [lan.hosts.next_deadline(), keep].into_iter().flatten().min()
+        let asked = self.shutdowns.iter().filter(|ask| ask.over.is_none());
+        let asked = asked.map(|ask| ask.again).min();
+        [lan.hosts.next_deadline(), keep, asked].into_iter().flatten().min()
     }
 
     /// This process ends: everybody is told.
@@ -284,7 +312,10 @@ impl Node {
                     self.publish(&Event::Warning { text });
                     self.stop(now, 0);
                 }
-                hosts::Output::Stopped { host } => log::info!("{} stops", host.short()),
+                hosts::Output::Stopped { host } => {
+                    log::info!("{} stops", host.short());
+                    self.shut(host, true);
+                }
                 hosts::Output::Warn(text) => self.publish(&Event::Warning { text }),
             }
         }
@@ -404,17 +435,9 @@ impl Node {
     ) -> Option<Vec<u8>> {
         let Some(lan) = &mut self.lan else { return Some(control::refuse(&NOT_LOOKING)) };
         lan.hosts.set_wall(self.wall);
-        let letters: String = name.chars().filter(|c| *c != '-').collect();
-        let mut named: Vec<HostId> = lan.hosts.known().map(Known::host).collect();
-        named.retain(|host| letters.len() >= 4 && host.to_string().starts_with(&letters));
-        named.sort_unstable();
-        named.dedup();
-        let wanted = match (named[..].split_first(), z32::decode(&letters).ok()) {
-            (Some((host, [])), _) => Some(*host),
-            (Some(_), _) => return Some(control::refuse(&"several hosts have ids like that")),
-            (None, Some(key)) => Some(HostId(key.0)),
-            // Of a part of an id nobody can be asked.
-            (None, None) => None,
+        let wanted = match lan.named(name) {
+            Ok(wanted) => wanted,
+            Err(several) => return Some(control::refuse(&several)),
         };
         let client = self.clients.get_mut(&conn)?;
         client.finding = None;
@@ -436,6 +459,85 @@ impl Node {
         })
     }
 
+    /// Names of interfaces that hosts are not looked for on, from now on.
+    pub fn set_excluded(&mut self, now: Instant, patterns: Vec<String>) {
+        if patterns != self.config.lan_exclude {
+            self.config.lan_exclude = patterns;
+            self.lan_places(now);
+        }
+    }
+
+    /// Who may tell this process to end.
+    pub(super) fn set_stoppers(&mut self, hosts: Vec<HostId>) {
+        if let Some(lan) = &mut self.lan {
+            lan.hosts.set_stoppers(hosts);
+        }
+    }
+
+    /// `None`: the host was told to stop; the client is read again when it has answered, or too long has
+    /// passed.
+    pub(super) fn answer_shutdown(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        name: &str,
+    ) -> Option<Vec<u8>> {
+        let Some(lan) = &mut self.lan else { return Some(control::refuse(&NOT_LOOKING)) };
+        lan.hosts.set_wall(self.wall);
+        let client = self.clients.get_mut(&conn)?;
+        if let Some(host) = client.shutting.take() {
+            let over = self.shutdowns.iter().position(|ask| ask.host == host && ask.over.is_some());
+            let over = over.and_then(|at| self.shutdowns.swap_remove(at).over);
+            return Some(match over {
+                Some(true) => control::done(),
+                _ => control::refuse(&NOT_STOPPED),
+            });
+        }
+        let host = match lan.named(name) {
+            Ok(Some(host)) => host,
+            Ok(None) => return Some(control::refuse(&"no such host is known; see gannet hosts")),
+            Err(several) => return Some(control::refuse(&several)),
+        };
+        if self.shutdowns.len() >= limits::LAN_SHUTDOWNS {
+            return Some(control::refuse(&"too many hosts are told to stop at a time"));
+        }
+        if !lan.hosts.shut_down(now, host) {
+            return Some(control::refuse(&"it is not there now; see gannet hosts"));
+        }
+        client.shutting = Some(host);
+        let again = now + limits::LAN_SHUTDOWN_AGAIN;
+        self.shutdowns.push(Shutdown { host, again, tries: 1, over: None });
+        None
+    }
+
+    /// A host has answered that it stops, or has not for too long.
+    fn shut(&mut self, host: HostId, stopped: bool) {
+        let asked = self.shutdowns.iter_mut().filter(|ask| ask.host == host && ask.over.is_none());
+        asked.for_each(|ask| ask.over = Some(stopped));
+        let waiting = self.clients.iter().filter(|(_, client)| client.shutting == Some(host));
+        let waiting: Vec<ConnId> = waiting.map(|(conn, _)| *conn).collect();
+        if waiting.is_empty() {
+            self.shutdowns.retain(|ask| ask.host != host);
+        }
+        self.out.extend(waiting.into_iter().map(|conn| Output::Resume { conn }));
+    }
+
+    /// Datagrams get lost: it is said again, and then it is over.
+    fn shutdowns_due(&mut self, now: Instant) {
+        let due = self.shutdowns.iter().filter(|ask| ask.over.is_none() && ask.again <= now);
+        let due: Vec<HostId> = due.map(|ask| ask.host).collect();
+        for host in due {
+            let Some(ask) = self.shutdowns.iter_mut().find(|ask| ask.host == host) else {
+                continue;
+            };
+            (ask.again, ask.tries) = (now + limits::LAN_SHUTDOWN_AGAIN, ask.tries + 1);
+            let more = ask.tries <= limits::LAN_SHUTDOWN_TRIES;
+            if !more || !self.lan.as_mut().is_some_and(|lan| lan.hosts.shut_down(now, host)) {
+                self.shut(host, false);
+            }
+        }
+    }
+
     /// A search has ended: whoever waits for it is read again.
     fn searched(&mut self, wanted: HostId) {
         for (conn, client) in self.clients.iter() {
@@ -446,6 +548,8 @@ impl Node {
     }
 }
 
+const NOT_STOPPED: &str =
+    "it does not answer: perhaps this host does not stand in may_stop of its configuration";
 const NOT_LOOKING: &str = "no hosts are looked for on the local network (--no-discovery)";
 
 fn read_kept(disk: &mut dyn Disk, data: &Path) -> Result<Option<Vec<u8>>, StoreError> {

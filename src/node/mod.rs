@@ -115,8 +115,6 @@ pub struct Config {
     pub discovery: bool,
     /// Names of interfaces on which no hosts are looked for, or how they begin before a `*`.
     pub lan_exclude: Vec<String>,
-    /// Hosts that may stop this process with a signed command; nobody else may.
-    pub stoppers: Vec<HostId>,
     /// Where what belongs to the user is kept, the table of hosts among it.
     pub data: Option<PathBuf>,
     /// Run on events (`/bin/sh -c`).
@@ -277,6 +275,7 @@ pub struct Node {
     /// Ends by reason, inbound and outbound.
     ends: Few<(Reason, bool), u64>,
     declined: declined::Declined,
+    shutdowns: Vec<hosts::Shutdown>,
     status_wanted: bool,
     /// A bound for what is kept.
     quota: Option<Box<Quota>>,
@@ -363,6 +362,7 @@ impl Node {
             sealed_from: 1,
             ends: Few::new(),
             declined: declined::Declined::default(),
+            shutdowns: Vec::new(),
             status_wanted: false,
             quota: None,
             unsaid: Vec::new(),

@@ -79,6 +79,7 @@ impl Node {
 
     /// What the operator says of all hosts from now on. Who is not welcome any more has to go.
     pub fn set_lists(&mut self, now: Instant, lists: Lists) {
+        self.set_stoppers(lists.stop.clone());
         self.standings.set_lists(lists);
         self.part_from_unwelcome(now);
     }

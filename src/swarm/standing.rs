@@ -87,6 +87,8 @@ pub struct Lists {
     pub deny: Vec<HostId>,
     /// Banned as long as they stand here.
     pub bans: Vec<Who>,
+    /// Who may tell this process to end (CHECKLIST M15).
+    pub stop: Vec<HostId>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -258,7 +260,7 @@ mod tests {
         assert_eq!(all.standing(&host(1), NOW), Standing::NotAllowed);
         assert_eq!(all.standing(&host(2), NOW), Standing::Allowed);
         let allow = vec![host(1), host(2)];
-        all.set_lists(Lists { allow, deny: vec![host(1)], bans: vec![at(1)] });
+        all.set_lists(Lists { allow, deny: vec![host(1)], bans: vec![at(1)], stop: vec![] });
         assert_eq!(all.standing(&host(1), NOW), Standing::NotAllowed);
         assert_eq!(all.standing(&host(2), NOW), Standing::Allowed);
         assert_eq!(all.standing(&host(3), NOW), Standing::NotAllowed);

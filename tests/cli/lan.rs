@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Home, Running, finish};
+use crate::support::{Home, Running, end, finish};
 
 /// What a busy machine may take for what takes a second.
 const SOON: Duration = Duration::from_secs(5);
@@ -173,6 +173,43 @@ fn m01_three_processes_find_each_other_within_a_second_and_again_where_they_move
     while machines[0].hosts().len() != 1 {
         assert!(left.elapsed() < SOON, "{:?}", machines[0].hosts());
     }
+}
+
+#[test]
+fn m03_m15_a_host_is_stopped_by_whom_it_allows_and_looks_for_nobody_where_it_shall_not() {
+    let wire = Space::new(None);
+    wire.ip("link add wire type bridge mcast_snooping 0");
+    wire.ip("link set wire up");
+    let mut machines: Vec<Machine> = (1..=3).map(|n| Machine::new(&wire, n)).collect();
+    let write = |machine: &Machine, settings: &str| {
+        std::fs::create_dir_all(machine.home.path(".config/gannet")).unwrap();
+        let core = format!("[[core]]\ndir = \"{}\"\n", machine.home.path("feed").display());
+        let text = format!("{settings}{core}");
+        std::fs::write(machine.home.path(".config/gannet/gannet.toml"), text).unwrap();
+    };
+    write(&machines[1], "exclude_interfaces = [\"eth*\"]\n");
+    write(&machines[2], "");
+    machines[1].start_with(&["daemon", "--json"]);
+    machines[0].start();
+    machines[2].start_with(&["daemon", "--json"]);
+    let began = Instant::now();
+    machines[0].will_know(&machines[2], "10.9.0.3", began);
+    machines[2].will_know(&machines[0], "10.9.0.1", began);
+    assert!(!machines[0].knows(&machines[1], "10.9.0.2") && machines[1].hosts().is_empty());
+    write(&machines[1], &format!("[hosts]\nmay_stop = [\"{}\"]\n", machines[0].id));
+    machines[1].process.as_ref().unwrap().signal(rustix::process::Signal::HUP);
+    machines[0].will_know(&machines[1], "10.9.0.2", Instant::now());
+    let home = &machines[0].home;
+    home.run(&["shutdown", &machines[2].id, "feed"]).failed(1, "it does not answer: perhaps this");
+    assert_eq!(machines[2].hosts().len(), 2, "it goes on");
+    let short = machines[1].id[..8].to_owned();
+    home.run(&["shutdown", &short, "feed"]).ok();
+    assert_eq!(end(&mut machines[1].process.take().unwrap().child), 0);
+    let left = Instant::now();
+    while machines[0].hosts().iter().any(|host| host["id"] == *machines[1].id) {
+        assert!(left.elapsed() < SOON, "{:?}", machines[0].hosts());
+    }
+    machines[0].home.run(&["shutdown", &short, "feed"]).failed(1, "no such host is known");
 }
 
 /// Machines of which the first writes a core and the others keep it.

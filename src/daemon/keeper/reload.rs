@@ -3,6 +3,7 @@
 use super::{Keeper, Kept, State};
 use crate::daemon::identity::place;
 use crate::daemon::settings::{self, Entry, Settings};
+use crate::daemon::usually_excluded;
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::store::disk::Disk;
@@ -44,6 +45,7 @@ impl Keeper {
             let _ = node.add_peer_everywhere(now, peer);
         }
         node.set_lists(now, new.lists.clone());
+        node.set_excluded(now, new.exclude.clone().unwrap_or_else(usually_excluded));
         node.set_bounds(now, new.limits.bounds());
         self.settings = new;
     }

@@ -223,6 +223,11 @@ impl Hosts {
         self.ended = true;
     }
 
+    /// Who may tell this process to end, from now on.
+    pub fn set_stoppers(&mut self, hosts: Vec<HostId>) {
+        self.stoppers = hosts;
+    }
+
     /// Tells a host to end the process that it is known by; false if it is not known.
     pub fn shut_down(&mut self, now: Instant, host: HostId) -> bool {
         let known = self.table.iter().find(|known| known.host() == host && known.is_live());
