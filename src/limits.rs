@@ -782,6 +782,10 @@ pub const COMMITS_AT_ONCE: usize = 4;
 pub const RESUME_SPACE_BYTES: u64 = 20 * 1024 * 1024;
 /// A host name, as DNS bounds it.
 pub const HOST_NAME_BYTES: usize = 253;
+/// Between the dials of two addresses of one name (RFC 8305).
+pub const NAME_TURN: Duration = Duration::from_millis(250);
+/// A name of which an address has failed is looked up again after this.
+pub const NAME_SOON: Duration = Duration::from_secs(5);
 /// A name of a peer is looked up again after this, if nobody is connected.
 pub const NAME_AGAIN: Duration = Duration::from_secs(60);
 /// A job that met a full disk is tried again after this.

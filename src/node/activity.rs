@@ -79,7 +79,7 @@ impl Node {
         if !self.peers.is_empty() {
             self.late.push_back(id);
         }
-        self.name_peers(id);
+        self.name_peers(now, id);
         match ready {
             true => self.announce(now, discovery_key),
             false => self.say_ready(now),

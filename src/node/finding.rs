@@ -11,7 +11,7 @@ use crate::ids::FeedId;
 use crate::limits;
 use crate::link::Key;
 use crate::store::disk::Disk;
-use crate::swarm::Source;
+use crate::swarm::{NameId, Source};
 use crate::sys::{Bind, Endpoint, Interface};
 use crate::time::Instant;
 
@@ -33,6 +33,8 @@ pub(super) struct NameSocket {
 pub(super) struct Named {
     /// As the user wrote it.
     name: String,
+    /// What the swarms call it.
+    id: NameId,
     /// Ascending.
     pub topics: Vec<TopicId>,
     /// What is being asked.
@@ -146,10 +148,10 @@ impl Node {
     }
 
     /// A topic's swarm is told what came of the names that its user gave.
-    pub(super) fn name_peers(&mut self, topic: TopicId) {
+    pub(super) fn name_peers(&mut self, now: Instant, topic: TopicId) {
         let Some(swarm) = self.swarms.get_mut(&topic) else { return };
         let named = self.names.iter().filter(|named| named.topics.contains(&topic));
-        named.flat_map(|named| &named.addrs).for_each(|addr| swarm.configured(*addr));
+        named.for_each(|named| swarm.named(now, named.id, &named.addrs));
     }
 
     pub(super) fn bound(&mut self, now: Instant, tag: Tag, at: io::Result<SocketAddr>) {
@@ -201,6 +203,13 @@ impl Node {
         self.lan_places(now);
     }
 
+    /// A dial has failed: if a name led there, it may lead elsewhere by now (K09).
+    pub(super) fn doubt_name_of(&mut self, now: Instant, addr: SocketAddr) {
+        for named in self.names.iter_mut().filter(|named| named.addrs.contains(&addr)) {
+            named.again = named.again.min(now + limits::NAME_SOON);
+        }
+    }
+
     /// The servers that could not be asked before may be there again.
     pub(super) fn ask_for_names(&mut self, now: Instant) {
         for named in self.names.iter_mut().filter(|named| named.lookup.is_none()) {
@@ -236,13 +245,15 @@ impl Node {
                 named.topics.insert(place, topic);
             }
             if let Some(swarm) = self.swarms.get_mut(&topic) {
-                named.addrs.iter().for_each(|addr| swarm.configured(*addr));
+                swarm.named(now, named.id, &named.addrs);
             }
             return Ok(());
         }
         let lookup = Some(self.resolver.lookup(now, name, port));
         let (topics, addrs) = (vec![topic], Vec::new());
-        self.names.push(Named { name: peer.to_owned(), topics, lookup, again: now, addrs });
+        self.name_ids += 1;
+        let (name, id) = (peer.to_owned(), NameId(self.name_ids));
+        self.names.push(Named { name, id, topics, lookup, again: now, addrs });
         Ok(())
     }
 
@@ -316,7 +327,7 @@ impl Node {
                 Ok(addrs) => {
                     for topic in &named.topics {
                         let Some(swarm) = self.swarms.get_mut(topic) else { continue };
-                        addrs.iter().for_each(|addr| swarm.configured(*addr));
+                        swarm.named(now, named.id, &addrs);
                     }
                     named.addrs = addrs;
                 }

@@ -212,6 +212,7 @@ pub struct Node {
     reload_wanted: bool,
     /// Peers that the user named by host names.
     names: Vec<Named>,
+    name_ids: u32,
     multicast: Option<Multicast>,
     multicast_tag: Option<Tag>,
     /// Hosts on the local network.
@@ -325,6 +326,7 @@ impl Node {
             orders: VecDeque::new(),
             reload_wanted: false,
             names: Vec::new(),
+            name_ids: 0,
             multicast_tag: None,
             lan,
             interfaces: Vec::new(),

@@ -103,6 +103,7 @@ impl Node {
             Ok(conn) => conn,
             Err(error) => {
                 log::debug!("{addr}: {error}");
+                self.doubt_name_of(now, addr);
                 for topic in topics {
                     if let Some(swarm) = self.swarms.get_mut(&topic) {
                         swarm.dial_failed(now, addr);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::End;
+use super::{End, NameId};
 use crate::crypto::sign::PublicKey;
 use crate::limits;
 use crate::rng::Rng;
@@ -12,6 +12,10 @@ use crate::time::Instant;
 pub(super) struct Entry {
     state: State,
     pub(super) configured: bool,
+    /// The name that leads to it and maybe to others, if the user named that.
+    pub(super) name: Option<NameId>,
+    /// Others of its name are dialed before it.
+    pub(super) in_turn: bool,
     /// The peer that told of it, if a peer did.
     pub(super) told_by: Option<PublicKey>,
     /// It is to be dialed although there are enough peers.
@@ -50,6 +54,8 @@ impl Entry {
         Entry {
             state: State::Idle { until: now },
             configured,
+            name: None,
+            in_turn: false,
             told_by: None,
             invited: false,
             anchor: false,

@@ -57,6 +57,10 @@ pub enum Hunger {
 /// Why a dial failed: nobody answered.
 const NOBODY: &str = "nobody";
 
+/// A name that the user wrote for a peer: its addresses are one candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NameId(pub u32);
+
 /// How many at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Caps {
@@ -300,6 +304,58 @@ impl Swarm {
         self.enter(Instant::default(), addr, true);
     }
 
+    /// The user named a host by `name`, which leads to these addresses now: the families take turns, one
+    /// address is dialed a quarter of a second after the other, or at once when the one before has failed,
+    /// and none while one of them is connected (RFC 8305, K09). Others that the name led to are
+    /// candidates like any.
+    pub fn named(&mut self, now: Instant, name: NameId, addrs: &[SocketAddr]) {
+        for (addr, entry) in &mut self.entries {
+            if entry.name == Some(name) && !addrs.contains(addr) {
+                (entry.name, entry.configured, entry.in_turn) = (None, false, false);
+            }
+        }
+        let under_way = self
+            .entries
+            .values()
+            .any(|entry| entry.name == Some(name) && !matches!(entry.state(), State::Idle { .. }));
+        let mut turn = now;
+        for addr in in_turns(addrs) {
+            self.enter(now, addr, true);
+            let Some(entry) = self.entries.get_mut(&addr) else { continue };
+            entry.name = Some(name);
+            if let (State::Idle { until }, false) = (entry.state(), under_way) {
+                (entry.in_turn, turn) = match until > turn {
+                    true => (false, turn),
+                    false => {
+                        entry.set_state(State::Idle { until: turn });
+                        (turn > now, turn + limits::NAME_TURN)
+                    }
+                };
+            }
+        }
+        self.next_at(now);
+    }
+
+    /// Whether one of the addresses of a name is connected.
+    fn is_up(&self, name: NameId) -> bool {
+        self.entries.values().any(|e| e.name == Some(name) && e.state() == State::Connected)
+    }
+
+    /// One address of a name has failed: the next one need not wait for its turn.
+    fn next_of(&mut self, now: Instant, name: NameId) {
+        let waiting = self.entries.iter_mut().filter_map(|(_, entry)| match entry.state() {
+            State::Idle { until } if entry.name == Some(name) && entry.in_turn => {
+                Some((until, entry))
+            }
+            _ => None,
+        });
+        if let Some((_, entry)) = waiting.min_by_key(|(until, _)| *until) {
+            entry.in_turn = false;
+            entry.set_state(State::Idle { until: now });
+            self.next_at(now);
+        }
+    }
+
     fn enter(&mut self, ready: Instant, addr: SocketAddr, configured: bool) {
         self.used += 1;
         if let Some(entry) = self.entries.get_mut(&addr) {
@@ -372,6 +428,7 @@ impl Swarm {
         self.used += 1;
         if let Some(entry) = self.entries.get_mut(&addr) {
             entry.used = self.used;
+            entry.in_turn = false;
             entry.set_state(State::Dialing);
             self.dialing += 1;
         }
@@ -389,6 +446,9 @@ impl Swarm {
         let State::Idle { until } = entry.state() else { return None };
         let id = entry.id.as_deref();
         if entry.ourselves || id.is_some_and(|id| self.sessions.contains_key(id)) {
+            return None;
+        }
+        if entry.name.is_some_and(|name| self.is_up(name)) {
             return None;
         }
         if entry.configured {
@@ -458,17 +518,28 @@ impl Swarm {
         }
         // Whoever it was can be dialed again, at whatever address.
         self.next_at(now);
-        let Some(entry) = dialed.and_then(|addr| self.entries.get_mut(&addr)) else { return };
-        match entry.state() {
+        let Some(addr) = dialed else { return };
+        let name = self.entries.get(&addr).and_then(|entry| entry.name);
+        let lost = name.is_some_and(|name| self.is_up(name));
+        let Some(entry) = self.entries.get_mut(&addr) else { return };
+        let end = match entry.state() {
             State::Idle { .. } => return,
-            State::Dialing => self.dialing -= 1,
-            State::Connected => self.connected -= 1,
-        }
+            State::Dialing => {
+                self.dialing -= 1;
+                // Another address of its name was faster.
+                if lost { End::Duplicate } else { end }
+            }
+            State::Connected => {
+                self.connected -= 1;
+                end
+            }
+        };
         entry.closed(now, useful, end, &mut self.rng);
-        self.changed = true;
-        if let Some(addr) = dialed {
-            self.bury(addr);
+        if let Some(name) = name {
+            self.next_of(now, name);
         }
+        self.changed = true;
+        self.bury(addr);
     }
 
     /// Why a connection to an address has ended, for status.
@@ -607,6 +678,19 @@ pub fn network_of(ip: IpAddr) -> IpAddr {
         IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() >> 8 << 8).into(),
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80).into(),
     }
+}
+
+/// Addresses of a name in the order in which they are dialed: as they come, but the families by turns.
+fn in_turns(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first = addrs.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut one, mut other): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addrs.iter().rev().partition(|addr| addr.is_ipv6() == first);
+    let mut out = Vec::new();
+    while let Some(addr) = one.pop().or_else(|| other.pop()) {
+        out.push(addr);
+        std::mem::swap(&mut one, &mut other);
+    }
+    out
 }
 
 fn earlier(a: Option<Instant>, b: Instant) -> Option<Instant> {

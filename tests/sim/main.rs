@@ -24,6 +24,7 @@ mod listener;
 mod memory;
 mod mixed;
 mod mutual;
+mod names;
 mod pings;
 mod restored;
 mod sleep;
@@ -66,6 +67,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "pings", run: pings::run, every: 2 },
     Scenario { name: "topics", run: topics::run, every: 1 },
     Scenario { name: "crowd", run: crowd::run, every: 6 },
+    Scenario { name: "names", run: names::run, every: 2 },
     Scenario { name: "twins", run: twins::run, every: 2 },
     Scenario { name: "twin-streams", run: twins::run_cores, every: 2 },
     Scenario { name: "restored", run: restored::run, every: 2 },

@@ -44,6 +44,8 @@ pub struct Post {
     pub run: Run,
     /// Addresses that its user names.
     pub peers: Vec<String>,
+    /// Its /etc/hosts.
+    pub hosts: String,
     pub discovery: bool,
     /// Nobody can dial it.
     pub hidden: bool,
@@ -153,6 +155,7 @@ impl Swarm {
             machine,
             run,
             peers: Vec::new(),
+            hosts: String::new(),
             discovery: false,
             hidden: false,
             data: None,
@@ -250,8 +253,9 @@ impl Swarm {
         let sync = self.sync.clone().unwrap_or(sync);
         let seed = self.rng.next_u64();
         let control = (!self.rng.one_in(4)).then(|| PathBuf::from(CONTROL));
-        let Post { machine, run, peers, discovery, hidden, data, .. } = &self.posts[post];
+        let Post { machine, run, peers, hosts, discovery, hidden, data, .. } = &self.posts[post];
         let (machine, sealed_from, bounds) = (*machine, self.sealed_from, self.bounds);
+        let hosts = hosts.clone();
         let (listen, data) = ((!hidden).then(|| ([0, 0, 0, 0], PORT).into()), data.clone());
         let config = Config {
             run: run.clone(),
@@ -284,6 +288,7 @@ impl Swarm {
                 any_port: true,
                 control,
                 discovery: config.discovery,
+                hosts,
                 data,
                 tuning: sync,
                 pid: 1,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::swarm::Hunger;
+use crate::swarm::{Hunger, NameId};
 
 const PEER: Source = Source::Peer([7; 32]);
 
@@ -250,4 +250,74 @@ fn g03_who_answers_a_feeler_is_dialed_once_although_there_are_enough() {
     swarm.hear(now, 2);
     swarm.silent(now, addr(2));
     assert_eq!(swarm.look(now, 2).0, 1);
+}
+
+fn v6(n: u16) -> SocketAddr {
+    SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, n], 3282))
+}
+
+/// All that is dialed at a time.
+fn dials(swarm: &mut Swarm, now: Instant) -> Vec<SocketAddr> {
+    std::iter::from_fn(|| swarm.poll_dial(now)).collect()
+}
+
+#[test]
+fn k09_the_addresses_of_a_name_are_dialed_one_after_the_other_and_the_families_by_turns() {
+    let mut swarm = swarm();
+    let name = NameId(1);
+    swarm.named(T0, name, &[v6(1), v6(2), v6(3), addr(1)]);
+    let turn = limits::NAME_TURN;
+    for (n, at) in [v6(1), addr(1), v6(2), v6(3)].into_iter().enumerate() {
+        let now = T0 + turn * n as u32;
+        assert_eq!(dials(&mut swarm, now), [at]);
+        assert!(dials(&mut swarm, now + turn - Duration::from_millis(1)).is_empty());
+    }
+}
+
+#[test]
+fn k09_an_address_that_fails_at_once_does_not_keep_the_next_one_waiting() {
+    let mut swarm = swarm();
+    swarm.named(T0, NameId(1), &[v6(1), addr(1), v6(2)]);
+    assert_eq!(dials(&mut swarm, T0), [v6(1)]);
+    let now = T0 + Duration::from_millis(3);
+    swarm.dial_failed(now, v6(1));
+    assert_eq!(dials(&mut swarm, now), [addr(1)]);
+}
+
+#[test]
+fn k09_the_first_that_connects_is_the_peer_and_the_others_have_not_failed() {
+    let mut swarm = swarm();
+    let name = NameId(1);
+    swarm.named(T0, name, &[v6(1), addr(1), v6(2)]);
+    assert_eq!(dials(&mut swarm, T0), [v6(1)]);
+    let now = T0 + limits::NAME_TURN;
+    assert_eq!(dials(&mut swarm, now), [addr(1)]);
+    swarm.connected(Some(addr(1)), b"peer");
+    // The slow one is given up in the end, and the third is not even dialed.
+    let later = now + Duration::from_secs(3600);
+    swarm.dial_failed(later, v6(1));
+    assert!(dials(&mut swarm, later + limits::BACKOFF_MAX).is_empty());
+    assert!(swarm.candidates(later).iter().all(|candidate| candidate.failures == 0));
+    // Nor are they while it is looked up again.
+    swarm.named(later, name, &[v6(1), addr(1), v6(2)]);
+    assert!(dials(&mut swarm, later + limits::BACKOFF_MAX).is_empty());
+    // Gone, they are all there again, in turn.
+    let gone = later + limits::BACKOFF_MAX;
+    swarm.closed(gone, Some(addr(1)), Some(b"peer"), Duration::from_secs(3600), End::Bad);
+    assert!(!dials(&mut swarm, gone + limits::NAME_TURN).is_empty());
+}
+
+#[test]
+fn k09_a_name_that_leads_elsewhere_is_dialed_there_and_what_it_led_to_is_nothing_special() {
+    let mut swarm = swarm();
+    swarm.named(T0, NameId(1), &[addr(1)]);
+    assert_eq!(dials(&mut swarm, T0), [addr(1)]);
+    swarm.dial_failed(T0, addr(1));
+    swarm.named(T0, NameId(1), &[addr(2)]);
+    assert!(!swarm.is_configured(addr(1)) && swarm.is_configured(addr(2)));
+    assert_eq!(dials(&mut swarm, T0), [addr(2)]);
+    // What failed waits as long as it has to, whoever names it again.
+    swarm.dial_failed(T0, addr(2));
+    swarm.named(T0, NameId(1), &[addr(2)]);
+    assert!(dials(&mut swarm, T0).is_empty());
 }
