@@ -323,6 +323,13 @@ pub const FAST_KEPT: usize = 8;
 pub const DIVERSE_KEPT: usize = 8;
 /// Addresses told of by one peer: an answer or two, so that a liar fills no table.
 pub const TOLD_BY_ONE: usize = 64;
+/// Addresses of its own that a host tells of in a hello: one of each family.
+pub const HOST_OWN: usize = 2;
+/// Networks of whose word it is remembered where they see us, and for how long.
+pub const SEEN_BY: usize = 32;
+pub const SEEN_FOR: Duration = Duration::from_secs(2 * 3600);
+/// So many have to agree, and be more than half.
+pub const SEEN_LEAST: usize = 3;
 /// Addresses told of by all peers together where nobody has answered yet.
 pub const TOLD_OF: usize = CANDIDATES / 2;
 /// An address that a peer told of is forgotten after so many failures, if nobody ever answered there.

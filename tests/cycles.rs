@@ -258,6 +258,8 @@ impl Client {
             number,
             port: None,
             features: 0,
+            seen: None,
+            own: Vec::new(),
             holds: Vec::new(),
         };
         let gannet = stage >= Stage::Greeted;

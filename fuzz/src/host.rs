@@ -75,6 +75,11 @@ pub fn message_seeds() -> Vec<Vec<u8>> {
         number: 300,
         port: Some(3282),
         features: 1,
+        seen: Some([203, 0, 113, 5].into()),
+        own: vec![
+            [203, 0, 113, 5].into(),
+            std::net::Ipv6Addr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]).into(),
+        ],
         holds: vec![3, 200],
     };
     hello.encode(&pair(), CHANNEL, &mut seeds[0]);

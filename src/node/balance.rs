@@ -449,14 +449,17 @@ impl Node {
                 peer.listens = Some(false);
                 self.prove_listening(now, peer, port, Some(conn));
             }
-            Some(true) => self.proven_for(now, peer, port, topic),
+            Some(true) => {
+                if let Some(from) = peer.address() {
+                    self.proven_for(now, peer, SocketAddr::new(from.ip(), port), topic);
+                }
+            }
             Some(false) => {}
         }
     }
 
-    fn proven_for(&mut self, now: Instant, peer: &Peer, port: u16, topic: TopicId) {
-        let addr = peer.address().map(|from| SocketAddr::new(from.ip(), port));
-        if let (Some(addr), Some(swarm)) = (addr, self.swarms.get_mut(&topic)) {
+    fn proven_for(&mut self, now: Instant, peer: &Peer, addr: SocketAddr, topic: TopicId) {
+        if let Some(swarm) = self.swarms.get_mut(&topic) {
             swarm.found(now, addr, Source::Proven);
             swarm.answered(now, addr, false);
             swarm.alias(addr, &peer.remote);
@@ -472,11 +475,16 @@ impl Node {
 
     fn prove_listening(&mut self, now: Instant, peer: &Peer, port: u16, conn: Option<ConnId>) {
         let (Direction::In, Some(from)) = (peer.life.direction, peer.address()) else { return };
-        let addr = SocketAddr::new(from.ip(), port);
-        if self.company.unproven.len() < limits::UNPROVEN {
-            self.company.unproven.push_back((addr, conn));
-            self.prove_next(now);
+        // Others see it elsewhere, too (K08): it is no more than another place to look.
+        let others = peer.said_own.iter().filter(|ip| **ip != from.ip().to_canonical());
+        let ips = std::iter::once(from.ip()).chain(others.copied());
+        let addrs: Vec<SocketAddr> = ips.map(|ip| SocketAddr::new(ip, port)).collect();
+        for addr in addrs {
+            if self.company.unproven.len() < limits::UNPROVEN && !self.is_ours(addr) {
+                self.company.unproven.push_back((addr, conn));
+            }
         }
+        self.prove_next(now);
     }
 
     fn prove_next(&mut self, now: Instant) {
@@ -507,10 +515,13 @@ impl Node {
             }
             Probe::OfPeer(Some(conn)) if there => {
                 if let Some(mut peer) = self.peers.remove(&conn) {
-                    peer.listens = Some(true);
+                    // Of an address that it comes from, too, the port is good for other topics.
+                    let from = peer.address().map(|from| from.ip());
+                    peer.listens =
+                        Some(peer.listens == Some(true) || from == Some(outcome.addr.ip()));
                     let topics: Vec<TopicId> = peer.topics().collect();
                     for topic in topics {
-                        self.proven_for(now, &peer, outcome.addr.port(), topic);
+                        self.proven_for(now, &peer, outcome.addr, topic);
                     }
                     self.peers.insert(conn, peer);
                 }

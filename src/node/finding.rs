@@ -415,11 +415,10 @@ impl Node {
 
     /// Whether an address is one that we listen at.
     pub(super) fn is_ours(&self, addr: SocketAddr) -> bool {
+        let here = |ip: IpAddr| self.interfaces.iter().any(|i| i.address == ip);
         self.listening.iter().any(|own| {
             own.port() == addr.port()
-                && (own.ip() == addr.ip()
-                    || own.ip().is_unspecified()
-                        && self.interfaces.iter().any(|i| i.address == addr.ip()))
+                && (own.ip() == addr.ip() || own.ip().is_unspecified() && here(addr.ip()))
         })
     }
 

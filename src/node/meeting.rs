@@ -9,9 +9,9 @@ use crate::host::HostId;
 use crate::ids::ConnId;
 use crate::limits;
 use crate::store::disk::Disk;
-use crate::swarm;
 use crate::swarm::hello::{End, Standing, Terms};
 use crate::swarm::twins::{Act, Twins};
+use crate::swarm::{self, is_everywhere};
 use crate::time::Instant;
 use crate::wire::dat::Handshake;
 use crate::wire::host::{Close, Code, Hello, Message, NEEDY, Signed, VERSIONS};
@@ -86,6 +86,8 @@ impl Node {
             number,
             port: self.listening.first().map(|at| at.port()),
             features: if self.company.is_needy() { NEEDY } else { 0 },
+            seen: peer.address().map(|addr| addr.ip().to_canonical()),
+            own: self.seen.believed(now),
             holds,
         };
         let Session::Hyper(hyper) = &mut peer.session else { return Some(Reason::Fault) };
@@ -215,6 +217,10 @@ impl Node {
         };
         let said = theirs.hello();
         (peer.said_port, peer.needy) = (said.port, said.features & NEEDY != 0);
+        peer.said_own = said.own.iter().copied().filter(|ip| is_everywhere(*ip)).collect();
+        if let (Some(addr), Some(seen)) = (peer.address(), said.seen) {
+            self.seen.told(now, addr.ip(), seen);
+        }
         let terms = self.terms(now, peer, &theirs.hello().host);
         let twins = self.processes.get_mut(&peer.remote)?;
         twins.hello(now, conn, theirs, &terms, acts);

@@ -59,6 +59,7 @@ use crate::rng::Rng;
 use crate::store::disk::{Dir, Disk};
 use crate::swarm::balance::Bounds;
 use crate::swarm::hello::Standing;
+use crate::swarm::seen::Seen;
 use crate::swarm::standing::Standings;
 use crate::swarm::twins::Twins;
 use crate::sync::{self, Sync};
@@ -276,6 +277,8 @@ pub struct Node {
     /// Ends by reason, inbound and outbound.
     ends: Few<(Reason, bool), u64>,
     declined: declined::Declined,
+    /// Where others see us.
+    seen: Seen,
     shutdowns: Vec<hosts::Shutdown>,
     status_wanted: bool,
     /// A bound for what is kept.
@@ -364,6 +367,7 @@ impl Node {
             sealed_from: 1,
             ends: Few::new(),
             declined: declined::Declined::default(),
+            seen: Seen::default(),
             shutdowns: Vec::new(),
             status_wanted: false,
             quota: None,

@@ -1,6 +1,7 @@
 //! One connection as the node keeps it: its life, its dialect's session, and what waits to be sent.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use crate::conn::{Direction, Life, Reason};
 use crate::crypto::sign::PublicKey;
@@ -52,6 +53,8 @@ pub struct Peer {
     pub kin: Kin,
     /// Where it says that it listens.
     pub said_port: Option<u16>,
+    /// Where it says that many others see it.
+    pub said_own: Vec<IpAddr>,
     /// Whether somebody answers where it says that it listens; `None`: nobody has looked.
     pub listens: Option<bool>,
     /// It has fewer peers than it needs, and: it can do without us; it says.
@@ -181,6 +184,7 @@ impl Peer {
             remote: [0; 32],
             kin: Kin::Unknown,
             said_port: None,
+            said_own: Vec::new(),
             listens: None,
             needy: false,
             spare: false,

@@ -11,6 +11,7 @@ mod candidate;
 mod duplicate;
 pub mod hello;
 mod kept;
+pub mod seen;
 pub mod standing;
 #[cfg(test)]
 mod tests;
@@ -661,14 +662,22 @@ impl Swarm {
     }
 }
 
+/// The realm of addresses that are good anywhere.
+const EVERYWHERE: u8 = 2;
+
 /// How far an address can be told of: 0 on this machine, 1 in its network, 2 everywhere.
 fn realm(ip: IpAddr) -> u8 {
     match ip.to_canonical() {
         ip if ip.is_loopback() => 0,
         IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => 1,
         IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => 1,
-        _ => 2,
+        _ => EVERYWHERE,
     }
+}
+
+/// Whether an address is good anywhere.
+pub fn is_everywhere(ip: IpAddr) -> bool {
+    realm(ip) == EVERYWHERE
 }
 
 /// What one party can have as much of as it likes: the addresses of a network of 24 bits of IPv4, of 48

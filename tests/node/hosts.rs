@@ -1,6 +1,6 @@
 //! Gannets that greet a node: what it wants of them, what it says to them, and what it is not told.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use gannet::crypto::hash::discovery_key;
@@ -24,6 +24,8 @@ fn hello(n: u8) -> Hello {
         number: 1,
         port: None,
         features: 0,
+        seen: None,
+        own: Vec::new(),
         holds: Vec::new(),
     }
 }
@@ -321,4 +323,52 @@ fn k07_where_a_peer_listens_is_looked_at_before_others_are_told_of_it() {
         _ => None,
     });
     assert_eq!(told, Some(Vec::new()), "nobody has answered there");
+}
+
+#[test]
+fn k08_where_most_see_us_is_told_to_others_and_looked_at_as_one_more_place_of_theirs() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let ours: IpAddr = [203, 0, 112, 5].into();
+    let told = |rig: &mut Rig, from: [u8; 4], seen: Option<IpAddr>, own: Vec<IpAddr>| {
+        let n = from[2];
+        let conn = rig.connect_from(from);
+        let hello = Hello { port: Some(4000), seen, own, ..hello(n) };
+        let mut stream = rig.greet_as(conn, n, Some(hello));
+        let greeting = match &said(&stream)[..] {
+            [Message::Hello(greeting), ..] => greeting.claimed().clone(),
+            _ => panic!("it greets"),
+        };
+        assert_eq!(greeting.seen, Some(from.into()));
+        go_on(rig, &mut stream);
+        join(rig, &mut stream);
+        (stream, greeting.own)
+    };
+    let mut streams = Vec::new();
+    for n in 1..=3 {
+        let (stream, own) = told(&mut rig, [80, 1, n, 1], Some(ours), Vec::new());
+        assert!(own.is_empty(), "two networks are not enough");
+        streams.push(stream);
+    }
+    // Who says something else changes nothing, nor does who is in a network of its own.
+    let (stream, own) = told(&mut rig, [80, 1, 4, 1], Some([66, 6, 6, 6].into()), Vec::new());
+    assert_eq!(own, [ours]);
+    streams.push(stream);
+    assert_eq!(told(&mut rig, [10, 1, 5, 1], Some([66, 6, 6, 6].into()), Vec::new()).1, [ours]);
+    // A pinged place fails: the next one is looked at. Of where it says that it is there is one more.
+    let places = |rig: &mut Rig, own: Vec<IpAddr>| {
+        let mut fresh = Rig::new(Blocks::Follow);
+        std::mem::swap(rig, &mut fresh);
+        let (_stream, _) = told(rig, [80, 1, 6, 1], None, own);
+        let mut count = 0;
+        while let Some(tag) = rig.dials.pop() {
+            count += 1;
+            let conn = Err(std::io::ErrorKind::ConnectionRefused.into());
+            rig.put(Input::Dialed { tag, conn });
+        }
+        count
+    };
+    assert_eq!(places(&mut rig, Vec::new()), 1);
+    assert_eq!(places(&mut rig, vec![[80, 1, 6, 1].into()]), 1, "it comes from there");
+    assert_eq!(places(&mut rig, vec![[90, 2, 2, 2].into()]), 2);
+    assert_eq!(places(&mut rig, vec![[192, 168, 2, 2].into()]), 1, "that is good nowhere else");
 }

@@ -126,6 +126,8 @@ impl Sybil {
                     number: *hellos,
                     port: rng.one_in(2).then(|| rng.between(1, 60_000) as u16),
                     features: NEEDY,
+                    seen: None,
+                    own: Vec::new(),
                     holds: Vec::new(),
                 };
                 session.open_host(out).ok();

@@ -196,6 +196,8 @@ impl World {
             number,
             port: None,
             features: 0,
+            seen: None,
+            own: Vec::new(),
             holds,
         };
         self.links[at].to[1 - end].push_back(Said::Hello(Verified::assumed(hello)));

@@ -24,6 +24,8 @@ fn hello(number: u64, boot: u8, holds: &[u64]) -> Verified {
         number,
         port: None,
         features: 0,
+        seen: None,
+        own: Vec::new(),
         holds: holds.to_vec(),
     })
 }

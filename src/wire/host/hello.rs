@@ -1,10 +1,12 @@
 //! The first message of each side: who it is, signed for this connection and no other.
 
-use super::{Fault, fields};
+use std::net::IpAddr;
+
+use super::{Fault, address, fields};
 use crate::codec::compact::{Reader, put_buffer};
 use crate::crypto::sign::{KeyPair, Signature, verify};
 use crate::host::HostId;
-use crate::limits::{HOST_HOLDS, HOST_VERSION, MAX_SAFE_INTEGER};
+use crate::limits::{HOST_HOLDS, HOST_OWN, HOST_VERSION, MAX_SAFE_INTEGER};
 
 const VERSIONS: u64 = 1;
 const HOST: u64 = 2;
@@ -13,6 +15,8 @@ const NUMBER: u64 = 4;
 const PORT: u64 = 5;
 const FEATURES: u64 = 6;
 const HOLDS: u64 = 7;
+const SEEN: u64 = 8;
+const OWN: u64 = 9;
 
 /// The feature bit that says that the sender has fewer peers than it needs.
 pub const NEEDY: u64 = 1;
@@ -67,6 +71,10 @@ pub struct Hello {
     pub port: Option<u16>,
     /// Bits; those that we do not know mean nothing.
     pub features: u64,
+    /// Where the sender sees the other end. Not to be believed.
+    pub seen: Option<IpAddr>,
+    /// Where many others have seen the sender, who listens there, too, as far as it knows.
+    pub own: Vec<IpAddr>,
     /// Numbers of its earlier connections to the same process that it still has and trusts, going up.
     pub holds: Vec<u64>,
 }
@@ -136,6 +144,7 @@ impl Hello {
     fn read(bytes: &[u8]) -> Result<Hello, Fault> {
         let (mut versions, mut host, mut boot, mut number) = (None, None, None, None);
         let (mut port, mut features, mut holds) = (None, 0, Vec::new());
+        let (mut seen, mut own) = (None, Vec::new());
         fields::read(bytes, |field, value| {
             match field {
                 VERSIONS => versions = Some(Versions::read(value)?),
@@ -145,6 +154,8 @@ impl Hello {
                 PORT => port = Some(fields::port(value)?),
                 FEATURES => features = fields::uint(value, "features")?,
                 HOLDS => holds = fields::ascending(value, HOST_HOLDS, "holds")?,
+                SEEN => seen = address::ips(value, 1)?.pop(),
+                OWN => own = address::ips(value, HOST_OWN)?,
                 _ => {}
             }
             Ok(())
@@ -160,6 +171,8 @@ impl Hello {
             number,
             port,
             features,
+            seen,
+            own,
             holds,
         })
     }
@@ -180,6 +193,14 @@ impl Hello {
         }
         if !self.holds.is_empty() {
             fields::put_numbers(HOLDS, &self.holds, &mut out);
+        }
+        if let Some(seen) = self.seen {
+            fields::put(SEEN, &address::put_ip(seen), &mut out);
+        }
+        if !self.own.is_empty() {
+            debug_assert!(self.own.len() <= HOST_OWN);
+            let own: Vec<u8> = self.own.iter().flat_map(|ip| address::put_ip(*ip)).collect();
+            fields::put(OWN, &own, &mut out);
         }
         out
     }

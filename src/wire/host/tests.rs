@@ -10,7 +10,7 @@ use crate::codec::compact::{put_buffer, put_uint};
 use crate::crypto::sign::KeyPair;
 use crate::host::HostId;
 use crate::limits::{
-    HOST_CANDIDATES, HOST_FIELDS, HOST_HINTS, HOST_HOLDS, HOST_MESSAGE_BYTES, HOST_RETRY,
+    HOST_CANDIDATES, HOST_FIELDS, HOST_HINTS, HOST_HOLDS, HOST_MESSAGE_BYTES, HOST_OWN, HOST_RETRY,
     HOST_VERSION, MAX_SAFE_INTEGER,
 };
 
@@ -26,6 +26,8 @@ fn hello() -> Hello {
         number: 1 << 40,
         port: Some(3282),
         features: 5,
+        seen: Some([203, 0, 113, 5].into()),
+        own: vec![[203, 0, 113, 9].into()],
         holds: vec![1, 70_000],
     }
 }
@@ -80,7 +82,7 @@ fn the_format_of_a_hello_does_not_change() {
     let bytes = said(&hello());
     let expected = [
         "00",
-        "41",
+        "65",
         "010101",
         "0220",
         &hex::encode(pair().public()),
@@ -90,6 +92,8 @@ fn the_format_of_a_hello_does_not_change() {
         "0503fdd20c",
         "060105",
         "070601fe70110100",
+        "081000000000000000000000ffffcb007105",
+        "091000000000000000000000ffffcb007109",
     ];
     let expected = expected.concat();
     let (head, signature) = bytes.split_at(bytes.len() - 64);
@@ -128,7 +132,7 @@ fn fault(bytes: &[u8]) -> Fault {
 
 #[test]
 fn h02_unknown_fields_and_types_are_skipped() {
-    let bytes = of_fields(&fields_with(&[(8, b"new"), (1 << 50, &[])]));
+    let bytes = of_fields(&fields_with(&[(10, b"new"), (1 << 50, &[])]));
     let read = verified(&bytes, CHANNEL).expect("signed with what is unknown");
     assert_eq!((read.number, read.port, read.features, &read.holds[..]), (9, None, 0, &[][..]));
     assert_eq!(Message::decode(&[7]), Ok(None));
@@ -279,11 +283,15 @@ proptest! {
         port in proptest::option::of(1u16..),
         features in 0..=MAX_SAFE_INTEGER,
         holds in proptest::collection::btree_set(0..=MAX_SAFE_INTEGER, 0..=HOST_HOLDS),
+        seen in proptest::option::of(hint()),
+        own in proptest::collection::vec(hint(), 0..=HOST_OWN),
         initiator: bool,
     ) {
+        let seen = seen.map(|addr| addr.ip());
+        let own = own.iter().map(SocketAddr::ip).collect();
         let holds = holds.into_iter().filter(|hold| *hold < number).collect();
         let host = HostId(pair().public());
-        let hello = Hello { versions, host, boot, number, port, features, holds };
+        let hello = Hello { versions, host, boot, number, port, features, seen, own, holds };
         let channel = Channel { initiator, ..CHANNEL };
         let mut bytes = Vec::new();
         hello.encode(&pair(), channel, &mut bytes);
