@@ -372,3 +372,42 @@ fn k08_where_most_see_us_is_told_to_others_and_looked_at_as_one_more_place_of_th
     assert_eq!(places(&mut rig, vec![[90, 2, 2, 2].into()]), 2);
     assert_eq!(places(&mut rig, vec![[192, 168, 2, 2].into()]), 1, "that is good nowhere else");
 }
+
+#[test]
+fn n08_with_enough_peers_somebody_else_is_looked_at_now_and_then_so_that_islands_meet() {
+    let mut rig = Rig::bounded(Blocks::Follow, Bounds { min: 2, target: 2, max: 8 });
+    let mut peers = vec![meet(&mut rig, 2)];
+    join(&mut rig, &mut peers[0]);
+    let second = |rig: &mut Rig, peers: &mut Vec<Stream>| {
+        rig.pass(Duration::from_secs(1));
+        for peer in peers {
+            peer.session.keepalive(&mut peer.out);
+            rig.talk(peer);
+        }
+    };
+    while !said(&peers[0]).iter().any(|message| matches!(message, Message::Ask(_))) {
+        second(&mut rig, &mut peers);
+    }
+    // It tells of somebody who is not to be reached at the moment.
+    let addrs = vec![SocketAddr::from(([10, 0, 0, 77], 3282))];
+    let core = discovery_key(&rig.key());
+    peers[0].say_host(|out| Candidates { core, addrs }.encode(out));
+    rig.talk(&mut peers[0]);
+    let tag = rig.dials.pop().expect("there are too few: it is dialled");
+    rig.put(Input::Dialed { tag, conn: Err(std::io::ErrorKind::ConnectionRefused.into()) });
+    let mut other = meet(&mut rig, 3);
+    join(&mut rig, &mut other);
+    peers.push(other);
+    // Enough now: nobody is dialled, but after a while it is looked whether he is there.
+    let mut looked = Vec::new();
+    for at in 1..=500 {
+        second(&mut rig, &mut peers);
+        if let Some(tag) = rig.dials.pop() {
+            looked.push(at);
+            rig.put(Input::Dialed { tag, conn: Err(std::io::ErrorKind::ConnectionRefused.into()) });
+        }
+    }
+    let every = limits::PROBE_EVERY.as_secs() as i32;
+    assert!(looked[0] >= every / 2 && looked[0] <= 2 * every, "{looked:?}");
+    assert!((2..=5).contains(&looked.len()), "{looked:?}");
+}
