@@ -325,7 +325,7 @@ pub const DIVERSE_KEPT: usize = 8;
 pub const TOLD_BY_ONE: usize = 64;
 /// Addresses of its own that a host tells of in a hello: one of each family.
 pub const HOST_OWN: usize = 2;
-/// Networks of whose word it is remembered where they see us, and for how long.
+/// Networks of whose word it is remembered where they see us, and for how long when they have left.
 pub const SEEN_BY: usize = 32;
 pub const SEEN_FOR: Duration = Duration::from_secs(2 * 3600);
 /// So many have to agree, and be more than half.

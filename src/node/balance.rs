@@ -504,6 +504,10 @@ impl Node {
             return Some(outcome);
         };
         let there = matches!(outcome.what, Pinged::Answered { .. });
+        let answers = match outcome.what {
+            Pinged::Answered { host, .. } => host,
+            _ => None,
+        };
         match probe {
             Probe::Candidate(topic) => {
                 let room = there && self.makes_room(now, outcome.addr);
@@ -514,7 +518,10 @@ impl Node {
                 }
             }
             Probe::OfPeer(Some(conn)) if there => {
-                if let Some(mut peer) = self.peers.remove(&conn) {
+                // It may name somebody else's address, or come from where another host listens.
+                let peer = self.peers.get(&conn);
+                let its = peer.is_some_and(|peer| answers.is_some() && peer.kin.host() == answers);
+                if its && let Some(mut peer) = self.peers.remove(&conn) {
                     // Of an address that it comes from, too, the port is good for other topics.
                     let from = peer.address().map(|from| from.ip());
                     peer.listens =

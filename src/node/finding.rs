@@ -262,6 +262,7 @@ impl Node {
         if let Some(multicast) = &mut self.multicast {
             multicast.tick(now);
         }
+        self.seen_expires(now);
         self.resolver.tick(now);
         for named in &mut self.names {
             if named.lookup.is_some() || named.again > now {
@@ -292,7 +293,7 @@ impl Node {
         let names = self.names.iter().filter(|named| named.lookup.is_none());
         let names = names.map(|named| named.again);
         let cast = self.multicast.as_ref().and_then(multicast::Multicast::next_deadline);
-        let others = cast.into_iter().chain(self.lan_next());
+        let others = cast.into_iter().chain(self.lan_next()).chain(self.seen.next_deadline());
         swarms.chain(names).chain(others).chain(self.resolver.next_deadline()).min()
     }
 

@@ -234,13 +234,15 @@ impl Node {
     /// Listeners, sockets or interfaces are others than before: once all stand, they are told of.
     pub(super) fn lan_places(&mut self, now: Instant) {
         let ready = self.started_up && self.listeners_pending == 0;
-        let Some(lan) = self.lan.as_mut().filter(|lan| ready && lan.is_settled()) else { return };
         let four = self.listening.iter().find(|at| at.is_ipv4());
         let tcp = four.or(self.listening.first()).map(SocketAddr::port);
+        let seen = self.seen_served(tcp);
+        let Some(lan) = self.lan.as_mut().filter(|lan| ready && lan.is_settled()) else { return };
         let udp = lan.sockets[0].own.port().or(lan.sockets[1].own.port());
         let usable = lan.usable(&self.interfaces);
         let excluded = &self.config.lan_exclude;
         lan.hosts.set_wall(self.wall);
+        lan.hosts.set_seen(seen);
         lan.hosts.set_places(now, &usable, &self.listening, Ports { tcp, udp }, excluded);
     }
 

@@ -84,10 +84,10 @@ impl Node {
             host: self.host_id(),
             boot,
             number,
-            port: self.listening.first().map(|at| at.port()),
+            port: self.said_port(),
             features: if self.company.is_needy() { NEEDY } else { 0 },
             seen: peer.address().map(|addr| addr.ip().to_canonical()),
-            own: self.seen.believed(now),
+            own: self.seen_served(self.said_port()),
             holds,
         };
         let Session::Hyper(hyper) = &mut peer.session else { return Some(Reason::Fault) };
@@ -218,9 +218,6 @@ impl Node {
         let said = theirs.hello();
         (peer.said_port, peer.needy) = (said.port, said.features & NEEDY != 0);
         peer.said_own = said.own.iter().copied().filter(|ip| is_everywhere(*ip)).collect();
-        if let (Some(addr), Some(seen)) = (peer.address(), said.seen) {
-            self.seen.told(now, addr.ip(), seen);
-        }
         let terms = self.terms(now, peer, &theirs.hello().host);
         let twins = self.processes.get_mut(&peer.remote)?;
         twins.hello(now, conn, theirs, &terms, acts);
@@ -328,7 +325,7 @@ impl Node {
     ) -> Option<Reason> {
         let twins = self.processes.get(&peer.remote)?;
         let hello = twins.meeting(conn)?.theirs()?;
-        let host = hello.host;
+        let (host, seen) = (hello.host, hello.seen);
         peer.kin = Kin::Gannet { host };
         let id = peer.remote;
         if !peer.life.handshaken(now, id.to_vec(), true) {
@@ -347,6 +344,7 @@ impl Node {
         let older = self.twins_of(now, peer);
         older.into_iter().for_each(|old| self.inherit(peer, old, &id));
         self.greet_spare(peer);
+        self.seen_at(now, conn, peer, seen);
         self.say_joined(peer);
         self.lan_joined(now, host);
         let topics: Vec<TopicId> = peer.topics().collect();
@@ -375,6 +373,7 @@ impl Node {
         if let Some(host) = peer.kin.host() {
             self.lan_parted(host, conn);
         }
+        self.seen.parted(now, conn);
         let Some(twins) = self.processes.get_mut(&peer.remote) else { return };
         if peer.was_lost(why) {
             twins.suspect(conn);

@@ -35,6 +35,7 @@ mod proofs;
 mod quota;
 mod report;
 mod roster;
+mod seen;
 mod session;
 mod streams;
 mod swarms;

@@ -35,6 +35,7 @@ impl Node {
             pid: self.config.pid,
             uptime_s: now.since(self.started).as_secs(),
             listen: self.listening.clone(),
+            seen: self.seen.believed().to_vec(),
             drives,
             feeds: self.feed_status(&shown),
             peers: self.peer_status(now, about),

@@ -18,6 +18,8 @@ pub struct Status {
     pub pid: u32,
     pub uptime_s: u64,
     pub listen: Vec<SocketAddr>,
+    /// Where peers of most networks see this host.
+    pub seen: Vec<std::net::IpAddr>,
     pub drives: Vec<DriveStatus>,
     pub feeds: Vec<FeedStatus>,
     pub peers: Vec<PeerStatus>,
@@ -188,6 +190,10 @@ impl Status {
         for at in &self.listen {
             writeln!(out, "listening on {at}")?;
         }
+        if !self.seen.is_empty() {
+            let seen: Vec<String> = self.seen.iter().map(ToString::to_string).collect();
+            writeln!(out, "peers see this host at {}", seen.join(", "))?;
+        }
         for drive in &self.drives {
             drive.write(out)?;
         }
@@ -338,6 +344,7 @@ mod tests {
             pid: 7,
             uptime_s: 65,
             listen: vec!["127.0.0.1:3282".parse().unwrap()],
+            seen: vec!["203.0.113.9".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             drives: vec![DriveStatus {
                 link: "dat://ab".into(),
                 key: Key([0xab; 32]),
@@ -391,6 +398,7 @@ mod tests {
             status.text(),
             "gannet 0.1.0 running as process 7 for 1 min 5 s\n\
              listening on 127.0.0.1:3282\n\
+             peers see this host at 203.0.113.9, 2001:db8::1\n\
              dat://ab\n  copy in ./photos: version 4 (3 in the folder), 2 files, 1.5 kB\n  \
              fetching\n  \
              metadata feed abababab: 4 of 5 blocks, 1 wanted, 1 asked for, 500 B in all, paused\n\

@@ -6,13 +6,16 @@ use std::time::Duration;
 use gannet::crypto::hash::discovery_key;
 use gannet::crypto::sign::KeyPair;
 use gannet::host::HostId;
+use gannet::ids::ConnId;
 use gannet::limits;
 use gannet::node::Blocks;
 use gannet::node::io::Input;
+use gannet::reactor::Engine;
 use gannet::swarm::balance::Bounds;
 use gannet::wire::host::{
     Ask, BOOT_BYTES, Candidates, Close, Code, Continue, Hello, Message, VERSIONS, Versions,
 };
+use gannet::wire::ping::Pong;
 
 use crate::streams::{MUTE, Rig, Stream};
 
@@ -344,7 +347,7 @@ fn k08_where_most_see_us_is_told_to_others_and_looked_at_as_one_more_place_of_th
         (stream, greeting.own)
     };
     let mut streams = Vec::new();
-    for n in 1..=3 {
+    for n in 7..=9 {
         let (stream, own) = told(&mut rig, [80, 1, n, 1], Some(ours), Vec::new());
         assert!(own.is_empty(), "two networks are not enough");
         streams.push(stream);
@@ -371,6 +374,83 @@ fn k08_where_most_see_us_is_told_to_others_and_looked_at_as_one_more_place_of_th
     assert_eq!(places(&mut rig, vec![[80, 1, 6, 1].into()]), 1, "it comes from there");
     assert_eq!(places(&mut rig, vec![[90, 2, 2, 2].into()]), 2);
     assert_eq!(places(&mut rig, vec![[192, 168, 2, 2].into()]), 1, "that is good nowhere else");
+}
+
+#[test]
+fn k08_a_word_counts_of_peers_only_and_as_long_as_they_are_there() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let ours: IpAddr = [203, 0, 112, 5].into();
+    let seen = |rig: &mut Rig| rig.node.status(rig.now, &mut rig.disk).seen;
+    let mut streams = Vec::new();
+    for n in 2..=6 {
+        let conn = rig.connect_from([80, 1, n, 1]);
+        let hello = Hello { seen: Some(ours), ..hello(n) };
+        streams.push(rig.greet_as(conn, n, Some(hello)));
+    }
+    assert_eq!(seen(&mut rig), [] as [IpAddr; 0], "they have not said continue");
+    for stream in &mut streams[..3] {
+        go_on(&mut rig, stream);
+        join(&mut rig, stream);
+    }
+    assert_eq!(seen(&mut rig), [ours]);
+    let hour = |rig: &mut Rig, streams: &mut [Stream]| {
+        for _ in 0..1200 {
+            rig.pass(Duration::from_secs(3));
+            for stream in streams.iter_mut() {
+                stream.session.keepalive(&mut stream.out);
+                rig.talk(stream);
+            }
+        }
+    };
+    for _ in 0..3 {
+        hour(&mut rig, &mut streams[..3]);
+    }
+    assert_eq!(seen(&mut rig), [ours], "they are there");
+    for stream in &streams[..3] {
+        rig.put(Input::Closed { conn: stream.conn, why: Ok(()) });
+    }
+    hour(&mut rig, &mut []);
+    assert_eq!(seen(&mut rig), [ours]);
+    hour(&mut rig, &mut []);
+    assert_eq!(seen(&mut rig), [] as [IpAddr; 0]);
+}
+
+#[test]
+fn k08_where_another_host_answers_no_peer_is_said_to_be() {
+    for (answers, places) in [(2, 2), (3, 0)] {
+        let mut rig = Rig::new(Blocks::Follow);
+        let own = vec![[203, 0, 113, 9].into()];
+        let hello = Hello { port: Some(4000), own, ..hello(2) };
+        let conn = rig.connect_from([80, 1, 2, 1]);
+        let mut peer = rig.greet_as(conn, 2, Some(hello));
+        go_on(&mut rig, &mut peer);
+        join(&mut rig, &mut peer);
+        for dial in 0..2 {
+            let conn = ConnId { slot: 900 + dial, generation: 1 };
+            let tag = rig.dials[dial as usize];
+            rig.put(Input::Dialed { tag, conn: Ok(conn) });
+            let (mut ping, mut pong) = (Vec::new(), Vec::new());
+            rig.node.poll_frames(rig.now, conn, &mut ping, 1 << 10, &mut rig.disk);
+            let nonce = ping[4..20].try_into().expect("a ping");
+            let host = HostId(KeyPair::from_seed([answers; 32]).public());
+            Pong::new(nonce, host, 0).encode(&mut pong);
+            rig.node.bytes(rig.now, conn, &mut pong, &mut rig.disk);
+            rig.put(Input::Deadline);
+        }
+        let mut other = meet(&mut rig, 4);
+        join(&mut rig, &mut other);
+        let core = discovery_key(&rig.key());
+        other.say_host(|out| Ask { core, count: 9 }.encode(out));
+        rig.talk(&mut other);
+        let addrs = said(&other).into_iter().find_map(|message| match message {
+            Message::Candidates(said) => Some(said.addrs),
+            _ => None,
+        });
+        let all: [SocketAddr; 2] = [([80, 1, 2, 1], 4000).into(), ([203, 0, 113, 9], 4000).into()];
+        let mut addrs = addrs.expect("an answer");
+        addrs.sort_unstable();
+        assert_eq!(addrs, all[..places], "host {answers} answers");
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ const ROOM: usize = 1 << 30;
 
 pub struct Rig {
     pub node: Node,
-    disk: SimDisk,
+    pub disk: SimDisk,
     pub now: Instant,
     listener: u32,
     /// Who wrote the core that the node keeps.

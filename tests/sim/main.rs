@@ -27,6 +27,7 @@ mod mutual;
 mod names;
 mod pings;
 mod restored;
+mod seen;
 mod sleep;
 mod stranger;
 mod swarm;
@@ -70,6 +71,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "names", run: names::run, every: 2 },
     Scenario { name: "twins", run: twins::run, every: 2 },
     Scenario { name: "twin-streams", run: twins::run_cores, every: 2 },
+    Scenario { name: "seen", run: seen::run, every: 4 },
     Scenario { name: "restored", run: restored::run, every: 2 },
     Scenario { name: "restored-cores", run: restored::run_cores, every: 2 },
     Scenario { name: "mutual-cores", run: mutual::run_cores, every: 2 },

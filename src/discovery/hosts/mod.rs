@@ -122,6 +122,8 @@ pub struct Hosts {
     interfaces: Vec<Interface>,
     /// All addresses of this machine.
     addresses: Vec<IpAddr>,
+    /// Where hosts elsewhere see this machine.
+    seen: Vec<IpAddr>,
     ports: Ports,
     table: Table,
     pings: Pings,
@@ -165,6 +167,7 @@ impl Hosts {
             record: None,
             interfaces: Vec::new(),
             addresses: Vec::new(),
+            seen: Vec::new(),
             ports: Ports::default(),
             table: Table::new(id),
             pings: Pings::default(),

@@ -72,6 +72,11 @@ pub fn is_excluded(patterns: &[String], on: &Interface) -> bool {
 }
 
 impl Hosts {
+    /// Where others see this machine, which stands in our record from the next `set_places` on.
+    pub fn set_seen(&mut self, seen: Vec<IpAddr>) {
+        self.seen = seen;
+    }
+
     /// All interfaces there are, where TCP listens, and names of interfaces that are not to be used.
     /// What changed is told to everybody.
     pub fn set_places(
@@ -97,6 +102,11 @@ impl Hosts {
             let known = next.iter().any(|other| other.index == on.index && family(other));
             if !known && next.len() < 2 * limits::MULTICAST_INTERFACES {
                 next.push(on.clone());
+            }
+        }
+        for ip in &self.seen {
+            if addresses.len() < limits::LAN_ADDRESSES && !addresses.contains(ip) {
+                addresses.push(*ip);
             }
         }
         let before = std::mem::replace(&mut self.interfaces, next);

@@ -78,7 +78,7 @@ fn u09_nobody_speaks_for_another_host() {
 }
 
 #[test]
-fn the_format_of_a_hello_does_not_change() {
+fn k08_the_format_of_a_hello_does_not_change() {
     let bytes = said(&hello());
     let expected = [
         "00",
@@ -276,7 +276,7 @@ fn hint() -> impl Strategy<Value = SocketAddr> {
 
 proptest! {
     #[test]
-    fn hellos(
+    fn k08_hellos(
         versions in versions(),
         boot: [u8; 16],
         number in 0..=MAX_SAFE_INTEGER,

@@ -252,3 +252,24 @@ fn m01_what_comes_over_both_families_shows_both_addresses_in_any_order() {
         assert_eq!(told, found);
     }
 }
+
+#[test]
+fn k08_where_others_see_a_host_stands_in_its_record_as_long_as_it_is_believed() {
+    let mut wire = Wire::of(2);
+    let at: IpAddr = [203, 0, 113, 9].into();
+    let known = |wire: &Wire| {
+        let mut all = wire.posts[1].hosts.known();
+        let one = all.find(|known| known.host() == id(1)).expect("it was heard");
+        one.record.record().addresses.clone()
+    };
+    wire.run(Duration::from_secs(5));
+    assert_eq!(known(&wire), [ip(1)]);
+    for seen in [&[at, ip(1)][..], &[]] {
+        let (on, now) = ([interface("eth0", 2, ip(1))], wire.now);
+        wire.posts[0].hosts.set_seen(seen.to_vec());
+        wire.posts[0].hosts.set_places(now, &on, &listening(), ports(), &[]);
+        wire.run(Duration::from_secs(5));
+        let told: Vec<IpAddr> = [ip(1)].into_iter().chain(seen.first().copied()).collect();
+        assert_eq!(known(&wire), told);
+    }
+}
