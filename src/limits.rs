@@ -425,20 +425,27 @@ pub const COST_OF_CALL: usize = 1024;
 pub const WORK_RETRY_MIN: Duration = Duration::from_micros(200);
 /// The longest wait before work that waits for the disk is tried again: half a disk's seek.
 pub const WORK_RETRY_MAX: Duration = Duration::from_millis(5);
-/// What passes in one go under a rate: the bytes of this time, and at least so many. More often the loop
-/// is not woken for it.
+/// What passes in one go under a rate: the bytes of this time, and at least so many, or those of a second
+/// where that is less. More often the loop is not woken for it.
 pub const RATE_PIECE: Duration = Duration::from_millis(25);
 pub const RATE_PIECE_BYTES: usize = 1024;
 /// What was not used in this time is not lost: the loop may be late.
 pub const RATE_AHEAD: Duration = Duration::from_millis(50);
-/// Beyond this it is forgotten what passed above a rate because it was the least that flows.
-pub const RATE_DEBT: Duration = Duration::from_secs(2);
-/// Bytes a second that flow on a connection whatever the rates say, and how many of them at a time: a
-/// handshake takes a second, and nobody is taken for dead.
+/// Beyond this it is forgotten what passed above a rate because it was the least that flows: who connects
+/// again and again cannot shut the rate for longer.
+pub const RATE_DEBT: Duration = Duration::from_secs(120);
+/// Bytes a second that flow on a connection whatever the rates say, how many of them at a time, and how many
+/// in all, each way: what a handshake, two hellos and some cores need, in a second or two.
 pub const RATE_FLOOR: u64 = 512;
 pub const RATE_FLOOR_PIECE: usize = 256;
+pub const RATE_CREDIT: u64 = 2048;
+/// The same from there on: nobody is taken for dead.
+pub const RATE_TRICKLE: u64 = 4;
+pub const RATE_TRICKLE_PIECE: usize = 32;
+/// What has flowed anyhow puts the next of these off by no more than this.
+pub const RATE_FLOOR_DEBT: Duration = Duration::from_secs(2);
 /// The least rate that can be asked for, in bytes a second: less is a unit forgotten.
-pub const RATE_LEAST: u64 = 1024;
+pub const RATE_LEAST: u64 = 64;
 /// A timer's delay in ticks of 1 ms; the wheel fires early near 2^32.
 pub const TIMER_TICKS: u64 = 1 << 31;
 /// Bytes of a frame that is received whatever others do: a common block with its proof, twice over.

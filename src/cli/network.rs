@@ -75,7 +75,9 @@ fn connections(text: &str) -> Result<usize, String> {
 pub fn rate(text: &str) -> Result<u64, String> {
     match crate::text::size(text) {
         Some(rate) if rate >= RATE_LEAST => Ok(rate),
-        Some(rate) => Err(format!("{rate} bytes a second are too few: at least 1K, as in 500K")),
+        Some(rate) => {
+            Err(format!("{rate} bytes a second are too few: at least {RATE_LEAST}, as in 500K"))
+        }
         None => Err("a rate is a number, with K, M or G behind it".into()),
     }
 }
@@ -88,8 +90,8 @@ mod tests {
     fn rates() {
         assert_eq!((rate("2M"), rate("1k"), rate("1024")), (Ok(2 << 20), Ok(1024), Ok(1024)));
         // The unit was forgotten.
-        let few = "500 bytes a second are too few: at least 1K, as in 500K";
-        assert_eq!(rate("500"), Err(few.into()));
+        let few = "50 bytes a second are too few: at least 64, as in 500K";
+        assert_eq!(rate("50"), Err(few.into()));
         for bad in ["", "K", "2MB", "2M/s", "-1K", "1.5M"] {
             assert!(rate(bad).is_err(), "{bad}");
         }

@@ -3,14 +3,14 @@
 //! A socket that waits for a rate is not read, or nothing is pulled for it and nothing written, so that what
 //! is not sent yet can still change. Those who wait for the rate of all stand in a line: each is called
 //! for a piece, then stands behind the others. Besides, a least flows on every connection, counted under the
-//! rates but not held up by them.
+//! rates but not held up by them: a handshake, then a trickle.
 
 use std::cmp::Ordering;
 
 use crate::ids::ConnId;
 use crate::sys::Sys;
 
-use super::rates::{Line, Rates, Waits, Way, piece};
+use super::rates::{Line, Rates, Share, Waits, Way, piece};
 use super::{Due, Engine, Reactor, Source};
 
 const WAYS: [Way; 2] = [Way::Up, Way::Down];
@@ -18,6 +18,9 @@ const WAYS: [Way; 2] = [Way::Up, Way::Down];
 impl<S: Sys, E: Engine> Reactor<S, E> {
     /// Other rates from now on.
     pub fn set_rates(&mut self, rates: Rates) {
+        if rates == self.tuning.rates {
+            return;
+        }
         self.tuning.rates = rates;
         let waits: Vec<(ConnId, Way)> = self
             .conns
@@ -29,6 +32,12 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         for way in WAYS {
             self.lines[way as usize].clear();
             self.timers.cancel(Due::Line(way));
+        }
+        let limited = self.conns.iter().filter(|(_, conn)| conn.shares.is_some());
+        let limited: Vec<ConnId> = limited.map(|(id, _)| id).collect();
+        for id in limited {
+            let shares = self.conns.get(id).and_then(|conn| conn.shares.as_deref_mut());
+            shares.into_iter().flatten().for_each(Share::forget);
         }
         for (id, way) in waits {
             self.set_waits(id, way, Waits::No);

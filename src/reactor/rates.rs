@@ -2,6 +2,7 @@
 //! who waits, is told by `Reactor` in `limited.rs`.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::ids::ConnId;
 use crate::limits;
@@ -68,7 +69,8 @@ fn nanoseconds(now: Instant) -> u64 {
 /// woken for a few.
 pub(super) fn piece(rate: u64) -> usize {
     let some = bytes(limits::RATE_PIECE.as_nanos() as u64, rate);
-    some.clamp(limits::RATE_PIECE_BYTES, limits::WRITE_QUANTUM_BYTES)
+    let second = usize::try_from(rate).unwrap_or(usize::MAX).max(limits::RATE_TRICKLE_PIECE);
+    some.clamp(second.min(limits::RATE_PIECE_BYTES), limits::WRITE_QUANTUM_BYTES)
 }
 
 /// How far ahead of its payment the rate lets bytes pass, in nanoseconds: what was not used in the last
@@ -99,11 +101,11 @@ impl Debt {
         Instant(self.paid.saturating_sub(keep).div_ceil(1000))
     }
 
-    /// So many bytes have passed. What is owed is forgotten beyond some seconds: it was let pass although
-    /// there was no room for it.
-    fn spend(&mut self, now: Instant, rate: u64, bytes: usize) {
+    /// So many bytes have passed. What is owed is forgotten beyond `most`: it was let pass although there
+    /// was no room for it.
+    fn spend(&mut self, now: Instant, rate: u64, bytes: usize, most: Duration) {
         let now = nanoseconds(now);
-        let debt = ahead(rate).saturating_add(limits::RATE_DEBT.as_nanos() as u64);
+        let debt = ahead(rate).saturating_add(most.as_nanos() as u64);
         let most = now.saturating_add(debt).max(self.paid);
         self.paid = self.paid.max(now).saturating_add(time(bytes, rate)).min(most);
     }
@@ -137,9 +139,10 @@ impl Line {
         self.waiting.retain(|waits| *waits != id);
     }
 
-    /// Nobody waits any more; those that were called have their turn still.
+    /// Nobody waits any more, and nothing is owed; those that were called have their turn still.
     pub fn clear(&mut self) {
         self.waiting.clear();
+        self.debt = Debt::default();
     }
 
     /// The next one in the line, if there is room for it. Who was called says `turn_over` once.
@@ -164,7 +167,7 @@ impl Line {
     }
 
     pub fn spend(&mut self, now: Instant, rate: u64, bytes: usize) {
-        self.debt.spend(now, rate, bytes);
+        self.debt.spend(now, rate, bytes, limits::RATE_DEBT);
     }
 
     pub fn waits(&self, id: ConnId) -> bool {
@@ -183,6 +186,8 @@ pub(super) struct Share {
     own: Debt,
     /// Under the least that flows whatever the rates say.
     floor: Debt,
+    /// Bytes that have passed, up to those that a connection begins with.
+    passed: u64,
     pub state: Waits,
 }
 
@@ -221,14 +226,31 @@ impl Share {
         rate.map_or(usize::MAX, |rate| self.own.room(now, rate, piece(rate)))
     }
 
-    /// Bytes of the least that flows, so that nobody is taken for dead.
+    /// The least that flows, in bytes a second, and in what pieces: so much that a handshake comes to its
+    /// end, then so much that nobody is taken for dead.
+    fn least(&self) -> (u64, usize) {
+        match self.passed < limits::RATE_CREDIT {
+            true => (limits::RATE_FLOOR, limits::RATE_FLOOR_PIECE),
+            false => (limits::RATE_TRICKLE, limits::RATE_TRICKLE_PIECE),
+        }
+    }
+
+    /// Bytes of the least that flows.
     pub fn floor(&self, now: Instant) -> usize {
-        self.floor.room(now, limits::RATE_FLOOR, limits::RATE_FLOOR_PIECE)
+        let (rate, piece) = self.least();
+        let credit = limits::RATE_CREDIT.saturating_sub(self.passed) as usize;
+        self.floor.room(now, rate, piece).min(credit.max(piece))
+    }
+
+    /// Nothing is owed under the rate of each any more, which is another one now.
+    pub fn forget(&mut self) {
+        self.own = Debt::default();
     }
 
     /// When it may let something pass by itself: under its own rate, or as the least.
     pub fn opens(&self, rate: Option<u64>) -> Instant {
-        let least = self.floor.opens(limits::RATE_FLOOR, limits::RATE_FLOOR_PIECE);
+        let (least, of_least) = self.least();
+        let least = self.floor.opens(least, of_least);
         match rate {
             Some(rate) if self.state == Waits::Alone => {
                 least.min(self.own.opens(rate, piece(rate)))
@@ -239,16 +261,15 @@ impl Share {
 
     pub fn spend(&mut self, now: Instant, rate: Option<u64>, bytes: usize) {
         if let Some(rate) = rate {
-            self.own.spend(now, rate, bytes);
+            self.own.spend(now, rate, bytes, limits::RATE_DEBT);
         }
-        self.floor.spend(now, limits::RATE_FLOOR, bytes);
+        self.floor.spend(now, self.least().0, bytes, limits::RATE_FLOOR_DEBT);
+        self.passed = self.passed.saturating_add(bytes as u64).min(limits::RATE_CREDIT);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use proptest::prelude::*;
 
@@ -273,7 +294,7 @@ mod tests {
                 let room = debt.room(now, rate, piece);
                 prop_assert!(room >= piece, "{room} of {piece} when it opens");
                 let bytes = room.min(most.max(piece));
-                debt.spend(now, rate, bytes);
+                debt.spend(now, rate, bytes, limits::RATE_DEBT);
                 passed += bytes as u128;
                 let ns = u128::from(nanoseconds(now) - nanoseconds(begin) + ahead(rate));
                 // (Each time it is spent, less than a nanosecond is lost.)
@@ -286,14 +307,38 @@ mod tests {
     }
 
     #[test]
-    fn an_own_debt_is_forgotten_after_seconds() {
+    fn an_own_debt_is_forgotten_after_a_while() {
         let (mut debt, now) = (Debt::default(), Instant(1_000_000));
         for _ in 0..1000 {
-            debt.spend(now, 1000, 1000);
+            debt.spend(now, 1000, 1000, limits::RATE_DEBT);
         }
         let opens = debt.opens(1000, piece(1000));
         let most = limits::RATE_DEBT + Duration::from_nanos(time(piece(1000), 1000) + 1000);
         assert!(opens <= now + most && opens > now + limits::RATE_DEBT, "{opens:?}");
+    }
+
+    #[test]
+    fn what_flows_in_spite_of_the_rates_is_a_handshake_and_then_a_trickle() {
+        let (mut share, mut now) = (Share::default(), Instant(1_000_000));
+        let mut passed = Vec::new();
+        let end = now + Duration::from_secs(100);
+        while now <= end {
+            let room = share.floor(now);
+            assert!(room > 0, "it opens when it says");
+            share.spend(now, None, room);
+            passed.push((now, room as u64));
+            now = share.opens(None);
+        }
+        let until = |seconds: u64| {
+            let last = Instant(1_000_000) + Duration::from_secs(seconds);
+            passed.iter().filter(|(at, _)| *at <= last).map(|(_, bytes)| bytes).sum::<u64>()
+        };
+        assert!(until(4) >= limits::RATE_CREDIT, "{passed:?}");
+        let trickle = until(100) - limits::RATE_CREDIT;
+        assert!(trickle <= 100 * limits::RATE_TRICKLE + 100, "{passed:?}");
+        // Whatever flowed besides, there is something in less than half the time in which a peer is silent.
+        share.spend(now, None, 1 << 20);
+        assert!(share.opens(None) <= now + limits::PEER_SILENCE / 2, "{:?}", share.opens(None));
     }
 
     #[test]

@@ -136,6 +136,50 @@ fn rates_hold_over_seconds_and_everybody_has_an_equal_share() {
 }
 
 #[test]
+fn rates_below_the_least_of_many_connections_hold_over_time() {
+    for (seed, rate) in [64, 100, 512].into_iter().enumerate() {
+        for clients in [1, 6] {
+            // What each of them begins with is paid for in the end.
+            let seconds = 25 * limits::RATE_CREDIT * clients as u64 / rate;
+            for (rates, wanted) in each_rate(rate, clients) {
+                let mut sys = FakeSys::new(seed as u64);
+                let at = Endpoint::Tcp(([10, 0, 0, 1], 1).into());
+                (sys.from, sys.capacity) = (at.clone(), 64 * 1024);
+                let got = pump(sys, clients, rates, at, Duration::from_secs(seconds));
+                assert!(within(total(&got), wanted, 10.0), "{rates:?} for {clients}: {got:?}");
+                let fair = |got: &f64| within(*got, wanted / clients as f64, 15.0);
+                assert!(got.iter().all(fair), "{rates:?} for {clients}: {got:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_higher_rate_holds_at_once_whatever_was_owed_under_the_lower() {
+    for at in 0..4 {
+        let rates = |rate| each_rate(rate, 1)[at].0;
+        let mut sys = FakeSys::new(3);
+        let at = Endpoint::Tcp(([10, 0, 0, 1], 1).into());
+        (sys.from, sys.capacity) = (at.clone(), 64 * 1024);
+        let outputs = VecDeque::from([Output::Listen { tag: LISTENER, at }]);
+        let pump = Pump { clients: 5, outputs, ..Pump::default() };
+        let tuning = Tuning { rates: rates(64), ..Tuning::default() };
+        let mut reactor = Reactor::new(sys, pump, tuning);
+        let turn_for = |reactor: &mut Reactor<FakeSys, Pump>, seconds| {
+            reactor.with(|pump, now, _| pump.deadline = Some(now + Duration::from_secs(seconds)));
+            while reactor.engine().deadline.is_some() {
+                reactor.turn().expect("the loop runs");
+            }
+            reactor.engine().got.values().sum::<usize>()
+        };
+        let before = turn_for(&mut reactor, 5);
+        reactor.set_rates(rates(100_000));
+        let fast = turn_for(&mut reactor, 5) - before;
+        assert!(fast >= 400_000, "{fast} bytes in 5 s under {:?}", rates(100_000));
+    }
+}
+
+#[test]
 fn rates_hold_on_real_sockets() {
     for (rates, wanted) in each_rate(1_000_000, 3) {
         // A machine that is busy with others may be slower for once, never faster.
@@ -245,15 +289,16 @@ fn every_frame_comes_back_under_any_rates() {
         }
         let failed = &reactor.engine().failed;
         assert!(failed.is_empty(), "seed {seed}: {failed:?}");
-        // Never more than the rates say, but for the least that flows on each of two ends, and what may
-        // be ahead.
+        // Never more than the rates say, but for the least that flows on each of two ends, of which no more
+        // than some seconds can be owed, and what may be ahead.
         let seconds = (reactor.sys().clock - begin) as f64 / 1e6;
         let stats = reactor.stats();
         let bytes =
             [(stats.bytes_written, rates.upload_rate), (stats.bytes_read, rates.download_rate)];
         for (bytes, rate) in bytes {
             let Some(rate) = rate else { continue };
-            let floors = 2 * clients * (limits::RATE_FLOOR * (seconds as u64 + 1) + 2048);
+            let trickle = limits::RATE_TRICKLE * (seconds as u64 + 20);
+            let floors = 2 * clients * (trickle + limits::RATE_CREDIT);
             let most = rate as f64 * (seconds + 0.1) + 4096.0 + floors as f64;
             assert!(bytes as f64 <= most, "seed {seed}: {bytes} in {seconds} s under {rates:?}");
         }

@@ -14,7 +14,6 @@ use std::cell::{RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 
-use gannet::limits;
 use gannet::reactor::{Engine, Rates, Reactor, Tuning, Wakeup};
 use gannet::rng::Rng;
 use gannet::sys::Sys;
@@ -311,7 +310,7 @@ pub fn draw_rates(rng: &mut Rng) -> Rates {
     if !rng.one_in(5) {
         return rates;
     }
-    let least = [limits::RATE_LEAST, 8 * 1024, 64 * 1024][rng.below(3) as usize];
+    let least = [1024, 8 * 1024, 64 * 1024][rng.below(3) as usize];
     let mut rate = || rng.one_in(2).then(|| least << rng.below(8));
     rates.upload_rate = rate();
     rates.download_rate = rate();
