@@ -10,6 +10,8 @@ mod disk;
 mod doubts;
 #[path = "node/hosts.rs"]
 mod hosts;
+#[path = "node/moved.rs"]
+mod moved;
 #[path = "node/pair.rs"]
 mod pair;
 #[path = "node/pings.rs"]

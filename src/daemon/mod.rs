@@ -183,12 +183,24 @@ fn drain(
     printer.pump()
 }
 
-/// What a process is told of the world.
+/// Where to listen, and whether any port does where that one is taken.
+fn places(listen: Listen) -> (Vec<SocketAddr>, bool) {
+    match listen {
+        Listen::At(at) => (vec![at], false),
+        Listen::Usual => {
+            let everywhere: [IpAddr; 2] =
+                [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+            (everywhere.map(|ip| SocketAddr::new(ip, limits::DAT_PORT)).to_vec(), true)
+        }
+    }
+}
+
 /// Interfaces that hosts are not looked for on, unless the user says which.
 fn usually_excluded() -> Vec<String> {
     EXCLUDED.iter().copied().map(str::to_owned).collect()
 }
 
+/// What a process is told of the world.
 struct Ground {
     listen: Listen,
     discovery: bool,
@@ -218,14 +230,7 @@ fn node_config(
     };
     let mut seed = [0; 8];
     sys.entropy(&mut seed);
-    let (listen, any_port) = match ground.listen {
-        Listen::At(at) => (vec![at], false),
-        Listen::Usual => {
-            let everywhere: [IpAddr; 2] =
-                [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-            (everywhere.map(|ip| SocketAddr::new(ip, limits::DAT_PORT)).to_vec(), true)
-        }
-    };
+    let (listen, any_port) = places(ground.listen);
     // Who asks for more connections asks for more peers.
     let mut bounds = Bounds::default();
     if ground.connections > limits::CONNECTIONS {

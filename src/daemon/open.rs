@@ -32,8 +32,8 @@ pub(super) fn inside(run: &Run) -> PathBuf {
 
 /// Opens the stores of a run and hands them to the node. Only before the loop runs: it waits.
 pub fn run(node: &mut Node, sys: &mut impl Sys, config: &Config) -> Result<(), Failure> {
-    if let Run::Seed { max_storage: Some(max), .. } = &config.run {
-        node.set_quota(*max);
+    if let Run::Seed { max_storage, .. } = &config.run {
+        node.set_quota(*max_storage);
     }
     let mut shelf = Shelf::new(config.secret_keys.clone());
     let mut seed = zeroize::Zeroizing::new([0; 32]);

@@ -57,9 +57,6 @@ pub fn run(service: Service) -> Result<i32, Failure> {
     let host = identity::of_run(&mut sys, Some(data));
     let stream = host::stream_pair(&host, PLACE);
     let settings = &service.settings;
-    // Beside the peers there are those that may become some.
-    let most = settings.limits.max_peers.map(|max| max + limits::HALF_OPEN);
-    let most = most.filter(|most| *most > limits::CONNECTIONS);
     let ground = Ground {
         listen: settings.listen,
         discovery: settings.discovery,
@@ -68,7 +65,7 @@ pub fn run(service: Service) -> Result<i32, Failure> {
         exec: settings.exec.clone(),
         control: address.as_ref().map(|a| PathBuf::from(a.path())),
         orders: true,
-        connections: connections(most),
+        connections: connections(settings.limits.connections()),
     };
     let room = ground.connections;
     let now = sys.now();
@@ -78,9 +75,7 @@ pub fn run(service: Service) -> Result<i32, Failure> {
         .map_err(|error| failed(data, error))?;
     node.set_lists(now, settings.lists.clone());
     node.set_bounds(now, settings.limits.bounds());
-    if let Some(max) = settings.limits.max_storage {
-        node.set_quota(max);
-    }
+    node.set_quota(settings.limits.max_storage);
     let Service { file, settings, base, secret_keys, print, .. } = service;
     let keeper = Keeper::new((file, settings), base, secret_keys, (home, memory));
     let tuning = tuning(room, keeper.limits().rates);
@@ -95,8 +90,15 @@ pub fn run(service: Service) -> Result<i32, Failure> {
 /// Between two turns: what is kept.
 pub(super) fn keep(reactor: &mut Reactor<LinuxSys, Node>, keeper: &mut Keeper) {
     if reactor.engine_mut().take_reload() {
+        let before = keeper.limits().connections();
         reactor.with(|node, now, disk| keeper.reload(now, node, disk));
         reactor.set_rates(keeper.limits().rates);
+        let most = keeper.limits().connections();
+        if most != before {
+            let room = connections(most);
+            reactor.engine_mut().set_connections(room);
+            reactor.set_connections(room + limits::REFUSED_AT_ONCE);
+        }
     }
     if !keeper.is_due(reactor.engine()) {
         return;

@@ -53,6 +53,15 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// How many connections that takes, if it is more than usual: beside the peers there are those that may
+    /// become some.
+    pub fn connections(&self) -> Option<usize> {
+        let most = self.max_peers.map(|max| max + limits::HALF_OPEN);
+        most.filter(|most| *most > limits::CONNECTIONS)
+    }
+}
+
 /// One thing that the daemon keeps.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {

@@ -9,13 +9,14 @@ use super::event::{Event, Interest, Observer, Subscriber};
 use super::io::Tag;
 
 pub struct Exec {
-    command: String,
+    /// `None`: nothing is run.
+    command: Option<String>,
     queue: Subscriber,
     running: bool,
 }
 
 impl Exec {
-    pub fn new(command: String) -> Exec {
+    pub fn new(command: Option<String>) -> Exec {
         Exec { command, queue: Subscriber::new(Interest::NOTABLE), running: false }
     }
 
@@ -24,9 +25,19 @@ impl Exec {
         if self.running {
             return None;
         }
+        let command = self.command.clone()?;
         let event = self.queue.next_event()?;
         self.running = true;
-        Some(Program { command: self.command.clone(), environment: event.environment() })
+        Some(Program { command, environment: event.environment() })
+    }
+
+    /// From now on this command is run. What waits for its turn is told to it, too; nothing, if there was
+    /// none before.
+    pub fn set_command(&mut self, command: Option<String>) {
+        if command.is_none() {
+            self.queue = Subscriber::new(Interest::NOTABLE);
+        }
+        self.command = command;
     }
 
     pub fn ended(&mut self) {
@@ -40,7 +51,9 @@ impl Observer for Exec {
     }
 
     fn event(&mut self, event: &Event) {
-        self.queue.event(event);
+        if self.command.is_some() {
+            self.queue.event(event);
+        }
     }
 }
 
@@ -48,12 +61,16 @@ impl Node {
     /// A program ended, or could not be started.
     pub(super) fn program_ended(&mut self, tag: Tag, code: i32) {
         self.tags.remove(&tag);
-        if let Some(exec) = &mut self.exec {
-            exec.ended();
-        }
+        self.exec.ended();
         if code != 0 {
             log::warn!("the program of --exec ended with code {code}");
         }
+    }
+
+    /// The command that is run on events from now on. A program that runs goes on to its end, and the next
+    /// one waits for that.
+    pub fn set_exec(&mut self, command: Option<String>) {
+        self.exec.set_command(command);
     }
 }
 
@@ -63,7 +80,7 @@ mod tests {
 
     #[test]
     fn programs_run_one_at_a_time_and_see_the_facts() {
-        let mut exec = Exec::new("true".into());
+        let mut exec = Exec::new(Some("true".into()));
         assert!(exec.next_program().is_none());
         exec.event(&Event::FileDeleted { path: "a".into() });
         exec.event(&Event::FileDeleted { path: "b".into() });
@@ -72,5 +89,29 @@ mod tests {
         assert!(exec.next_program().is_none(), "the first still runs");
         exec.ended();
         assert!(exec.next_program().is_some());
+    }
+
+    #[test]
+    fn another_command_takes_what_waits_and_waits_for_what_runs() {
+        let mut exec = Exec::new(None);
+        exec.event(&Event::FileDeleted { path: "before".into() });
+        exec.set_command(Some("one".into()));
+        assert!(exec.next_program().is_none(), "nobody was to hear of it");
+        for path in ["a", "b", "c"] {
+            exec.event(&Event::FileDeleted { path: path.into() });
+        }
+        assert_eq!(exec.next_program().expect("something happened").command, "one");
+        exec.set_command(Some("two".into()));
+        assert!(exec.next_program().is_none(), "the first still runs");
+        exec.ended();
+        let next = exec.next_program().expect("there is more");
+        assert!(
+            next.command == "two" && next.environment.contains(&("GANNET_PATH".into(), "b".into()))
+        );
+        exec.set_command(None);
+        exec.ended();
+        assert!(exec.next_program().is_none());
+        exec.set_command(Some("three".into()));
+        assert!(exec.next_program().is_none(), "what came before is not told");
     }
 }

@@ -4,12 +4,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::discovery::multicast;
+use crate::discovery::multicast::{self, Multicast};
 use crate::discovery::resolve::LookupId;
 use crate::failure::{Failure, Kind};
 use crate::ids::FeedId;
 use crate::limits;
 use crate::link::Key;
+use crate::rng::Rng;
 use crate::store::disk::Disk;
 use crate::swarm::{NameId, Source};
 use crate::sys::{Bind, Endpoint, Interface};
@@ -47,59 +48,40 @@ pub(super) struct Named {
 
 impl Node {
     pub(super) fn start_discovery(&mut self) {
+        self.look_around();
+        // Who looks for nobody has peers that a change of the network takes away, too.
+        self.out.push_back(Output::WatchInterfaces);
+    }
+
+    fn look_around(&mut self) {
         if self.multicast.is_some() {
             let tag = self.tag(Purpose::Multicast);
             self.multicast_tag = Some(tag);
             self.out.push_back(Output::Bind { tag, bind: multicast::bind() });
             self.start_lan();
         }
-        // Who looks for nobody has peers that a change of the network takes away, too.
-        self.out.push_back(Output::WatchInterfaces);
     }
 
-    /// A listener stands, or does not.
-    pub(super) fn listening(&mut self, now: Instant, tag: Tag, at: io::Result<Endpoint>) {
-        let wanted = match self.tags.get(&tag) {
-            Some(Purpose::Listener { at }) => *at,
-            Some(Purpose::Control) => {
-                if let Err(error) = at {
-                    log::warn!("no control socket: {error}");
-                    self.tags.remove(&tag);
-                    self.control_open = Some(false);
-                } else {
-                    self.control_open = Some(true);
-                }
-                self.say_ready(now);
-                return;
-            }
-            _ => return,
-        };
-        self.listeners_pending = self.listeners_pending.saturating_sub(1);
-        match at {
-            Ok(Endpoint::Tcp(addr)) => self.listening.push(addr),
-            Ok(Endpoint::Unix(_)) => {}
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && self.config.any_port => {
-                self.tags.remove(&tag);
-                let any = SocketAddr::new(wanted.ip(), 0);
-                self.listen_at(any);
-            }
-            // Without IPv6 (or IPv4) on this machine the other one is enough.
-            Err(error) if self.config.listen.len() > 1 && wanted.is_ipv6() => {
-                log::debug!("{wanted}: {error}");
-                self.tags.remove(&tag);
-            }
-            Err(error) => {
-                self.fail(Failure::io(wanted, &error));
-                return;
-            }
+    /// Whether peers are looked for on the local network from now on. Those that are connected stay.
+    pub fn set_discovery(&mut self, now: Instant, on: bool, disk: &mut dyn Disk) {
+        if on == self.config.discovery {
+            return;
         }
-        self.say_ready(now);
-    }
-
-    pub(super) fn listen_at(&mut self, at: SocketAddr) {
-        self.listeners_pending += 1;
-        let tag = self.tag(Purpose::Listener { at });
-        self.out.push_back(Output::Listen { tag, at: Endpoint::Tcp(at) });
+        self.config.discovery = on;
+        if on {
+            self.multicast = Some(Multicast::new(Rng::from_seed(self.rng.next_u64())));
+            self.lan_awakes(now);
+            self.look_around();
+            self.announce_all(now);
+        } else {
+            self.multicast = None;
+            if let Some(tag) = self.multicast_tag.take() {
+                self.tags.remove(&tag);
+                self.out.push_back(Output::Unlisten { tag });
+            }
+            self.lan_sleeps(now, disk);
+        }
+        self.work_due = true;
     }
 
     /// The run cannot go on.
@@ -257,6 +239,18 @@ impl Node {
         Ok(())
     }
 
+    /// The user does not name this peer any more: it is one like any. A connection to it stays.
+    pub fn remove_peer_everywhere(&mut self, now: Instant, peer: &str) {
+        let named = self.names.iter().position(|named| named.name == peer);
+        let id = named.map(|at| self.names.remove(at).id);
+        let addr = peer.parse::<SocketAddr>().ok();
+        let resting = self.topics.iter_mut().filter_map(|(_, topic)| topic.resting());
+        for swarm in self.swarms.values_mut().chain(resting) {
+            addr.into_iter().for_each(|addr| swarm.not_configured(addr));
+            id.into_iter().for_each(|id| swarm.named(now, id, &[]));
+        }
+    }
+
     /// What the clock asks of finding.
     pub(super) fn finding_deadline(&mut self, now: Instant) {
         if let Some(multicast) = &mut self.multicast {
@@ -292,7 +286,7 @@ impl Node {
         let swarms = swarms.map(|(at, _)| at).into_iter();
         let names = self.names.iter().filter(|named| named.lookup.is_none());
         let names = names.map(|named| named.again);
-        let cast = self.multicast.as_ref().and_then(multicast::Multicast::next_deadline);
+        let cast = self.multicast.as_ref().and_then(Multicast::next_deadline);
         let others = cast.into_iter().chain(self.lan_next()).chain(self.seen.next_deadline());
         swarms.chain(names).chain(others).chain(self.resolver.next_deadline()).min()
     }

@@ -264,6 +264,39 @@ impl Node {
         [lan.hosts.next_deadline(), keep, asked].into_iter().flatten().min()
     }
 
+    /// Nobody is looked for any more. What was signed and counted is not forgotten: it goes on if hosts are
+    /// looked for again. Nothing is said: this process does not end.
+    pub(super) fn lan_sleeps(&mut self, now: Instant, disk: &mut dyn Disk) {
+        self.keep_hosts_at_end(now, disk);
+        let Some(mut lan) = self.lan.take() else { return };
+        let sockets = std::mem::take(&mut lan.sockets);
+        for tag in sockets.into_iter().flat_map(|of| [of.group.tag(), of.own.tag()]).flatten() {
+            self.tags.remove(&tag);
+            self.out.push_back(Output::Unlisten { tag });
+        }
+        lan.hosts.set_wall(self.wall);
+        lan.hosts.set_places(now, &[], &[], Ports::default(), &[]);
+        while lan.hosts.poll_output().is_some() {}
+        self.lan_asleep = Some(lan);
+        self.shutdowns.clear();
+        // Who waits for a host is told that none is looked for.
+        let waits = |client: &super::Client| client.finding.is_some() || client.shutting.is_some();
+        let waiting = self.clients.iter().filter(|(_, client)| waits(client));
+        self.out.extend(waiting.map(|(conn, _)| Output::Resume { conn: *conn }));
+    }
+
+    /// Hosts are looked for from now on.
+    pub(super) fn lan_awakes(&mut self, now: Instant) {
+        let lan = self.lan_asleep.take().unwrap_or_else(|| {
+            let rng = Rng::from_seed(self.rng.next_u64());
+            Box::new(Lan::new(rng, &self.config, &self.identity))
+        });
+        self.lan = Some(lan);
+        self.set_stoppers(self.standings.lists().stop.clone());
+        let hosts: Vec<HostId> = self.peers.values().filter_map(|peer| peer.kin.host()).collect();
+        hosts.into_iter().for_each(|host| self.lan_joined(now, host));
+    }
+
     /// This process ends: everybody is told.
     pub(super) fn lan_leave(&mut self) {
         if let Some(lan) = &mut self.lan {

@@ -25,6 +25,7 @@ mod hosts;
 mod jobs;
 mod kept;
 mod late;
+mod listening;
 mod lonely;
 mod meeting;
 mod orders;
@@ -78,6 +79,7 @@ use feeds::Feeds;
 use finding::{NameSocket, Named};
 use hosts::Lan;
 use io::{Consumed, Input, Output, Tag, Work};
+use listening::Listeners;
 use pings::Pings;
 use quota::Quota;
 use roster::Roster;
@@ -219,6 +221,8 @@ pub struct Node {
     multicast_tag: Option<Tag>,
     /// Hosts on the local network.
     lan: Option<Box<Lan>>,
+    /// The same while nobody is looked for: what it has counted goes on.
+    lan_asleep: Option<Box<Lan>>,
     interfaces: Vec<crate::sys::Interface>,
     /// Peers that may be gone.
     doubts: Doubts,
@@ -226,6 +230,7 @@ pub struct Node {
     /// Asking others whether they are there, and being asked.
     pings: Pings,
     listening: Vec<SocketAddr>,
+    listeners: Listeners,
     listeners_pending: usize,
     /// `start` was called.
     started_up: bool,
@@ -265,7 +270,7 @@ pub struct Node {
     /// Directories that are watched, by the watcher's numbers.
     watches: BTreeMap<u32, Box<(TopicId, PathBuf)>>,
     pub subscribers: Subscribers,
-    exec: Option<Exec>,
+    exec: Exec,
     next_tick: Instant,
     last_tick: Instant,
     /// Something waits for `work`.
@@ -301,7 +306,7 @@ impl Node {
             sync: Sync::new(sync_rng, config.tuning.clone()),
             multicast: config.discovery.then(|| Multicast::new(cast_rng)),
             resolver: Resolver::new(name_rng, &config.hosts, &config.resolv_conf),
-            exec: config.exec.clone().map(Exec::new),
+            exec: Exec::new(config.exec.clone()),
             rng,
             host: KeyPair::from_seed(config.host),
             identity,
@@ -333,10 +338,12 @@ impl Node {
             name_ids: 0,
             multicast_tag: None,
             lan,
+            lan_asleep: None,
             interfaces: Vec::new(),
             doubts: Doubts::default(),
             pings: Pings::default(),
             listening: Vec::new(),
+            listeners: Listeners::default(),
             listeners_pending: 0,
             started_up: false,
             control_open: None,
@@ -439,9 +446,7 @@ impl Node {
 
     fn publish(&mut self, event: &Event) {
         self.subscribers.publish(event);
-        if let Some(exec) = &mut self.exec {
-            exec.event(event);
-        }
+        self.exec.event(event);
     }
 
     /// Begins an orderly stop: peers are told, what is written is made durable, the loop ends with
@@ -497,9 +502,7 @@ impl Node {
             }
         }
         self.pace(now);
-        if let Some(exec) = &mut self.exec
-            && let Some(program) = exec.next_program()
-        {
+        if let Some(program) = self.exec.next_program() {
             let tag = self.tag(Purpose::Program);
             self.out.push_back(Output::Spawn { tag, program });
         }

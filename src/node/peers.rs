@@ -60,6 +60,11 @@ impl Node {
         self.config.connections.unwrap_or(limits::CONNECTIONS)
     }
 
+    /// There may be so many from now on. Those that are there stay.
+    pub fn set_connections(&mut self, most: usize) {
+        self.config.connections = Some(most);
+    }
+
     /// Strangers who connect and say nothing cannot keep those out who do.
     fn bound_greeting(&mut self, now: Instant) {
         if self.greeting.len() <= limits::HALF_OPEN {

@@ -53,6 +53,8 @@ pub(super) struct Quota {
     clock: u64,
     /// Where among the others the next one to go is looked for.
     cursor: Piece,
+    /// The bound has changed since these were told of it.
+    rebound: BTreeSet<FeedId>,
     /// Space is to be given back, or a list of what was dropped to be written.
     due: BTreeSet<FeedId>,
     /// The disk failed, or was full, when these were counted or their space given back: they are tried
@@ -74,11 +76,15 @@ impl Quota {
             by_time: BTreeMap::new(),
             clock: 0,
             cursor: (FeedId(0), 0),
+            rebound: BTreeSet::new(),
             due: BTreeSet::new(),
             later: BTreeSet::new(),
             told: false,
         }
     }
+
+    /// The bound when there is none any more: what is to be given back still is.
+    const NONE: u64 = u64::MAX;
 
     fn slack(&self) -> u64 {
         (self.max / limits::QUOTA_SLACK).min(limits::QUOTA_SLACK_BYTES)
@@ -122,7 +128,7 @@ impl Quota {
     /// Nothing of a feed is kept here any more.
     pub fn feed_removed(&mut self, feed: FeedId) {
         self.used -= self.counted.remove(&feed).unwrap_or(0);
-        for set in [&mut self.uncounted, &mut self.due, &mut self.later] {
+        for set in [&mut self.uncounted, &mut self.rebound, &mut self.due, &mut self.later] {
             set.remove(&feed);
         }
         self.by_time.retain(|_, packed| unpack(*packed).0 != feed);
@@ -131,7 +137,7 @@ impl Quota {
 
     /// Free space with which a feed goes on that met a full disk: what may still come.
     pub fn room(&self) -> u64 {
-        2 * self.max.saturating_sub(self.used).max(self.slack())
+        self.max.saturating_sub(self.used).max(self.slack()).saturating_mul(2)
     }
 
     /// Whether something is tried again at ticks.
@@ -150,10 +156,50 @@ fn spared(role: Role) -> u64 {
 }
 
 impl Node {
-    /// Bounds what the kept drives and feeds store, in bytes of blocks. To be called before they are
-    /// added.
-    pub fn set_quota(&mut self, max: u64) {
-        self.quota = Some(Box::new(Quota::new(max)));
+    /// Bounds what the kept drives and feeds store, in bytes of blocks, from now on. Under a smaller bound
+    /// than before what is too much goes; under a larger one, or none, what was given up is wanted again.
+    pub fn set_quota(&mut self, max: Option<u64>) {
+        self.work_due = true;
+        let max = max.filter(|max| *max != Quota::NONE);
+        match (&mut self.quota, max) {
+            (None, None) => {}
+            (None, Some(max)) => {
+                self.quota = Some(Box::new(Quota::new(max)));
+                let open: Vec<FeedId> = self.feeds.iter().map(|(feed, _)| feed).collect();
+                for feed in open {
+                    self.quota_opened(feed);
+                    self.rewanted.insert(feed);
+                }
+            }
+            (Some(quota), max) => {
+                let max = max.unwrap_or(Quota::NONE);
+                if std::mem::replace(&mut quota.max, max) != max {
+                    // What is missing when it is reached is another thing than before.
+                    quota.full = false;
+                    quota.rebound.extend(quota.counted.keys());
+                    quota.rebound.extend(quota.uncounted.iter().copied());
+                }
+            }
+        }
+    }
+
+    /// Feeds that were under another bound before. What they still have to give back comes first.
+    fn rebind(&mut self, quota: &mut Quota) {
+        for feed in std::mem::take(&mut quota.rebound) {
+            let Some(open) = self.feeds.get_mut(feed) else { continue };
+            if open.store.owes() {
+                quota.rebound.insert(feed);
+                if !quota.later.contains(&feed) {
+                    quota.due.insert(feed);
+                }
+                continue;
+            }
+            open.store.bound(quota.max);
+            if open.store.owes() {
+                quota.due.insert(feed);
+            }
+            self.rewanted.insert(feed);
+        }
     }
 
     /// A feed is open.
@@ -175,7 +221,7 @@ impl Node {
 
     /// Of feeds that take part in the bound: the bound, what is used of it, and blocks dropped.
     pub(super) fn quota_status(&self) -> Option<QuotaStatus> {
-        let quota = self.quota.as_ref()?;
+        let quota = self.quota.as_ref().filter(|quota| quota.max != Quota::NONE)?;
         let open = quota.counted.keys().filter_map(|feed| self.feeds.get(feed));
         let dropped = open.filter_map(|open| {
             let (feed, dropped) = (open.store.feed(), open.store.dropped()?);
@@ -239,6 +285,7 @@ impl Node {
         if work != Work::Idle {
             return work;
         }
+        self.rebind(quota);
         if quota.is_over() {
             let feeds: Vec<FeedId> = quota.counted.keys().collect();
             self.set_aside(quota, &feeds);
@@ -265,7 +312,11 @@ impl Node {
                 }
             }
         }
-        let given = self.give_back(now, quota, disk);
+        let mut given = self.give_back(now, quota, disk);
+        if given == Work::Idle {
+            self.rebind(quota);
+            given = if quota.due.is_empty() { Work::Idle } else { Work::More };
+        }
         if work == Work::Idle { given } else { work }
     }
 

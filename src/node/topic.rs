@@ -143,6 +143,14 @@ impl Topic {
         matches!(self.activity, Activity::Resting(_))
     }
 
+    /// Whom it knows, while it rests.
+    pub fn resting(&mut self) -> Option<&mut Swarm> {
+        match &mut self.activity {
+            Activity::Resting(swarm) => Some(swarm),
+            Activity::Active | Activity::Leaving => None,
+        }
+    }
+
     pub fn is_leaving(&self) -> bool {
         matches!(self.activity, Activity::Leaving)
     }

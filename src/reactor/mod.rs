@@ -335,6 +335,11 @@ impl<S: Sys, E: Engine> Reactor<S, E> {
         &mut self.engine
     }
 
+    /// So many connections from now on; those that are there stay.
+    pub fn set_connections(&mut self, most: usize) {
+        self.tuning.connections = most;
+    }
+
     /// The system; for what only the embedder knows of it.
     pub fn sys(&mut self) -> &mut S {
         &mut self.sys

@@ -305,6 +305,14 @@ impl Swarm {
         self.enter(Instant::default(), addr, true);
     }
 
+    /// The user does not name an address any more: it is a candidate like any.
+    pub fn not_configured(&mut self, addr: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&addr).filter(|entry| entry.name.is_none()) {
+            entry.configured = false;
+            self.changed = true;
+        }
+    }
+
     /// The user named a host by `name`, which leads to these addresses now: the families take turns, one
     /// address is dialed a quarter of a second after the other, or at once when the one before has failed,
     /// and none while one of them is connected (RFC 8305, K09). Others that the name led to are

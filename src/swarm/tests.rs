@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Caps, Corrupt, End, Source, Swarm};
+use super::{Caps, Corrupt, End, Hunger, NameId, Source, Swarm};
 use crate::limits;
 use crate::rng::Rng;
 use crate::swarm::candidate::State;
@@ -485,4 +485,25 @@ fn p05_a_random_life_keeps_the_counts_right() {
             assert_eq!(swarm.sessions.values().sum::<u32>() as usize, open.len());
         }
     }
+}
+
+#[test]
+fn who_is_off_the_users_list_is_a_candidate_like_any() {
+    let mut swarm = swarm();
+    swarm.configured(addr(1));
+    swarm.named(T0, NameId(1), &[addr(2)]);
+    swarm.set_hunger(T0, Hunger::Named);
+    for _ in 0..2 {
+        let (now, at) = dial(&mut swarm, T0).expect("the user named two");
+        swarm.dial_failed(now, at);
+    }
+    swarm.not_configured(addr(1));
+    assert!(!swarm.is_configured(addr(1)) && swarm.is_configured(addr(2)));
+    let (now, next) = dial(&mut swarm, at(60)).expect("the user names one still");
+    assert_eq!(next, addr(2));
+    swarm.dial_failed(now, next);
+    swarm.named(at(60), NameId(1), &[]);
+    assert_eq!(dial(&mut swarm, at(7200)), None, "nobody is wanted but whom the user names");
+    swarm.set_hunger(at(7200), Hunger::More);
+    assert!(dial(&mut swarm, at(7200)).is_some(), "they are known still");
 }

@@ -156,6 +156,153 @@ fn sighup_adds_and_removes_and_peers_stay_connected() {
     assert_eq!((code, left.len()), (0, 1), "{left:?}");
 }
 
+/// The whole file, whatever else tests have in it.
+fn rewrite(home: &Home, running: &Running, text: &str) {
+    std::fs::write(file(home), text).unwrap();
+    running.signal(Signal::HUP);
+}
+
+fn listens(home: &Home) -> String {
+    json(home, &["status"])["listen"][0].as_str().unwrap().to_owned()
+}
+
+/// Its only peer: the address and how long it is there.
+fn only_peer(home: &Home) -> (String, u64) {
+    let peers = json(home, &["peers"]);
+    let peers = peers.as_array().unwrap();
+    assert_eq!(peers.len(), 1, "{peers:?}");
+    (peers[0]["addr"].as_str().unwrap().to_owned(), peers[0]["age_s"].as_u64().unwrap())
+}
+
+fn connects(at: &str) -> bool {
+    std::net::TcpStream::connect(at).is_ok()
+}
+
+#[test]
+fn sighup_changes_where_peers_are_awaited_and_those_that_are_there_stay() {
+    let (theirs, sharing, link, at) = sharing();
+    let home = Home::new();
+    let clone = |at: &str, dir: &str| {
+        let dir = home.path(dir);
+        format!("peers = [\"{at}\"]\n[[clone]]\nlink = \"{link}\"\ndir = \"{}\"\n", dir.display())
+    };
+    let running = daemon(&home, &clone(&at, "copy"));
+    until("it is copied", || holds(&home, "copy/a.txt", "one"));
+    let before = only_peer(&theirs);
+    let share =
+        format!("discovery = false\n[[share]]\ndir = \"{}\"\n", theirs.path("photos").display());
+    // Somebody else has that one: the old one stays, and the user is told in a line.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().to_string();
+    rewrite(&theirs, &sharing, &format!("listen = \"{taken}\"\n{share}"));
+    let said = sharing.event("warning")["text"].as_str().unwrap().to_owned();
+    assert!(said.starts_with(&format!("listen is not changed: {taken}: ")), "{said}");
+    assert!(said.ends_with(&format!("; peers are still awaited at {at}")), "{said}");
+    assert!(listens(&theirs) == at && connects(&at));
+    // Another one, of which the system chooses the port.
+    rewrite(&theirs, &sharing, &format!("listen = \"127.0.0.2\"\n{share}"));
+    until("it listens elsewhere", || listens(&theirs).starts_with("127.0.0.2:"));
+    let now_at = listens(&theirs);
+    assert!(connects(&now_at) && !connects(&at));
+    // Its own port, which it has to make free first.
+    let port = now_at.rsplit(':').next().unwrap();
+    let everywhere = format!("0.0.0.0:{port}");
+    rewrite(&theirs, &sharing, &format!("listen = \"{everywhere}\"\n{share}"));
+    until("it listens everywhere", || listens(&theirs) == everywhere);
+    let near = format!("127.0.0.1:{port}");
+    assert!(connects(&near));
+    // All the time the peer was there.
+    let after = only_peer(&theirs);
+    assert!(after.0 == before.0 && after.1 >= before.1, "{before:?} {after:?}");
+    std::fs::write(theirs.path("photos/b.txt"), "two").unwrap();
+    until("it still follows", || holds(&home, "copy/b.txt", "two"));
+    let (code, left) = running.stop_and_hear("peer_left");
+    assert_eq!((code, left.len()), (0, 1), "{left:?}");
+    // Who comes from now on finds it there.
+    let _running = daemon(&home, &clone(&near, "again"));
+    until("it is copied again", || holds(&home, "again/b.txt", "two"));
+}
+
+#[test]
+fn sighup_changes_the_command_that_is_run_on_events() {
+    let (home, sharing, ..) = sharing_with("exec = \"echo $GANNET_PATH >> one\"\n");
+    let lines = |name: &str| std::fs::read_to_string(home.path(name)).unwrap_or_default();
+    let files = || json(&home, &["status"])["drives"][0]["files"].as_u64();
+    // What is banned tells that the file was read.
+    let change = |exec: &str, mark: &str| {
+        let share = format!("[[share]]\ndir = \"{}\"\n", home.path("photos").display());
+        write_file(&home, &format!("{exec}[hosts]\nbanned = [\"{mark}\"]\n{share}"));
+        sharing.signal(Signal::HUP);
+        until("the file is read", || home.run(&["bans"]).ok().contains(mark));
+    };
+    until("it is run", || lines("one").contains("a.txt"));
+    change("exec = \"echo $GANNET_PATH >> two\"\n", "192.0.2.1");
+    let before = lines("one");
+    std::fs::write(home.path("photos/b.txt"), "two").unwrap();
+    until("the other one is run", || lines("two").contains("b.txt"));
+    change("", "192.0.2.2");
+    std::fs::write(home.path("photos/c.txt"), "three").unwrap();
+    until("it is published", || files() == Some(3));
+    assert_eq!(sharing.stop(), 0);
+    assert_eq!(lines("one"), before, "the old one is run");
+    assert!(!lines("two").contains("c.txt"), "it is run still");
+}
+
+#[test]
+fn sighup_changes_what_seeds_may_store_down_and_up_and_away() {
+    let (theirs, _sharing, link, at) = sharing();
+    let big: Vec<u8> =
+        (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(theirs.path("photos/big"), &big).unwrap();
+    let home = Home::new();
+    let seed = |limit: &str| {
+        let dir = home.path("seeds");
+        format!(
+            "peers = [\"{at}\"]\n[limits]\n{limit}\n[[seed]]\nlink = \"{link}\"\ndir = \"{}\"\n",
+            dir.display()
+        )
+    };
+    let running = daemon(&home, &seed("max_storage = \"2 MiB\""));
+    let quota = || json(&home, &["status"])["quota"].clone();
+    let have = || -> u64 {
+        let status = json(&home, &["status"]);
+        status["feeds"].as_array().unwrap().iter().map(|feed| feed["have"].as_u64().unwrap()).sum()
+    };
+    let all = || -> u64 {
+        let status = json(&theirs, &["status"]);
+        status["feeds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|feed| feed["length"].as_u64().unwrap())
+            .sum()
+    };
+    let used = |quota: &Value| quota["used"].as_u64().unwrap_or_default();
+    until("some of it does not fit", || {
+        let quota = quota();
+        quota["dropped"].as_u64() > Some(0) && used(&quota) > 1 << 20
+    });
+    let change = |limit: &str| {
+        write_file(&home, &seed(limit));
+        running.signal(Signal::HUP);
+    };
+    change("max_storage = \"1 MiB\"");
+    until("what is too much goes", || {
+        let quota = quota();
+        quota["max"] == 1 << 20 && used(&quota) <= 1 << 20
+    });
+    change("max_storage = \"64 MiB\"");
+    until("all of it fits", || have() == all() && quota()["dropped"] == 0);
+    change("max_storage = \"1 MiB\"");
+    until("it goes again", || {
+        quota()["max"] == 1 << 20 && used(&quota()) <= 1 << 20 && have() < all()
+    });
+    change("");
+    until("there is no bound", || quota() == Value::Null && have() == all());
+    assert_eq!(only_peer(&home).0, at);
+    assert_eq!(running.stop(), 0);
+}
+
 #[test]
 fn l08_bans_are_set_listed_kept_and_lifted() {
     let (theirs, sharing, link, at) = sharing();

@@ -34,6 +34,8 @@ pub struct Rig {
     writer: FeedStore,
     closed: Vec<ConnId>,
     pub dials: Vec<u32>,
+    /// What it wants of listeners and of sockets for datagrams, in order.
+    pub wants: Vec<Output>,
     /// When it was asked what of a connection's bytes has arrived.
     pub asked: Vec<(Instant, ConnId)>,
     conns: u32,
@@ -85,7 +87,9 @@ impl Rig {
         node.add_core(now, here, "/core".into(), store.expect("made"), options);
         node.start(now);
         let (closed, dials, asked) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rig = Rig { node, disk, now, listener: 0, writer, closed, dials, asked, conns: 0 };
+        let wants = Vec::new();
+        let mut rig =
+            Rig { node, disk, now, listener: 0, writer, closed, dials, wants, asked, conns: 0 };
         while let Some(output) = rig.node.poll_output() {
             if let Output::Listen { tag, at } = output {
                 rig.listener = tag;
@@ -112,8 +116,20 @@ impl Rig {
                 self.dials.push(tag);
             } else if let Output::AskUnacknowledged { conn } = output {
                 self.asked.push((self.now, conn));
+            } else if let Output::Listen { .. }
+            | Output::Unlisten { .. }
+            | Output::Bind { .. }
+            | Output::Join { .. } = output
+            {
+                self.wants.push(output);
             }
         }
+    }
+
+    /// The user changes something.
+    pub fn change(&mut self, what: impl FnOnce(&mut Node, Instant, &mut SimDisk)) {
+        what(&mut self.node, self.now, &mut self.disk);
+        self.drain();
     }
 
     pub fn pass(&mut self, span: Duration) {

@@ -1,5 +1,5 @@
 //! Hosts on one local network, told of nobody: datagrams that are lost, doubled and late, addresses that
-//! change, processes killed and started again, cables pulled, clocks set wrong, and somebody who says
+//! change, ports and settings that do, processes killed and started again, cables pulled, clocks set wrong, and somebody who says
 //! again what he heard. Nobody is ever believed to be where he never was; and when it is calm, all know
 //! all, at once.
 
@@ -14,7 +14,7 @@ use gannet::link::{Dialect, Key, Link};
 use crate::actor::Actor;
 use crate::feeds::{self, DIR};
 use crate::listener::Listener;
-use crate::swarm::Swarm;
+use crate::swarm::{PORT, Swarm};
 use crate::world::{SECOND, draw_tuning};
 
 /// What pings every minute at most takes, with its repeats.
@@ -57,6 +57,14 @@ pub fn run(seed: u64) -> u64 {
         swarm.run(time, |swarm| lan.check(swarm));
     }
     swarm.calm_down();
+    for post in 0..swarm.posts.len() {
+        let machine = swarm.posts[post].machine;
+        swarm.world.with(machine, |actor, now, disk| {
+            if let Actor::Node { node, .. } = actor {
+                node.set_discovery(now, true, disk);
+            }
+        });
+    }
     let known = swarm.run(PATIENCE, |swarm| !lan.check(swarm) && lan.all_know_all(swarm));
     assert!(known, "not all know all: {}", lan.who_knows_whom(&swarm));
     lan.changes_are_heard_of(&mut swarm);
@@ -89,8 +97,9 @@ impl Lan {
 
     fn accident(&mut self, swarm: &mut Swarm) {
         let post = swarm.rng.below(swarm.posts.len() as u64) as usize;
-        match swarm.rng.below(3) {
-            0 => self.move_to_new_address(swarm, post),
+        match swarm.rng.below(6) {
+            0 | 1 => self.move_to_new_address(swarm, post),
+            2 => self.change_settings(swarm, post),
             // Kills, power cuts, freezes, partitions, clocks, interfaces that go down.
             _ => swarm.accident(),
         }
@@ -108,6 +117,23 @@ impl Lan {
         net.set_interface(machine, 1, true);
         drop(net);
         swarm.say(&format!("m{machine} is at {fresh}"));
+    }
+
+    /// Its user changes what it listens at, or whether it looks for others, while it runs.
+    fn change_settings(&mut self, swarm: &mut Swarm, post: usize) {
+        let (machine, draw) = (swarm.posts[post].machine, swarm.rng.below(8));
+        swarm.world.with(machine, |actor, now, disk| {
+            let Actor::Node { node, .. } = actor else { return };
+            match draw {
+                0..4 => {
+                    node.set_listen(now, vec![([0, 0, 0, 0], PORT + draw as u16).into()], false)
+                }
+                // Somebody has this one: nothing is changed.
+                4 => node.set_listen(now, vec![([192, 0, 2, 1], PORT).into()], false),
+                _ => node.set_discovery(now, draw == 5, disk),
+            }
+        });
+        swarm.say(&format!("m{machine} has other settings ({draw})"));
     }
 
     /// Whom a post takes for live, and where it would dial him. Only what every host has signed, and

@@ -3,7 +3,7 @@
 use super::{Keeper, Kept, State};
 use crate::daemon::identity::place;
 use crate::daemon::settings::{self, Entry, Settings};
-use crate::daemon::usually_excluded;
+use crate::daemon::{places, usually_excluded};
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::store::disk::Disk;
@@ -11,7 +11,7 @@ use crate::time::Instant;
 
 impl Keeper {
     /// SIGHUP: what the file names now is kept, what it named before and does not any more is removed, and
-    /// nothing else changes. A file with a mistake changes nothing.
+    /// every other setting is as it says. Connections stay. A file with a mistake changes nothing.
     pub fn reload(&mut self, now: Instant, node: &mut Node, disk: &mut dyn Disk) {
         let text =
             std::fs::read_to_string(&self.file).map_err(|e| Failure::io(self.file.display(), &e));
@@ -39,11 +39,18 @@ impl Keeper {
                 }
             }
         }
-        self.say_later(node, &new);
+        for peer in self.settings.peers.iter().filter(|peer| !new.peers.contains(peer)) {
+            node.remove_peer_everywhere(now, peer);
+        }
         for peer in new.peers.iter().filter(|peer| !self.settings.peers.contains(peer)) {
             // They were looked at when the file was read.
             let _ = node.add_peer_everywhere(now, peer);
         }
+        let (listen, any_port) = places(new.listen);
+        node.set_listen(now, listen, any_port);
+        node.set_discovery(now, new.discovery, disk);
+        node.set_exec(new.exec.clone());
+        node.set_quota(new.limits.max_storage);
         node.set_lists(now, new.lists.clone());
         node.set_excluded(now, new.exclude.clone().unwrap_or_else(usually_excluded));
         node.set_bounds(now, new.limits.bounds());
@@ -74,19 +81,5 @@ impl Keeper {
             }
         }
         self.kept.retain(|kept| !kept.gone || !matches!(kept.state, State::New | State::Failed));
-    }
-
-    /// What of the file is of no effect before the next start.
-    fn say_later(&self, node: &mut Node, new: &Settings) {
-        let old = &self.settings;
-        let later = [
-            ("listen", old.listen != new.listen),
-            ("discovery", old.discovery != new.discovery),
-            ("exec", old.exec != new.exec),
-            ("max_storage", old.limits.max_storage != new.limits.max_storage),
-        ];
-        for (name, _) in later.iter().filter(|(_, changed)| *changed) {
-            node.warn(format!("{name} takes effect at the next start"));
-        }
     }
 }
