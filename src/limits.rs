@@ -853,6 +853,10 @@ pub const JOURNAL_BEFORE: usize = 8;
 pub const JOURNAL_BYTES: u64 = 16 << 20;
 /// Tried addresses and bans are written at most this often while they change.
 pub const KEEP_PEERS_EVERY: Duration = Duration::from_secs(60);
+/// What cannot be opened is tried again after this, and that doubled so often at most: soon for a disk that is
+/// mounted late, and no load where nobody mends it.
+pub const OPEN_AGAIN: Duration = Duration::from_secs(5);
+pub const OPEN_DOUBLINGS: u32 = 6;
 /// Bytes of a configuration file: thousands of drives.
 pub const CONFIG_BYTES: usize = 4 * 1024 * 1024;
 /// Whoever adds something waits this long for it to be open.

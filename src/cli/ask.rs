@@ -43,6 +43,11 @@ pub fn daemon(request: &Request) -> Result<Value, Failure> {
     })
 }
 
+/// The daemon's answer about a folder, whatever is there; `None` if none runs, or it does not know it.
+pub fn kept(dir: &Path, request: &Request) -> Result<Option<Value>, Failure> {
+    keeper(&Request { at: Some(about(dir)), ..request.clone() })
+}
+
 /// What the daemon knows a folder or a link by.
 pub fn name(at: &str) -> String {
     if at.parse::<Link>().is_ok() { at.to_owned() } else { about(Path::new(at)) }

@@ -43,7 +43,13 @@ pub fn answer(dir: Option<PathBuf>, request: &Request) -> Result<Option<Value>, 
         return Ok(Some(answer));
     }
     let dir = dir.unwrap_or_else(|| ".".into());
-    for inside in place::asked(&dir, place::store(&dir)?) {
+    let holds = match place::store(&dir) {
+        Ok(holds) => holds,
+        // The daemon may have missed it, too.
+        Err(failure) if !dir.exists() => return ask::kept(&dir, request)?.map(Some).ok_or(failure),
+        Err(failure) => return Err(failure),
+    };
+    for inside in place::asked(&dir, holds) {
         if let Some(answer) = ask(&inside, request)? {
             return Ok(Some(answer));
         }

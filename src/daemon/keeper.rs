@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 mod memory;
 mod orders;
 mod reload;
+mod trouble;
 
 pub use memory::{Memory, STATE, recall};
 
@@ -25,6 +26,7 @@ use crate::node::io::Work;
 use crate::node::{Node, TopicId};
 use crate::store::disk::{Dir, Disk};
 use crate::time::Instant;
+use trouble::Trouble;
 
 pub struct Keeper {
     shelf: Shelf,
@@ -40,6 +42,8 @@ pub struct Keeper {
     unsaved: bool,
     /// Answers that are true once that is saved.
     answers: Vec<(ConnId, Vec<u8>)>,
+    /// The node was told of something that cannot be opened.
+    troubled: bool,
 }
 
 /// One thing that is kept.
@@ -52,6 +56,8 @@ struct Kept {
     /// The file does not name it any more: it is closed once it is open.
     gone: bool,
     state: State,
+    /// Why it is not open.
+    trouble: Option<Trouble>,
     /// Who waits for what comes of it, and wants to read it.
     order: Option<(ConnId, bool)>,
 }
@@ -63,7 +69,7 @@ enum State {
     Opening,
     Here(TopicId),
     Leaving(TopicId),
-    /// It cannot be opened: SIGHUP tries again.
+    /// It cannot be opened: it is tried again later, and at once by SIGHUP.
     Failed,
 }
 
@@ -86,6 +92,7 @@ impl Keeper {
             home,
             unsaved: false,
             answers: Vec::new(),
+            troubled: false,
         };
         for entry in &settings.entries {
             keeper.enter(entry.clone(), true);
@@ -113,8 +120,8 @@ impl Keeper {
         entry.set_dir(place(entry.dir()));
         self.numbers += 1;
         let (number, state) = (self.numbers, State::New);
-        let (paused, gone, order) = (false, false, None);
-        self.kept.push(Kept { number, entry, fixed, paused, gone, state, order });
+        let (paused, gone, trouble, order) = (false, false, None, None);
+        self.kept.push(Kept { number, entry, fixed, paused, gone, state, trouble, order });
         self.kept.len() - 1
     }
 
@@ -136,9 +143,14 @@ impl Keeper {
     }
 
     /// Whether there is anything to do.
-    pub fn is_due(&self, node: &Node) -> bool {
+    pub fn is_due(&self, now: Instant, node: &Node) -> bool {
         let busy = |kept: &Kept| matches!(kept.state, State::New | State::Leaving(_));
-        node.has_orders() || self.unsaved || !self.adding.is_empty() || self.kept.iter().any(busy)
+        let again = self.next_try().is_some_and(|at| at <= now);
+        again
+            || node.has_orders()
+            || self.unsaved
+            || !self.adding.is_empty()
+            || self.kept.iter().any(busy)
     }
 
     /// Does what is to be done now. `More` and `Waiting`: again soon. `random`: fresh bytes, which the
@@ -156,8 +168,10 @@ impl Keeper {
             }
         }
         self.finish_leaving(node, disk);
+        self.try_again(now);
         self.begin(random);
         let opening = self.open(now, node, disk);
+        self.tell_troubles(now, node);
         let saving = self.save(node, disk);
         match (opening, saving) {
             (Work::More, _) | (_, Work::More) => Work::More,
@@ -214,7 +228,7 @@ impl Keeper {
                     self.adding.push_back((adding, numbers));
                 }
                 Err(failure) => {
-                    numbers.iter().for_each(|number| self.failed(node, *number, &failure));
+                    numbers.iter().for_each(|number| self.failed(now, node, *number, &failure));
                     self.close_roots(disk);
                 }
             }
@@ -238,6 +252,7 @@ impl Keeper {
             });
             let Some(kept) = ours else { continue };
             kept.state = State::Here(topic);
+            kept.trouble = None;
             if kept.gone {
                 node.remove_topic(now, topic, disk);
                 kept.state = State::Leaving(topic);
@@ -267,13 +282,13 @@ impl Keeper {
                 .iter()
                 .find(|kept| numbers.contains(&kept.number) && kept.key() == Some(key));
             if let Some(number) = of.map(|kept| kept.number) {
-                self.failed(node, number, &failure);
+                self.failed(now, node, number, &failure);
             }
         }
     }
 
     /// It cannot be opened: who ordered it hears so, and else the user, who may mend it.
-    fn failed(&mut self, node: &mut Node, number: u32, failure: &Failure) {
+    fn failed(&mut self, now: Instant, node: &mut Node, number: u32, failure: &Failure) {
         let Some(at) = self.kept.iter().position(|kept| kept.number == number) else { return };
         if self.kept[at].gone {
             self.kept.remove(at);
@@ -284,10 +299,10 @@ impl Keeper {
                 self.kept.remove(at);
                 node.answer_order(conn, control::refuse(failure));
             }
-            None => {
-                self.kept[at].state = State::Failed;
-                node.warn(format!("left out: {failure}"));
+            None if self.kept[at].is_troubled(now, failure) => {
+                node.warn(format!("left out: {failure}; it is tried again"));
             }
+            None => {}
         }
     }
 

@@ -100,9 +100,16 @@ pub(super) fn keep(reactor: &mut Reactor<LinuxSys, Node>, keeper: &mut Keeper) {
             reactor.set_connections(room + limits::REFUSED_AT_ONCE);
         }
     }
-    if !keeper.is_due(reactor.engine()) {
-        return;
+    let now = reactor.sys().now();
+    if keeper.is_due(now, reactor.engine()) {
+        work(reactor, keeper);
     }
+    if let Some(at) = keeper.next_try() {
+        reactor.engine_mut().wake_at(at);
+    }
+}
+
+fn work(reactor: &mut Reactor<LinuxSys, Node>, keeper: &mut Keeper) {
     let mut random = zeroize::Zeroizing::new([0; 32]);
     reactor.sys().entropy(random.as_mut_slice());
     let work = reactor.with(|node, now, disk| keeper.work(now, node, disk, *random));

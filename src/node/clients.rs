@@ -10,6 +10,7 @@ use crate::time::Instant;
 use super::Node;
 use super::control::{self, Request, What};
 use super::io::{Consumed, Output};
+use super::status::{Unopened, UnopenedStatus};
 use super::topic;
 
 /// A connection to the control socket.
@@ -101,10 +102,15 @@ impl Node {
             }
             What::Status | What::Peers | What::Candidates | What::Stop => {
                 let about = request.at.as_ref().map(|at| self.topics_at(at));
-                if about.as_ref().is_some_and(Vec::is_empty) {
+                let at = request.at.as_deref();
+                let here = |of: &&Unopened| at.is_some_and(|at| of.is_at(at));
+                let unopened: Vec<UnopenedStatus> =
+                    self.unopened.iter().filter(here).map(|of| of.status(now)).collect();
+                if about.as_ref().is_some_and(Vec::is_empty) && unopened.is_empty() {
                     return Some(control::refuse(&control::NOT_KEPT));
                 }
-                let status = self.status_of(now, about.as_deref(), disk);
+                let mut status = self.status_of(now, about.as_deref(), disk);
+                status.unopened.extend(unopened);
                 return Some(control::answer(request, &status));
             }
             What::Ban | What::Unban | What::Bans => {

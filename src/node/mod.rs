@@ -287,6 +287,8 @@ pub struct Node {
     seen: Seen,
     shutdowns: Vec<hosts::Shutdown>,
     status_wanted: bool,
+    /// What the embedder cannot open.
+    unopened: Vec<status::Unopened>,
     /// A bound for what is kept.
     quota: Option<Box<Quota>>,
     /// Warnings from before the start, when nobody listened.
@@ -378,6 +380,7 @@ impl Node {
             seen: Seen::default(),
             shutdowns: Vec::new(),
             status_wanted: false,
+            unopened: Vec::new(),
             quota: None,
             unsaid: Vec::new(),
             rewanted: BTreeSet::new(),

@@ -18,7 +18,7 @@ use super::Node;
 use super::control::{self, Request, What};
 use super::event::Event;
 use super::io::Output;
-use super::status::BanStatus;
+use super::status::{BanStatus, Unopened};
 use super::topic::TopicId;
 
 const FILE: &str = "gannet.bans";
@@ -51,6 +51,11 @@ impl Node {
     /// Something that the user is to hear.
     pub fn warn(&mut self, text: String) {
         self.publish(&Event::Warning { text });
+    }
+
+    /// What is to be kept and cannot be opened, for the status.
+    pub fn set_unopened(&mut self, unopened: Vec<Unopened>) {
+        self.unopened = unopened;
     }
 
     /// What a link names, or what is kept in a folder and below it.

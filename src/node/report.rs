@@ -38,6 +38,10 @@ impl Node {
             seen: self.seen.believed().to_vec(),
             drives,
             feeds: self.feed_status(&shown),
+            unopened: match about {
+                None => self.unopened.iter().map(|unopened| unopened.status(now)).collect(),
+                Some(_) => Vec::new(),
+            },
             peers: self.peer_status(now, about),
             candidates: self.candidate_status(now, &shown),
             banned: self.swarms.values().map(|swarm| swarm.banned(now) as u64).sum(),

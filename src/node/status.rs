@@ -3,13 +3,15 @@
 
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::host::HostId;
-use crate::link::Key;
+use crate::link::{Key, Link};
 use crate::node::event::Role;
 use crate::text::{Count, Plain, Size, Span};
+use crate::time::Instant;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Status {
@@ -22,6 +24,8 @@ pub struct Status {
     pub seen: Vec<std::net::IpAddr>,
     pub drives: Vec<DriveStatus>,
     pub feeds: Vec<FeedStatus>,
+    /// What is to be kept and cannot be opened.
+    pub unopened: Vec<UnopenedStatus>,
     pub peers: Vec<PeerStatus>,
     pub candidates: Vec<CandidateStatus>,
     /// Addresses not talked to any more.
@@ -81,6 +85,45 @@ pub struct FeedStatus {
     pub peers: u64,
     /// By its user: nothing is fetched or served.
     pub paused: bool,
+}
+
+/// Something that is to be kept and cannot be opened, as the embedder tells of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unopened {
+    /// "share", "clone", "seed" or "core".
+    pub kind: &'static str,
+    pub link: Option<String>,
+    /// Where its files are.
+    pub folder: String,
+    /// What is wrong, and what to do.
+    pub why: String,
+    /// When it is tried again.
+    pub again: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnopenedStatus {
+    pub kind: &'static str,
+    pub link: Option<String>,
+    pub folder: String,
+    pub why: String,
+    pub retry_in_s: u64,
+}
+
+impl Unopened {
+    pub(super) fn status(&self, now: Instant) -> UnopenedStatus {
+        let Unopened { kind, link, folder, why, again } = self.clone();
+        UnopenedStatus { kind, link, folder, why, retry_in_s: again.since(now).as_secs() }
+    }
+
+    /// Whether a link or a folder names it, or a folder that it is in.
+    pub(super) fn is_at(&self, at: &str) -> bool {
+        let key = |text: &str| text.parse::<Link>().ok().map(|link| link.key);
+        match key(at) {
+            Some(named) => self.link.as_deref().and_then(key) == Some(named),
+            None => Path::new(&self.folder).starts_with(at),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -200,6 +243,9 @@ impl Status {
         for feed in &self.feeds {
             feed.write(out)?;
         }
+        for unopened in &self.unopened {
+            unopened.write(out)?;
+        }
         if self.pid != 0 {
             self.write_peers(out)?;
         }
@@ -295,6 +341,26 @@ impl FeedStatus {
     }
 }
 
+impl UnopenedStatus {
+    fn write(&self, out: &mut String) -> fmt::Result {
+        let UnopenedStatus { kind, link, folder, why, retry_in_s } = self;
+        let again = match retry_in_s {
+            0 => "at once".to_owned(),
+            s => format!("in {}", Span(*s)),
+        };
+        if let Some(link) = link {
+            writeln!(out, "{link}")?;
+        }
+        let indent = if link.is_some() { "  " } else { "" };
+        writeln!(
+            out,
+            "{indent}{kind} in {}: cannot be opened, tried again {again}",
+            Plain(folder)
+        )?;
+        writeln!(out, "  {}", Plain(why))
+    }
+}
+
 /// Why a peer is kept that has nothing of what is kept here.
 pub(super) const STRANGER: &str = "stranger";
 
@@ -369,6 +435,22 @@ mod tests {
                 peers: 1,
                 paused: true,
             }],
+            unopened: vec![
+                UnopenedStatus {
+                    kind: "share",
+                    link: None,
+                    folder: "/mnt/photos".into(),
+                    why: "/mnt/photos: there is nothing there".into(),
+                    retry_in_s: 40,
+                },
+                UnopenedStatus {
+                    kind: "seed",
+                    link: Some("dat://cd".into()),
+                    folder: "/mnt/seeds/cd".into(),
+                    why: "locked".into(),
+                    retry_in_s: 0,
+                },
+            ],
             peers: vec![PeerStatus {
                 addr: "127.0.0.1:4000".parse().unwrap(),
                 host: None,
@@ -402,6 +484,10 @@ mod tests {
              dat://ab\n  copy in ./photos: version 4 (3 in the folder), 2 files, 1.5 kB\n  \
              fetching\n  \
              metadata feed abababab: 4 of 5 blocks, 1 wanted, 1 asked for, 500 B in all, paused\n\
+             share in /mnt/photos: cannot be opened, tried again in 40 s\n  \
+             /mnt/photos: there is nothing there\n\
+             dat://cd\n  seed in /mnt/seeds/cd: cannot be opened, tried again at once\n  \
+             locked\n\
              1 peer\n  \
              to 127.0.0.1:4000 (dat 00112233) for 3 s: down 1.0 kB/s of 5.0 kB, \
              up 0 B/s of 10 B, delay 2 ms, 1 asked for, kept: new\n  \

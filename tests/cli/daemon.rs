@@ -303,6 +303,78 @@ fn sighup_changes_what_seeds_may_store_down_and_up_and_away() {
     assert_eq!(running.stop(), 0);
 }
 
+/// What cannot be opened, by the folder, and why.
+fn unopened(home: &Home, words: &[&str]) -> Vec<(String, String)> {
+    let status = json(home, words);
+    let all = status["unopened"].as_array().unwrap().clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    all.iter().map(|one| (text(&one["folder"]), text(&one["why"]))).collect()
+}
+
+#[test]
+fn d11_what_cannot_be_opened_stands_in_the_status_and_is_kept_once_it_can_be() {
+    let (_theirs, _sharing, link, at) = sharing();
+    let home = Home::new();
+    home.run(&["core", "create", "clock"]).ok();
+    let holder = home.start(&["core", "serve", "clock"]);
+    holder.event("ready");
+    let dir = |name: &str| home.path(name).display().to_string();
+    let entries = format!(
+        "peers = [\"{at}\"]\n[[share]]\ndir = \"{}\"\n[[core]]\ndir = \"{}\"\n\
+         [[clone]]\nlink = \"{link}\"\ndir = \"{}\"\n",
+        dir("missing"),
+        dir("clock"),
+        dir("copy")
+    );
+    let running = daemon(&home, &entries);
+    until("the good one is copied", || holds(&home, "copy/a.txt", "one"));
+    until("both are told of", || unopened(&home, &["status"]).len() == 2);
+    let both = unopened(&home, &["status"]);
+    assert_eq!((&both[0].0, &both[1].0), (&dir("missing"), &dir("clock")));
+    assert!(both[0].1.contains("there is nothing there"), "{both:?}");
+    assert!(both[1].1.contains("another process works on this folder"), "{both:?}");
+    let text = home.run(&["status"]);
+    let lines = format!("share in {}: cannot be opened, tried again ", dir("missing"));
+    assert!(text.ok().contains(&lines) && text.text().contains(&format!("  {}", both[0].1)));
+    // Of that folder alone, and nothing of it when another is asked about.
+    assert_eq!(unopened(&home, &["status", "missing"]), both[..1]);
+    assert_eq!(unopened(&home, &["status", "copy"]), []);
+    // It is open soon after it can be, by itself, and nothing is said of it any more.
+    std::fs::create_dir(home.path("missing")).unwrap();
+    std::fs::write(home.path("missing/b.txt"), "two").unwrap();
+    until("it is shared", || unopened(&home, &["status"]) == both[1..]);
+    assert_eq!(holder.stop(), 0);
+    until("it is served", || unopened(&home, &["status"]).is_empty());
+    assert_eq!(json(&home, &["status", "clock"])["feeds"].as_array().unwrap().len(), 1);
+    // Each of the two was warned of once, however often it was tried.
+    let (code, warned) = running.stop_and_hear("warning");
+    assert_eq!((code, warned.len()), (0, 2), "{warned:?}");
+}
+
+#[test]
+fn what_cannot_be_opened_can_be_removed_and_paused() {
+    let home = Home::new();
+    home.run(&["core", "create", "clock"]).ok();
+    let running = daemon(&home, "");
+    home.run(&["add", "core", "clock"]).ok();
+    assert_eq!(running.stop(), 0);
+    std::fs::rename(home.path("clock"), home.path("elsewhere")).unwrap();
+    let running = daemon(&home, "");
+    until("it is told of", || unopened(&home, &["status"]).len() == 1);
+    home.run(&["pause", "clock"]).ok();
+    std::fs::rename(home.path("elsewhere"), home.path("clock")).unwrap();
+    running.signal(Signal::HUP);
+    until("it is open", || unopened(&home, &["status"]).is_empty());
+    assert_eq!(json(&home, &["status"])["feeds"][0]["paused"], true);
+    assert_eq!(running.stop(), 0);
+    std::fs::rename(home.path("clock"), home.path("elsewhere")).unwrap();
+    let running = daemon(&home, "");
+    until("it is told of", || unopened(&home, &["status"]).len() == 1);
+    home.run(&["remove", "clock"]).ok();
+    assert_eq!(unopened(&home, &["status"]), []);
+    assert_eq!(running.stop(), 0);
+}
+
 #[test]
 fn l08_bans_are_set_listed_kept_and_lifted() {
     let (theirs, sharing, link, at) = sharing();

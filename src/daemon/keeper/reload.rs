@@ -55,6 +55,7 @@ impl Keeper {
         node.set_excluded(now, new.exclude.clone().unwrap_or_else(usually_excluded));
         node.set_bounds(now, new.limits.bounds());
         self.settings = new;
+        self.tell_troubles(now, node);
     }
 
     /// Removes what the file has named and does not name any more. What is left of `wanted` is new.
@@ -69,9 +70,7 @@ impl Keeper {
             if let Some(at) = wanted.iter().position(|entry| *entry == kept.entry) {
                 wanted.remove(at);
                 self.unsaved |= !std::mem::replace(&mut kept.fixed, true);
-                if kept.state == State::Failed {
-                    kept.state = State::New;
-                }
+                kept.hasten();
                 continue;
             }
             kept.gone = kept.fixed;
