@@ -358,6 +358,11 @@ pub const UNPROVEN: usize = 64;
 pub const FULL_AGAIN: Duration = Duration::from_secs(60);
 /// The same where nobody else was named.
 pub const FULL_SOON: Duration = Duration::from_secs(5);
+/// Who wants what is paused here is told to come again after this, if nothing else is opened for so long. So
+/// many of them are dialled when it goes on.
+pub const PAUSED_AGAIN: Duration = Duration::from_secs(60);
+pub const PAUSED_GRACE: Duration = Duration::from_secs(2);
+pub const PAUSED_CALLERS: usize = 64;
 /// Who speaks no version of ours, after this: somebody has to install another program first.
 pub const VERSION_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// Who does not want us, or whom we do not want, after this: somebody may have changed their mind.

@@ -41,7 +41,7 @@ impl Node {
     /// Nothing is fetched, served or announced for a topic from now on, and its job rests. False: it does
     /// already, or is not here.
     pub fn pause_topic(&mut self, now: Instant, id: TopicId, disk: &mut dyn Disk) -> bool {
-        let Some(swarm) = self.withdraw(now, id, disk) else { return false };
+        let Some(swarm) = self.withdraw(now, id, Reason::Paused, disk) else { return false };
         if let Some(topic) = self.topics.get_mut(&id) {
             topic.set_activity(Activity::Resting(Box::new(swarm)));
         }
@@ -80,6 +80,7 @@ impl Node {
             self.late.push_back(id);
         }
         self.name_peers(now, id);
+        self.call_back(now, id);
         match ready {
             true => self.announce(now, discovery_key),
             false => self.say_ready(now),
@@ -93,7 +94,7 @@ impl Node {
     /// Begins to remove a topic; [`Node::has_topic`] tells when it is gone. Files stay as they are. False:
     /// it goes already, or is not here.
     pub fn remove_topic(&mut self, now: Instant, id: TopicId, disk: &mut dyn Disk) -> bool {
-        self.withdraw(now, id, disk);
+        self.withdraw(now, id, Reason::Removed, disk);
         let Some(topic) = self.topics.get_mut(&id).filter(|topic| !topic.is_leaving()) else {
             return false;
         };
@@ -128,7 +129,13 @@ impl Node {
     }
 
     /// Takes a topic out of everything that peers see; whom it knew. `None`: it was not in it.
-    fn withdraw(&mut self, now: Instant, id: TopicId, disk: &mut dyn Disk) -> Option<Swarm> {
+    fn withdraw(
+        &mut self,
+        now: Instant,
+        id: TopicId,
+        why: Reason,
+        disk: &mut dyn Disk,
+    ) -> Option<Swarm> {
         let topic = self.topics.get(&id).filter(|topic| topic.is_active())?;
         let (discovery_key, feeds) = (topic.discovery_key, topic.feeds());
         for feed in feeds {
@@ -138,7 +145,7 @@ impl Node {
         }
         // What was said to peers until now lies in their queues, and is taken out of these.
         self.settle_sync(now);
-        self.part_from_all(now, id);
+        self.part_from_all(now, id, why);
         self.take_dials_back(now, id);
         if let Some(multicast) = &mut self.multicast {
             multicast.leave(&discovery_key);
@@ -166,7 +173,7 @@ impl Node {
     }
 
     /// No connection is about the topic any more. One of Dat, which can be about nothing else, ends.
-    fn part_from_all(&mut self, now: Instant, id: TopicId) {
+    fn part_from_all(&mut self, now: Instant, id: TopicId, why: Reason) {
         let about = self.peers.iter().filter(|(_, peer)| peer.is_about(id));
         let about: Vec<ConnId> = about.map(|(conn, _)| *conn).collect();
         for conn in about {
@@ -177,8 +184,10 @@ impl Node {
             }
             let ends = !stream || peer.topics().next().is_none();
             self.peers.insert(conn, peer);
-            if ends {
-                self.close(now, conn, Reason::Removed);
+            match why {
+                _ if !ends => {}
+                Reason::Paused => self.close_paused(now, conn),
+                why => self.close(now, conn, why),
             }
         }
     }

@@ -50,14 +50,15 @@ impl Node {
     }
 
     fn say_once(&mut self, now: Instant, peer: &Peer, code: &'static str, what: &str) {
-        // One that comes in has another port each time.
-        let who = match (peer.kin.host(), peer.dialed, peer.address()) {
-            (Some(host), ..) => host.to_string(),
-            (None, Some(addr), _) => addr.to_string(),
-            (None, None, Some(addr)) => addr.ip().to_string(),
-            (None, None, None) => return,
-        };
-        if !self.declined.is_news(now, who, code) {
+        // Who it is may be known or not, and one that comes in has another port each time.
+        let host = peer.kin.host().map(|host| host.to_string());
+        let at = peer.dialed.map(|addr| addr.to_string());
+        let at = at.or(peer.address().map(|addr| addr.ip().to_string()));
+        let (mut news, mut named) = (true, false);
+        for who in host.into_iter().chain(at) {
+            (news, named) = (news & self.declined.is_news(now, who, code), true);
+        }
+        if !news || !named {
             return;
         }
         let text = format!("{} {what}", peer.dialed.map_or(peer.name(), |addr| addr.to_string()));
@@ -91,8 +92,10 @@ fn sentence(peer: &Peer, why: Reason) -> Option<String> {
         Reason::Told(Code::NotAllowed) => {
             "does not have this host among those that it allows; its user can add it".to_owned()
         }
-        Reason::Told(Code::Paused) => "has paused this host".to_owned(),
-        Reason::Paused => "is paused here".to_owned(),
+        Reason::Told(Code::Paused) => {
+            "has paused what this host wants of it; it is tried again".to_owned()
+        }
+        Reason::Paused if peer.dialed.is_none() => "asks for what is paused here".to_owned(),
         Reason::Full => "was refused: there is no room here for more peers".to_owned(),
         Reason::Told(Code::Full) => "has no room for more peers; it is tried again".to_owned(),
         Reason::UnknownFeed => "asks for what is not here".to_owned(),

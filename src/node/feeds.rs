@@ -24,6 +24,8 @@ use super::topic::{OpenFeed, TopicId, What};
 pub struct Feeds {
     open: Vec<Option<Box<OpenFeed>>>,
     by_key: BTreeMap<[u8; 32], FeedId>,
+    /// The same of those that are hidden.
+    hidden: BTreeMap<[u8; 32], FeedId>,
     /// Those with bytes that are not committed, by the time when that is due; of these, those whose bytes
     /// were not even written yet; and those that wait for room on the disk: nothing regular looks at the
     /// others (CHECKLIST P01).
@@ -67,6 +69,7 @@ impl Feeds {
 
     pub fn remove(&mut self, id: FeedId) -> Option<OpenFeed> {
         self.hide(id);
+        self.hidden.retain(|_, of| *of != id);
         let open = *self.open.get_mut(id.0 as usize)?.take()?;
         if let Some(at) = open.commit_at {
             self.dirty.remove(&(at, id));
@@ -82,11 +85,19 @@ impl Feeds {
         let Some(key) = self.discovery_key(id) else { return };
         if self.by_key.get(&key) == Some(&id) {
             self.by_key.remove(&key);
+            self.hidden.insert(key, id);
         }
     }
 
+    /// The feed of that key which is hidden.
+    pub fn hidden(&self, discovery_key: &[u8; 32]) -> Option<FeedId> {
+        self.hidden.get(discovery_key).copied()
+    }
+
     pub fn show(&mut self, id: FeedId) {
-        self.by_key.extend(self.discovery_key(id).map(|key| (key, id)));
+        let Some(key) = self.discovery_key(id) else { return };
+        self.hidden.remove(&key);
+        self.by_key.insert(key, id);
     }
 
     pub fn find(&self, discovery_key: &[u8; 32]) -> Option<FeedId> {

@@ -400,6 +400,14 @@ impl Node {
         }
     }
 
+    /// Where hosts of the local network listen that are live and may be peers.
+    pub(super) fn live_hosts(&self, now: Instant) -> Vec<SocketAddr> {
+        let Some(lan) = &self.lan else { return Vec::new() };
+        let live = lan.hosts.known().filter(|known| known.is_live());
+        let may = live.filter(|known| self.standing(&known.host(), now) == Standing::Allowed);
+        may.flat_map(|known| known.offered.iter().copied()).collect()
+    }
+
     // ── Over a restart ──────────────────────────────────────────────────────────────────────────
 
     /// Reads what an earlier run kept.

@@ -34,6 +34,11 @@ impl Refusals {
         self.by_us.push_back(discovery_key);
     }
 
+    /// Cores that the peer opened and we did not have.
+    pub fn by_us(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.by_us.iter()
+    }
+
     /// Whether the peer has opened a core that we did not have. It is forgotten.
     fn take(&mut self, discovery_key: &[u8; 32]) -> bool {
         let at = self.by_us.iter().position(|refused| refused == discovery_key);

@@ -236,6 +236,9 @@ impl Node {
         if standing == Standing::Allowed && (barred || banned) {
             standing = Standing::Banned;
         }
+        if standing == Standing::Allowed && self.is_all_paused() {
+            standing = Standing::Paused;
+        }
         let room = standing != Standing::Allowed || self.may_admit(now, peer, &peer.remote);
         Terms { standing, room, ..Terms::default() }
     }
@@ -295,6 +298,7 @@ impl Node {
             Act::Close { close, .. } => {
                 peer.farewell = Some(match close.code {
                     Code::Full => self.full(now, peer),
+                    Code::Paused => self.is_paused(peer),
                     _ => close.clone(),
                 });
                 Some(Reason::of(close.code))

@@ -29,6 +29,7 @@ mod listening;
 mod lonely;
 mod meeting;
 mod orders;
+mod paused;
 mod peer;
 mod peers;
 mod pings;
@@ -80,6 +81,7 @@ use finding::{NameSocket, Named};
 use hosts::Lan;
 use io::{Consumed, Input, Output, Tag, Work};
 use listening::Listeners;
+use paused::Callers;
 use pings::Pings;
 use quota::Quota;
 use roster::Roster;
@@ -267,6 +269,8 @@ pub struct Node {
     lonely_until: Option<Instant>,
     /// Some peer was there in this run.
     met: bool,
+    /// Who came for what is paused.
+    callers: Callers,
     /// Directories that are watched, by the watcher's numbers.
     watches: BTreeMap<u32, Box<(TopicId, PathBuf)>>,
     pub subscribers: Subscribers,
@@ -367,6 +371,7 @@ impl Node {
             peers_kept: now,
             lonely_until: None,
             met: false,
+            callers: Callers::default(),
             watches: BTreeMap::new(),
             subscribers: Subscribers::default(),
             next_tick: now + limits::TICK,

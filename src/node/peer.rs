@@ -76,6 +76,8 @@ pub struct Peer {
     pub partial: usize,
     /// It is the newer of two that we opened to one peer, which has until then to close one.
     pub twin_until: Option<Instant>,
+    /// It wants what is paused here: if nothing else comes of it until then, it is told so.
+    pub paused_until: Option<Instant>,
     /// Useful bytes from this peer, for `swarm`.
     pub useful: bool,
     /// Cores of which one side knew nothing when the other opened them.
@@ -196,6 +198,7 @@ impl Peer {
             dialed: None,
             partial: 0,
             twin_until: None,
+            paused_until: None,
             useful: false,
             refusals: Refusals::default(),
             reorgs: Few::new(),

@@ -385,6 +385,7 @@ impl Node {
                         | Reason::Shutdown
                         | Reason::Duplicate
                         | Reason::Removed
+                        | Reason::Paused
                         | Reason::Pinged
                 );
             self.out.push_back(Output::Close { conn, flush });
@@ -480,6 +481,7 @@ impl Node {
         }
         self.look_at_peers(now, disk);
         self.end_twins(now);
+        self.part_from_paused(now);
         self.tick_meetings(now, disk);
     }
 
@@ -530,7 +532,6 @@ fn why_closed(why: Reason, told: Option<&Close>) -> swarm::End {
         Reason::Full | Reason::Told(Code::Full) => hinted(limits::FULL_AGAIN),
         Reason::Version | Reason::Told(Code::Version) => hinted(limits::VERSION_AGAIN),
         Reason::NotAllowed
-        | Reason::Paused
         | Reason::Cloned
         | Reason::Told(Code::NotAllowed | Code::Banned | Code::Paused | Code::Cloned) => {
             hinted(limits::REFUSED_AGAIN)
@@ -538,9 +539,11 @@ fn why_closed(why: Reason, told: Option<&Close>) -> swarm::End {
         Reason::Told(Code::Shutdown) => hinted(limits::BACKOFF_FIRST),
         Reason::Told(Code::Finished | Code::Removed) => swarm::End::Good,
         Reason::Told(Code::Duplicate) => swarm::End::Duplicate,
-        Reason::PeerClosed | Reason::Finished | Reason::Shutdown | Reason::Removed => {
-            swarm::End::Good
-        }
+        Reason::PeerClosed
+        | Reason::Finished
+        | Reason::Shutdown
+        | Reason::Removed
+        | Reason::Paused => swarm::End::Good,
         Reason::Duplicate => swarm::End::Duplicate,
         _ => swarm::End::Bad,
     }

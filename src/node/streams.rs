@@ -148,6 +148,9 @@ impl Node {
             Some(feed) => self.open_core(now, conn, peer, feed, disk),
             None => {
                 peer.refusals.refuse(*discovery_key);
+                if self.may_be_paused(now, peer, discovery_key) {
+                    return None;
+                }
                 if let Session::Hyper(session) = &mut peer.session {
                     session.session.refuse(discovery_key, &mut peer.staged);
                     self.out.push_back(Output::Wake { conn });
@@ -223,9 +226,12 @@ impl Node {
         if peer.dialed_for().iter().any(|(of, dialed)| *dialed && Some(*of) == topic) {
             peer.refusals.refused(now, feed);
         }
+        let had = peer.joined.contains(&feed);
         self.part(now, conn, peer, feed);
         if peer.is_stranger() {
-            self.lacks_all(now, peer);
+            if !had {
+                self.lacks_all(now, peer);
+            }
             self.left_alone(now);
         }
     }

@@ -71,6 +71,6 @@ impl Peer {
     /// It is not met yet, waits for the disk, or is one of two.
     pub(super) fn is_busy(&self) -> bool {
         let waits = self.held || self.arrival.is_some() || self.upload.is_some();
-        !self.life.is_open() || waits || self.twin_until.is_some()
+        !self.life.is_open() || waits || self.twin_until.is_some() || self.paused_until.is_some()
     }
 }

@@ -75,6 +75,30 @@ fn n03_who_is_full_says_so_once() {
 }
 
 #[test]
+fn h07_what_is_paused_there_is_said_once_and_comes_soon_after_it_goes_on() {
+    let (theirs, _sharing, link, at) = sharing();
+    let home = Home::new();
+    let running = clone(&home, &link, &at);
+    running.event("complete");
+    theirs.run(&["pause", "photos"]).ok();
+    let warning = only_warning(running, || {
+        let candidate = candidate(&home, &at);
+        assert_eq!(candidate["why"], "peer-paused");
+        assert!(candidate["retry_in_s"].as_u64().is_some_and(|s| s > 30), "{candidate}");
+        let peers = home.run(&["peers", "copy"]);
+        let line =
+            format!("{at}: not connected, it has paused what is wanted of it, tried again in");
+        assert!(peers.ok().contains(&line), "{}", peers.text());
+        std::fs::write(theirs.path("photos/b.txt"), "two").unwrap();
+        theirs.run(&["resume", "photos"]).ok();
+        // Long before it would have come again by itself.
+        until("it is copied", || std::fs::read(home.path("copy/b.txt")).is_ok_and(|b| b == b"two"));
+    });
+    let text = "has paused what this host wants of it; it is tried again";
+    assert_eq!(warning, format!("{at} {text}"));
+}
+
+#[test]
 fn h05_our_own_address_is_said_once_to_be_ours_and_never_tried_again() {
     let home = Home::new();
     std::fs::create_dir(home.path("copy")).unwrap();

@@ -111,6 +111,22 @@ fn h04_versions_that_do_not_meet_are_said() {
 }
 
 #[test]
+fn h07_where_everything_is_paused_whoever_comes_is_told_so_and_when_to_come_again() {
+    let mut rig = Rig::new(Blocks::Follow);
+    let key = rig.key();
+    let topic = rig.node.topic_of(&key).expect("it is kept");
+    rig.change(|node, now, disk| assert!(node.pause_topic(now, topic, disk)));
+    let stream = greet(&mut rig, 2);
+    let close = close_of(&stream).expect("it is told");
+    assert_eq!((close.code, close.retry), (Code::Paused, Some(limits::PAUSED_AGAIN)));
+    assert!(rig.ended(&stream));
+    rig.change(|node, now, disk| assert!(node.resume_topic(now, topic, disk)));
+    let mut stream = meet(&mut rig, 3);
+    join(&mut rig, &mut stream);
+    assert!(stream.live && !rig.ended(&stream));
+}
+
+#[test]
 fn h02_a_hello_of_another_connection_is_none() {
     let mut rig = Rig::new(Blocks::Follow);
     // Signed by a host that it does not name.

@@ -32,6 +32,8 @@ pub struct Side {
     /// The other end of each connection, and what came from there and was not read.
     links: BTreeMap<ConnId, (ConnId, Vec<u8>)>,
     events: SubscriberId,
+    /// Events that were not taken.
+    left: Vec<Event>,
     /// The most syncs in one call.
     pub most_syncs: u64,
     conns: u32,
@@ -89,7 +91,8 @@ impl Side {
         let events = node.subscribers.add(Interest::EVERYTHING).expect("room");
         let (disk, links) = (device.process(), BTreeMap::new());
         let lost = BTreeMap::new();
-        Side { node, device, disk, listener: 0, links, events, most_syncs: 0, conns: 0, lost }
+        let left = Vec::new();
+        Side { node, device, disk, listener: 0, links, events, left, most_syncs: 0, conns: 0, lost }
     }
 
     /// Keeps a core, with a block if it is ours.
@@ -136,7 +139,17 @@ impl Side {
     }
 
     pub fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.node.subscribers.next_event(self.events)).collect()
+        let left = std::mem::take(&mut self.left);
+        let new = std::iter::from_fn(|| self.node.subscribers.next_event(self.events));
+        left.into_iter().chain(new).collect()
+    }
+
+    /// The same without warnings, which are left for later.
+    pub fn events_but_warnings(&mut self) -> Vec<Event> {
+        let all = self.events().into_iter();
+        let (warnings, others) = all.partition(|event| matches!(event, Event::Warning { .. }));
+        self.left = warnings;
+        others
     }
 }
 
@@ -180,10 +193,13 @@ impl Pair {
                     self.dials.push((side, to));
                     self.dial(side, tag, to);
                 }
-                Output::Close { conn, .. } => {
+                Output::Close { conn, flush } => {
                     if let Some((there, _)) = self.sides[side].links.remove(&conn)
                         && !self.cut
                     {
+                        if flush {
+                            self.last_words(side, conn, there);
+                        }
                         self.sides[1 - side].links.remove(&there);
                         self.put(1 - side, Input::Closed { conn: there, why: Ok(()) });
                     }
@@ -203,6 +219,24 @@ impl Pair {
                 _ => {}
             }
         }
+    }
+
+    /// What is left to be said on a connection that is closed reaches the other side.
+    fn last_words(&mut self, side: usize, conn: ConnId, there: ConnId) {
+        let (now, mut said) = (self.now, Vec::new());
+        self.sides[side].call(|node, disk| node.poll_frames(now, conn, &mut said, ROOM, disk));
+        let other = &mut self.sides[1 - side];
+        let Some((_, inbox)) = other.links.get_mut(&there) else { return };
+        let mut bytes = std::mem::take(inbox);
+        bytes.extend(said);
+        while !bytes.is_empty() {
+            let done = other.call(|node, disk| node.bytes(now, there, &mut bytes, disk));
+            if done.bytes == 0 {
+                break;
+            }
+            bytes.drain(..done.bytes);
+        }
+        self.outputs(1 - side);
     }
 
     fn dial(&mut self, side: usize, tag: Tag, to: SocketAddr) {

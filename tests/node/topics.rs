@@ -7,10 +7,11 @@ use gannet::limits;
 use gannet::node::TopicId;
 use gannet::node::event::Event;
 use gannet::node::io::Input;
+use gannet::node::status::Status;
 use gannet::store::Keys;
 
 use crate::disk::Faults;
-use crate::pair::{Pair, stored, writer};
+use crate::pair::{Pair, address, stored, writer};
 
 const BLOCKS: usize = 200;
 
@@ -165,4 +166,104 @@ fn a_topic_that_rests_can_be_removed_and_nothing_is_heard_of_it() {
     assert_eq!(pair.sides[0].node.topic_of(&writer(4).public), None);
     pair.pass(3 * limits::REOPEN_AFTER);
     assert_eq!(pair.sides[0].call(|node, disk| node.status(now, disk)).feeds, []);
+}
+
+fn status(pair: &mut Pair, side: usize) -> Status {
+    let now = pair.now;
+    pair.sides[side].call(|node, disk| node.status(now, disk))
+}
+
+/// What the user is warned of.
+fn warnings(events: &[Event]) -> Vec<&str> {
+    let all = events.iter();
+    let said = all.filter_map(|event| match event {
+        Event::Warning { text } => Some(text.as_str()),
+        _ => None,
+    });
+    said.collect()
+}
+
+const PAUSED: &str = "10.0.0.1:3282 has paused what this host wants of it; it is tried again";
+
+/// The second side is told that what it wants is paused, comes again as seldom as it is told, and has a call
+/// soon after the first side goes on.
+fn is_told_and_called_back(pair: &mut Pair, topic: TopicId) {
+    let events = pair.sides[1].events();
+    assert_eq!(warnings(&events), [PAUSED]);
+    let seen = status(pair, 1);
+    assert_eq!((seen.peers.len(), seen.candidates.len()), (0, 1), "{seen:?}");
+    let candidate = &seen.candidates[0];
+    assert_eq!((candidate.addr, candidate.why), (address(0), "peer-paused"));
+    let rests = candidate.retry_in_s.expect("it is tried again");
+    assert!((40..=75).contains(&rests), "{candidate:?}");
+    assert!(status(pair, 0).peers.is_empty());
+    let dials = |pair: &Pair, side| pair.dials.iter().filter(|(of, _)| *of == side).count();
+    let before = [0, 1].map(|side| dials(pair, side));
+    pair.pass(Duration::from_secs(300));
+    let again = dials(pair, 1) - before[1];
+    assert!((3..=7).contains(&again), "{again} dials in five minutes");
+    assert_eq!(dials(pair, 0), before[0], "who has paused it calls nobody");
+    // It is said once.
+    let events = pair.sides[1].events();
+    assert_eq!((warnings(&events).len(), stored(&events)), (0, 0));
+    let (now, begin) = (pair.now, pair.dials.len());
+    change(pair, 0, |node, disk| node.resume_topic(now, topic, disk));
+    pair.pass(2 * limits::FORGIVEN_WITHIN);
+    let since = &pair.dials[begin..];
+    assert_eq!(since.first(), Some(&(0, address(1))), "{since:?}");
+    assert_eq!(status(pair, 1).peers.len(), 1);
+}
+
+#[test]
+fn h07_who_wants_what_is_paused_is_told_so_and_called_when_it_goes_on() {
+    let (mut pair, [topic, _]) = fetching(BLOCKS, writer(4));
+    let some = midway(&mut pair);
+    let now = pair.now;
+    change(&mut pair, 0, |node, disk| node.pause_topic(now, topic, disk));
+    pair.talk();
+    let some = some + stored(&pair.sides[1].events_but_warnings());
+    is_told_and_called_back(&mut pair, topic);
+    pair.pass(Duration::from_secs(10));
+    assert_eq!(some + stored(&pair.sides[1].events()), BLOCKS);
+}
+
+#[test]
+fn h07_who_wants_one_thing_that_is_paused_among_others_is_told_so_too() {
+    let mut pair = Pair::new();
+    let now = pair.now;
+    let paused = pair.sides[0].keep(now, writer(4));
+    pair.sides[0].keep(now, writer(5));
+    change(&mut pair, 0, |node, disk| node.pause_topic(now, paused, disk));
+    pair.sides[1].keep(now, Keys::core(writer(4).public));
+    pair.sides[1].node.add_peer_everywhere(now, "10.0.0.1:3282").expect("an address");
+    pair.put(1, Input::Deadline);
+    pair.talk();
+    assert_eq!(status(&mut pair, 1).peers.len(), 1, "it may want more than that");
+    pair.pass(limits::PAUSED_GRACE + 2 * limits::TICK);
+    is_told_and_called_back(&mut pair, paused);
+    assert_eq!(stored(&pair.sides[1].events()), 1);
+}
+
+#[test]
+fn h07_who_wants_other_things_too_stays_and_has_what_is_paused_once_it_goes_on() {
+    let mut pair = Pair::new();
+    let now = pair.now;
+    let paused = pair.sides[0].keep(now, writer(4));
+    pair.sides[0].keep(now, writer(5));
+    change(&mut pair, 0, |node, disk| node.pause_topic(now, paused, disk));
+    for number in [4, 5] {
+        pair.sides[1].keep(now, Keys::core(writer(number).public));
+    }
+    pair.sides[1].node.add_peer_everywhere(now, "10.0.0.1:3282").expect("an address");
+    pair.put(1, Input::Deadline);
+    pair.pass(Duration::from_secs(10));
+    let events = pair.sides[1].events();
+    assert_eq!((stored(&events), warnings(&events).len()), (1, 0), "{events:?}");
+    let now = pair.now;
+    change(&mut pair, 0, |node, disk| node.resume_topic(now, paused, disk));
+    pair.talk();
+    assert_eq!(stored(&pair.sides[1].events()), 1);
+    // (The first side has looked whether somebody listens where the other one says so.)
+    assert_eq!(pair.dials.iter().filter(|(side, _)| *side == 1).count(), 1, "one stream does");
+    assert_eq!(status(&mut pair, 0).peers.len(), 1);
 }

@@ -139,6 +139,12 @@ impl Channels {
         Ok((number, said.map(|said| said.seeks)))
     }
 
+    /// Whether the peer has opened a core and shown that it knows its key.
+    pub fn has_shown(&self, id: &Id, expected: &Capability) -> bool {
+        let said = self.cores.get(id).and_then(|core| core.said);
+        said.is_some_and(|said| said.capability == *expected)
+    }
+
     /// The peer takes a number of its own, a free one or the next, whatever it is for; its place.
     pub fn taken_by_peer(&mut self, number: u64) -> Result<usize, Fault> {
         let fault = Fault::Channel { number };
@@ -333,6 +339,18 @@ fn place(number: u64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_opened_a_core_may_have_shown_that_it_knows_the_key() {
+        let mut channels = Channels::default();
+        let said = Said { seeks: true, capability: [1; 32] };
+        let at = channels.taken_by_peer(1).unwrap();
+        assert_eq!(channels.opened_by_peer(at, &[7; 32], said), Ok(Opening::Waits));
+        assert!(channels.has_shown(&[7; 32], &[1; 32]) && !channels.has_shown(&[7; 32], &[2; 32]));
+        assert!(!channels.has_shown(&[8; 32], &[1; 32]));
+        channels.refuse(&[7; 32]);
+        assert!(!channels.has_shown(&[7; 32], &[1; 32]), "it is forgotten with the core");
+    }
 
     #[test]
     fn refused_cores_leave_nothing_behind_and_their_numbers_can_be_used_again() {

@@ -69,6 +69,13 @@ impl Session {
         Ok(live)
     }
 
+    /// Whether the peer has opened a core and shown that it knows its key.
+    pub fn has_shown(&self, discovery_key: &[u8; 32], key: &[u8; 32]) -> bool {
+        let initiator = self.role == Role::Initiator;
+        let expected = hyper::capability(&self.hash, !initiator, key);
+        self.channels.has_shown(discovery_key, &expected)
+    }
+
     /// Opens the channel between hosts. What is said on it may follow at once: who does not know it does
     /// not read it either.
     pub fn open_host(&mut self, out: &mut Vec<u8>) -> Result<(), Unsendable> {
