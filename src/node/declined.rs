@@ -77,7 +77,8 @@ fn sentence(peer: &Peer, why: Reason) -> Option<String> {
         }
         Reason::Version | Reason::Told(Code::Version) => {
             let ours = format!("ours: {} to {}", VERSIONS.first, VERSIONS.last);
-            let theirs = peer.told.as_ref().and_then(|close| close.versions);
+            let told = peer.told.as_ref().and_then(|close| close.versions);
+            let theirs = told.or(peer.said_versions);
             let theirs = theirs.map(|of| format!("its: {} to {}, ", of.first, of.last));
             let theirs = theirs.unwrap_or_default();
             format!(

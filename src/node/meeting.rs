@@ -217,6 +217,7 @@ impl Node {
         };
         let said = theirs.hello();
         (peer.said_port, peer.needy) = (said.port, said.features & NEEDY != 0);
+        peer.said_versions = Some(said.versions);
         peer.said_own = said.own.iter().copied().filter(|ip| is_everywhere(*ip)).collect();
         let terms = self.terms(now, peer, &theirs.hello().host);
         let twins = self.processes.get_mut(&peer.remote)?;

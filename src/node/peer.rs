@@ -12,7 +12,7 @@ use crate::sync::OwnedMessage;
 use crate::sys::Endpoint;
 use crate::time::Instant;
 use crate::wire::dat::Handshake;
-use crate::wire::host::Close;
+use crate::wire::host::{Close, Versions};
 use crate::wire::{Data, Request, hyper};
 
 use super::doubts::Doubt;
@@ -51,6 +51,8 @@ pub struct Peer {
     /// The peer's static key, once its stream stands.
     pub remote: PublicKey,
     pub kin: Kin,
+    /// What it says that it speaks.
+    pub said_versions: Option<Versions>,
     /// Where it says that it listens.
     pub said_port: Option<u16>,
     /// Where it says that many others see it.
@@ -185,6 +187,7 @@ impl Peer {
             handshake: None,
             remote: [0; 32],
             kin: Kin::Unknown,
+            said_versions: None,
             said_port: None,
             said_own: Vec::new(),
             listens: None,

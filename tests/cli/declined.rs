@@ -1,5 +1,14 @@
 //! Who does not want us, or cannot be a peer: said once, in words, in `peers`, and not tried in a loop.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use gannet::crypto::noise::Role;
+use gannet::crypto::sign::KeyPair;
+use gannet::host::HostId;
+use gannet::wire::host::{BOOT_BYTES, Close, Code, Hello, Message, VERSIONS, Versions};
+use gannet::wire::hyper::{Session, Setup, What};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -126,4 +135,116 @@ fn h06_who_keeps_nothing_of_a_link_is_said_once_to_keep_nothing() {
         assert!(home.run(&["peers", "copy"]).ok().contains(", has nothing of this\n"));
     });
     assert!(warning.starts_with(&format!("{at} does not keep hyper://")), "{warning}");
+}
+
+/// Versions that this program does not speak.
+const LATER: Versions = Versions { first: 7, last: 9 };
+
+/// Speaks as a gannet of later days does, up to the other side's last word. The connection ends with it.
+fn meet_later(mut socket: TcpStream, role: Role) -> Close {
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let identity = KeyPair::from_seed([5; 32]);
+    let hello = Hello {
+        versions: LATER,
+        host: HostId(identity.public()),
+        boot: [5; BOOT_BYTES],
+        number: 1,
+        port: None,
+        features: 0,
+        seen: None,
+        own: Vec::new(),
+        holds: Vec::new(),
+    };
+    let [own, ephemeral] = [6, 7].map(|seed| KeyPair::from_seed([seed; 32]));
+    let mut session = Session::new(Setup { role, own, ephemeral, header: [8; 24] });
+    let (mut inbox, mut out, mut last) = (Vec::new(), Vec::new(), None);
+    loop {
+        session.poll(&mut out);
+        // (Who has closed need not hear the rest.)
+        let _ = socket.write_all(&std::mem::take(&mut out));
+        let mut piece = [0; 4096];
+        match (socket.read(&mut piece), last) {
+            (Ok(0), Some(close)) => return close,
+            (Err(e), Some(close)) if e.kind() == ErrorKind::ConnectionReset => return close,
+            (Ok(0), None) => panic!("it ends without a word"),
+            (read, before) => {
+                inbox.extend(&piece[..read.expect("it goes on")]);
+                last = before;
+            }
+        }
+        loop {
+            let received = session.receive(&mut inbox).expect("it speaks properly");
+            let consumed = received.consumed;
+            match received.what {
+                What::Up { .. } => {
+                    session.open_host(&mut out).unwrap();
+                    let mut said = Vec::new();
+                    hello.encode(&identity, session.channel(true), &mut said);
+                    session.say_host(&mut out, |out| out.extend_from_slice(&said));
+                }
+                What::Host { message } => match Message::decode(message) {
+                    Ok(Some(Message::Hello(_))) => assert!(last.is_none(), "its hello comes first"),
+                    Ok(Some(Message::Close(close))) => last = Some(close),
+                    other => panic!("nothing else is said: {other:?}"),
+                },
+                What::Incomplete if consumed == 0 => break,
+                _ => {}
+            }
+            inbox.drain(..consumed);
+        }
+    }
+}
+
+#[test]
+fn h04_who_speaks_other_versions_is_said_once_to_and_not_tried_in_a_loop() {
+    let later = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = later.local_addr().unwrap().to_string();
+    let home = Home::new();
+    let key = "3d245602f5fe9864d5b8d3ef7ed39c7423892b8908846489bd0c1bfa870f6f9f";
+    write_file(&home, &format!("peers = [\"{at}\"]\n[[seed]]\nlink = \"hyper://{key}\"\n"));
+    let log = std::fs::File::create(home.path("log")).unwrap();
+    let running = Running::start_logging(home.command(&["daemon", "--json", "-v"]), log);
+    let ready = running.event("ready");
+    let close = meet_later(later.accept().unwrap().0, Role::Responder);
+    assert_eq!((close.code, close.versions), (Code::Version, Some(VERSIONS)));
+    let (ours, theirs) = (format!("{} to {}", VERSIONS.first, VERSIONS.last), "7 to 9");
+    let what = "speaks no version of the protocol that we speak";
+    let said = format!("{at} {what} (its: {theirs}, ours: {ours}): update the older one");
+    let warning = only_warning(running_with(&home, running, &ready, &said), || {});
+    assert_eq!(warning, said);
+    // Nobody has come again meanwhile.
+    later.set_nonblocking(true).unwrap();
+    assert_eq!(later.accept().expect_err("it has come again").kind(), ErrorKind::WouldBlock);
+    let log = std::fs::read_to_string(home.path("log")).unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(what)).collect();
+    let ends = |line: &&&str, end: &str| line.ends_with(end);
+    assert_eq!(lines.iter().filter(|line| ends(line, &said)).count(), 1, "{log}");
+    // Of the two that came in from one address it is said once, too.
+    assert_eq!(lines.len(), 2, "{log}");
+}
+
+/// Looks at what the user is told, and has the same come in twice.
+fn running_with(home: &Home, running: Running, ready: &Value, said: &str) -> Running {
+    let at = said.split(' ').next().unwrap();
+    until("it is told why", || {
+        let line =
+            format!("{at}: not connected, it speaks no version that we speak, tried again in");
+        home.run(&["peers"]).ok().contains(&line)
+    });
+    let status = json(home, &["status"]);
+    let candidate = &status["candidates"][0];
+    assert_eq!(
+        (&candidate["addr"], &candidate["why"]),
+        (&Value::from(at), &Value::from("version"))
+    );
+    // A day, give or take a quarter.
+    let wait = candidate["retry_in_s"].as_u64().unwrap_or_default();
+    assert!((60_000..=110_000).contains(&wait), "{candidate}");
+    let listens = ready["listen"][0].as_str().unwrap();
+    for _ in 0..2 {
+        let close = meet_later(TcpStream::connect(listens).unwrap(), Role::Initiator);
+        assert_eq!((close.code, close.versions), (Code::Version, Some(VERSIONS)));
+    }
+    assert_eq!(json(home, &["peers"]), Value::from(Vec::<Value>::new()));
+    running
 }

@@ -66,8 +66,13 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(mut command: Command) -> Running {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    pub fn start(command: Command) -> Running {
+        Running::start_logging(command, Stdio::null())
+    }
+
+    /// … whose log goes there.
+    pub fn start_logging(mut command: Command, log: impl Into<Stdio>) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = channel();
