@@ -441,6 +441,10 @@ impl Node {
                 }
             }
         }
+        if let (Reason::Told(Code::Paused), Some(addr), Some(until)) = (why, peer.dialed, rest) {
+            // Whatever else is wanted there is asked for with it, next time.
+            self.swarms.values_mut().for_each(|swarm| swarm.rest_at(addr, until));
+        }
         if peer.handshake.is_some()
             && let Some(addr) = peer.address()
         {

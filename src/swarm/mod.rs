@@ -572,6 +572,13 @@ impl Swarm {
         }
     }
 
+    /// Whoever is at an address is not to be dialed there before.
+    pub fn rest_at(&mut self, addr: SocketAddr, until: Instant) {
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            entry.rest(until);
+        }
+    }
+
     /// Connections to a peer that are past their handshake.
     pub fn sessions(&self, id: &[u8]) -> u32 {
         self.sessions.get(id).copied().unwrap_or(0)

@@ -331,3 +331,50 @@ fn who_is_not_to_look_for_hosts_says_so() {
     home.run(&["find", "ybnd-rfg8", "feed"]).failed(1, "(--no-discovery)");
     assert_eq!(process.stop(), 0);
 }
+
+/// A daemon whose file changes: it looks for others, no more, and again, and finds them where they are then.
+#[test]
+fn m01_a_daemon_begins_and_ends_to_look_for_others_when_its_file_says_so() {
+    let wire = Space::new(None);
+    wire.ip("link add wire type bridge mcast_snooping 0");
+    wire.ip("link set wire up");
+    let mut machines: Vec<Machine> = (1..=2).map(|n| Machine::new(&wire, n)).collect();
+    let says = |machine: &Machine, discovery: bool| {
+        let feed = machine.home.path("feed");
+        let text = format!("discovery = {discovery}\n[[core]]\ndir = \"{}\"\n", feed.display());
+        std::fs::create_dir_all(machine.home.path(".config/gannet")).unwrap();
+        std::fs::write(machine.home.path(".config/gannet/gannet.toml"), text).unwrap();
+    };
+    let reload = |machine: &Machine, discovery: bool| {
+        says(machine, discovery);
+        machine.process.as_ref().unwrap().signal(rustix::process::Signal::HUP);
+    };
+    let looks = |machine: &Machine| machine.home.run(&["hosts", "feed"]).code == 0;
+    says(&machines[0], false);
+    machines[0].start_with(&["daemon", "--json"]);
+    machines[1].start();
+    machines[0].home.run(&["hosts", "feed"]).failed(1, "no hosts are looked for");
+    let begun = Instant::now();
+    reload(&machines[0], true);
+    while !looks(&machines[0]) {
+        assert!(begun.elapsed() < SOON, "it does not begin");
+    }
+    machines[0].will_know(&machines[1], "10.9.0.2", begun);
+    machines[1].will_know(&machines[0], "10.9.0.1", begun);
+    let ended = Instant::now();
+    reload(&machines[0], false);
+    while looks(&machines[0]) {
+        assert!(ended.elapsed() < SOON, "it does not end");
+    }
+    machines[1].space.ip("address del 10.9.0.2/24 dev eth0");
+    machines[1].space.ip("address add 10.9.0.77/24 dev eth0");
+    machines[0].space.ip("address del 10.9.0.1/24 dev eth0");
+    machines[0].space.ip("address add 10.9.0.78/24 dev eth0");
+    let again = Instant::now();
+    reload(&machines[0], true);
+    while !looks(&machines[0]) {
+        assert!(again.elapsed() < SOON, "it does not begin again");
+    }
+    machines[0].will_know(&machines[1], "10.9.0.77", again);
+    machines[1].will_know(&machines[0], "10.9.0.78", again);
+}

@@ -267,3 +267,20 @@ fn h07_who_wants_other_things_too_stays_and_has_what_is_paused_once_it_goes_on()
     assert_eq!(pair.dials.iter().filter(|(side, _)| *side == 1).count(), 1, "one stream does");
     assert_eq!(status(&mut pair, 0).peers.len(), 1);
 }
+
+#[test]
+fn h07_who_wants_many_things_where_all_is_paused_comes_once_a_minute_for_all_of_them() {
+    let mut pair = Pair::new();
+    let now = pair.now;
+    let topic = pair.sides[0].keep(now, writer(4));
+    change(&mut pair, 0, |node, disk| node.pause_topic(now, topic, disk));
+    for number in 4..24 {
+        pair.sides[1].keep(now, Keys::core(writer(number).public));
+    }
+    pair.sides[1].node.add_peer_everywhere(now, "10.0.0.1:3282").expect("an address");
+    pair.put(1, Input::Deadline);
+    pair.pass(Duration::from_secs(600));
+    let dials = pair.dials.iter().filter(|(side, _)| *side == 1).count();
+    assert!((8..=14).contains(&dials), "{dials} dials in ten minutes");
+    assert_eq!(warnings(&pair.sides[1].events()), [PAUSED]);
+}
