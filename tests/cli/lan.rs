@@ -237,6 +237,26 @@ impl Copies {
         println!("together {when} after {:?}", began.elapsed());
     }
 
+    /// One of those who keep has a connection with the writer that is not of an address which that one had
+    /// before. What is written may have come another way.
+    #[track_caller]
+    fn reaches_the_writer(&self, machine: usize, before: &str) {
+        let began = Instant::now();
+        let writer = &self.machines[0].id;
+        loop {
+            let peers = self.machines[machine].home.run(&["peers", "kept", "--json"]);
+            let peers: Value = serde_json::from_str(peers.ok()).unwrap();
+            let reached = |peer: &Value| {
+                peer["host"] == **writer && !peer["addr"].as_str().unwrap().starts_with(before)
+            };
+            if peers.as_array().unwrap().iter().any(reached) {
+                return;
+            }
+            assert!(began.elapsed() < BACK, "{peers}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     #[track_caller]
     fn will_leave(&self, machine: usize, reason: &str) {
         let process = self.machines[machine].process.as_ref().unwrap();
@@ -279,6 +299,7 @@ fn l04_l05_three_processes_stay_together_through_pulled_cables_new_addresses_sto
         copies.are_together("at another address");
     }
     // Stopped until the others have given it up, or for longer than what counts as sleep.
+    copies.reaches_the_writer(1, "10.9.0.1:");
     let stopped = std::env::var("GANNET_STOPPED_SECONDS").map(|text| text.parse().unwrap());
     let process = copies.machines[1].process.as_ref().unwrap();
     process.signal(rustix::process::Signal::STOP);
