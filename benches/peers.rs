@@ -35,8 +35,8 @@ const ROUNDS: usize = 3;
 const WATCHED: Duration = Duration::from_secs(20);
 /// Whoever is full is knocked at for so long.
 const KNOCKED: Duration = Duration::from_secs(3);
-/// Between two signs of life of a peer, as ours have it; those of JavaScript come twice as often.
-const SIGN: Duration = limits::STREAM_KEEPALIVE_AFTER;
+/// Between two signs of life of a gannet that was asked to speak seldom.
+const SIGN: Duration = limits::SELDOM_KEEPALIVE_AFTER;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -220,6 +220,7 @@ fn peers(port: &str, count: usize) {
     let key = writer().public();
     while lines.len() < count {
         let mut line = Line::dial(port, &mut rng).expect("a stream");
+        line.meet(&mut rng).expect("there is room");
         line.open(&key).expect("the core is there");
         line.stream.set_nonblocking(true).expect("a socket");
         lines.push(line);

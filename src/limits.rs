@@ -134,6 +134,12 @@ pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(4);
 /// The same on a Hypercore stream, where JavaScript peers wait for ever: two in the time of `PEER_SILENCE`,
 /// and half of what thousands of idle peers cost.
 pub const STREAM_KEEPALIVE_AFTER: Duration = Duration::from_secs(9);
+/// Peers above which a host asks to be spoken to seldom, because signs of life are most of what it does.
+pub const SELDOM_FROM: usize = 1000;
+/// The same between two gannets of which one asked for that, a fifth more or less: a third of the wake-ups.
+pub const SELDOM_KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// Silence after which such a peer is dead: two signs of life may be lost.
+pub const SELDOM_SILENCE: Duration = Duration::from_secs(90);
 /// Silence of the peer after which it is dead.
 pub const PEER_SILENCE: Duration = Duration::from_secs(20);
 /// A socket that takes no byte for this long while we have something to send is closed.
@@ -286,6 +292,8 @@ pub const CANDIDATES: usize = 4096;
 pub const DIALS_AT_ONCE: usize = 4;
 /// Dials under way for all topics together.
 pub const DIALS: usize = 32;
+/// Connections that we dialed for what their peers do not have, and keep in case they get it.
+pub const LACKING: usize = 16;
 /// Connections that we dialed; as many again may come in.
 pub const OUTGOING_CONNECTIONS: usize = 64;
 /// Wait after the first failure of an address, doubled after each further one.
@@ -321,6 +329,9 @@ pub const EVICT_LOOK: Duration = Duration::from_secs(1);
 pub const USEFUL_KEPT: usize = 8;
 pub const FAST_KEPT: usize = 8;
 pub const DIVERSE_KEPT: usize = 8;
+/// Addresses of one network (24 bits of IPv4, 48 of IPv6) that came with those who listen there; one more pushes
+/// out one of them.
+pub const CANDIDATES_OF_NETWORK: usize = 256;
 /// Addresses told of by one peer: an answer or two, so that a liar fills no table.
 pub const TOLD_BY_ONE: usize = 64;
 /// Addresses of its own that a host tells of in a hello: one of each family.

@@ -56,6 +56,8 @@ pub struct Life {
     pub sent_bytes: u64,
     /// Silence of ours after which a keep-alive is due: it is the dialect's.
     pub keepalive_after: Duration,
+    /// Silence of the peer after which it is dead.
+    silence: Duration,
 }
 
 /// What the clock asks for.
@@ -81,7 +83,13 @@ impl Life {
             received_bytes: 0,
             sent_bytes: 0,
             keepalive_after: limits::KEEPALIVE_AFTER,
+            silence: limits::PEER_SILENCE,
         }
+    }
+
+    /// Both sides speak seldom from now on, we after `after` of silence.
+    pub fn seldom(&mut self, after: Duration) {
+        (self.keepalive_after, self.silence) = (after, limits::SELDOM_SILENCE);
     }
 
     pub fn state(&self) -> &State {
@@ -176,7 +184,7 @@ impl Life {
             }
             State::Greeting | State::Meeting | State::Open { .. } => {}
         }
-        if now >= self.last_received + limits::PEER_SILENCE {
+        if now >= self.last_received + self.silence {
             Due::Close(Reason::Silent)
         } else if self.unsent > 0 && now >= self.unsent_since + limits::WRITE_STALL {
             Due::Close(Reason::WriteStall)
@@ -189,7 +197,7 @@ impl Life {
 
     /// When `due` has to be asked next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let mut at = self.last_received + limits::PEER_SILENCE;
+        let mut at = self.last_received + self.silence;
         match self.state {
             State::Closing { .. } => return None,
             State::Greeting => at = at.min(self.started + limits::HANDSHAKE_TIMEOUT),
@@ -246,6 +254,26 @@ mod tests {
         assert_eq!(life.due(dead), Due::Close(Reason::Silent));
         life.received(dead, 1);
         assert_ne!(life.due(dead), Due::Close(Reason::Silent));
+    }
+
+    #[test]
+    fn l01_who_is_to_speak_seldom_has_longer_before_it_is_dead() {
+        let mut life = life();
+        life.handshaken(Instant(0), vec![1], true);
+        life.queued(Instant(0), 10);
+        life.sent(Instant(0), 10);
+        let after = limits::SELDOM_KEEPALIVE_AFTER;
+        life.seldom(after);
+        let early = Instant(0) + after - Duration::from_micros(1);
+        assert!(early > Instant(0) + limits::PEER_SILENCE);
+        assert_eq!(life.due(early), Due::Nothing);
+        assert_eq!(life.due(Instant(0) + after), Due::KeepAlive);
+        assert_eq!(life.next_deadline(), Some(Instant(0) + after));
+        // Two that are lost are no death.
+        let longest = limits::SELDOM_KEEPALIVE_AFTER * 6 / 5;
+        assert_ne!(life.due(Instant(0) + longest * 2), Due::Close(Reason::Silent));
+        let dead = Instant(0) + limits::SELDOM_SILENCE;
+        assert_eq!(life.due(dead), Due::Close(Reason::Silent));
     }
 
     #[test]

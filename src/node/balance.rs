@@ -9,7 +9,7 @@ use crate::conn::{Direction, Reason};
 use crate::ids::ConnId;
 use crate::limits;
 use crate::swarm::balance::{Balance, Bounds, Comer, Look, Merit, Room, Seat};
-use crate::swarm::{Hunger, Source};
+use crate::swarm::{Hunger, Source, may_know};
 use crate::time::Instant;
 use crate::wire::host::{Ask, Candidates, put_spare};
 
@@ -75,6 +75,11 @@ impl Company {
 
     pub fn has(&self, id: &[u8]) -> bool {
         self.seats.contains_key(id)
+    }
+
+    /// Whether there may be so many that signs of life would be most of what is done.
+    pub fn is_large(&self) -> bool {
+        self.balance.bounds().max > limits::SELDOM_FROM
     }
 
     /// Whether there are fewer than there have to be.
@@ -390,8 +395,10 @@ impl Node {
         peer: &Peer,
         addrs: &[SocketAddr],
     ) {
+        let Some(from) = peer.address() else { return };
+        let known = |addr: &SocketAddr| may_know(from.ip(), addr.ip());
         let addrs: Vec<SocketAddr> =
-            addrs.iter().copied().filter(|addr| !self.is_ours(*addr)).collect();
+            addrs.iter().copied().filter(|addr| known(addr) && !self.is_ours(*addr)).collect();
         for topic in topics {
             let Some(swarm) = self.swarms.get_mut(topic) else { continue };
             for addr in &addrs {
@@ -446,8 +453,9 @@ impl Node {
         let (Kin::Gannet { .. }, Some(port)) = (peer.kin, peer.said_port) else { return };
         match peer.listens {
             None => {
-                peer.listens = Some(false);
-                self.prove_listening(now, peer, port, Some(conn));
+                if self.prove_listening(now, peer, port, Some(conn)) {
+                    peer.listens = Some(false);
+                }
             }
             Some(true) => {
                 if let Some(from) = peer.address() {
@@ -473,8 +481,18 @@ impl Node {
         }
     }
 
-    fn prove_listening(&mut self, now: Instant, peer: &Peer, port: u16, conn: Option<ConnId>) {
-        let (Direction::In, Some(from)) = (peer.life.direction, peer.address()) else { return };
+    /// Whether it is going to be looked at.
+    fn prove_listening(
+        &mut self,
+        now: Instant,
+        peer: &Peer,
+        port: u16,
+        conn: Option<ConnId>,
+    ) -> bool {
+        let (Direction::In, Some(from)) = (peer.life.direction, peer.address()) else {
+            return false;
+        };
+        let room = self.company.unproven.len() < limits::UNPROVEN;
         // Others see it elsewhere, too (K08): it is no more than another place to look.
         let others = peer.said_own.iter().filter(|ip| **ip != from.ip().to_canonical());
         let ips = std::iter::once(from.ip()).chain(others.copied());
@@ -485,22 +503,29 @@ impl Node {
             }
         }
         self.prove_next(now);
+        room
     }
 
     fn prove_next(&mut self, now: Instant) {
         while self.company.probing.is_none()
             && let Some((addr, conn)) = self.company.unproven.pop_front()
         {
-            let known = conn.is_none() && self.company.refused.contains(&addr);
-            if !known && let Some(id) = self.ping(now, addr) {
-                self.company.probing = Some((id, Probe::OfPeer(conn)));
+            if conn.is_none() && self.company.refused.contains(&addr) {
+                continue;
             }
+            let Some(id) = self.ping(now, addr) else {
+                // Others are asked at the moment: it is tried again when one of them has answered.
+                self.company.unproven.push_front((addr, conn));
+                return;
+            };
+            self.company.probing = Some((id, Probe::OfPeer(conn)));
         }
     }
 
     /// What came of a ping; `Some`: it was not one of ours.
     pub(super) fn probed(&mut self, now: Instant, outcome: PingOutcome) -> Option<PingOutcome> {
         let Some((_, probe)) = self.company.probing.take_if(|(id, _)| *id == outcome.id) else {
+            self.prove_next(now);
             return Some(outcome);
         };
         let there = matches!(outcome.what, Pinged::Answered { .. });

@@ -17,12 +17,19 @@ use super::peer::Peer;
 pub(super) struct Declined(BTreeMap<(String, &'static str), Instant>);
 
 impl Declined {
-    /// Whether it is to be said, which it is then taken to be.
-    fn is_news(&mut self, now: Instant, who: String, code: &'static str) -> bool {
+    /// Whether it is to be said, which it is then taken to be. `named`: the user asked for it, so that it
+    /// is said however much else there was.
+    pub(super) fn is_news(
+        &mut self,
+        now: Instant,
+        who: String,
+        code: &'static str,
+        named: bool,
+    ) -> bool {
         self.0.retain(|_, said| now.since(*said) < limits::DECLINED_EVERY);
         let said = (who, code);
         // Of many it is said of the first: rather too little than a line for each of thousands.
-        let news = !self.0.contains_key(&said) && self.0.len() < limits::DECLINED_SAID;
+        let news = !self.0.contains_key(&said) && (named || self.0.len() < limits::DECLINED_SAID);
         if news {
             self.0.insert(said, now);
         }
@@ -54,16 +61,18 @@ impl Node {
         let host = peer.kin.host().map(|host| host.to_string());
         let at = peer.dialed.map(|addr| addr.to_string());
         let at = at.or(peer.address().map(|addr| addr.ip().to_string()));
+        let configured = self.is_configured(peer);
         let (mut news, mut named) = (true, false);
         for who in host.into_iter().chain(at) {
-            (news, named) = (news & self.declined.is_news(now, who, code), true);
+            let new = self.declined.is_news(now, who, code, configured && peer.dialed.is_some());
+            (news, named) = (news & new, true);
         }
         if !news || !named {
             return;
         }
         let text = format!("{} {what}", peer.dialed.map_or(peer.name(), |addr| addr.to_string()));
         log::info!("{text}");
-        if self.is_configured(peer) {
+        if configured {
             self.publish(&Event::Warning { text });
         }
     }
@@ -113,7 +122,7 @@ mod tests {
     fn h04_each_refusal_is_said_once_a_day_for_each_peer_and_a_crowd_of_them_is_not() {
         let mut declined = Declined::default();
         let news = |declined: &mut Declined, now, who: &str, code| {
-            declined.is_news(Instant(0) + now, who.to_owned(), code)
+            declined.is_news(Instant(0) + now, who.to_owned(), code, false)
         };
         let hour = Duration::from_secs(3600);
         assert!(news(&mut declined, hour, "a", "version"));
@@ -125,5 +134,13 @@ mod tests {
         }
         assert!(!news(&mut declined, 27 * hour, "c", "full"));
         assert_eq!(declined.0.len(), limits::DECLINED_SAID);
+        let user_named = |declined: &mut Declined, now| {
+            declined.is_news(Instant(0) + now, "c".to_owned(), "version", true)
+        };
+        assert!(
+            user_named(&mut declined, 27 * hour),
+            "whom the user named is told of all the same"
+        );
+        assert!(!user_named(&mut declined, 28 * hour), "but once");
     }
 }

@@ -14,7 +14,7 @@ use crate::swarm::twins::{Act, Twins};
 use crate::swarm::{self, is_everywhere};
 use crate::time::Instant;
 use crate::wire::dat::Handshake;
-use crate::wire::host::{Close, Code, Hello, Message, NEEDY, Signed, VERSIONS};
+use crate::wire::host::{Close, Code, Hello, Message, NEEDY, SELDOM, Signed, VERSIONS};
 
 use super::Node;
 use super::event::Event;
@@ -65,6 +65,7 @@ impl Node {
         let (number, opened) = (self.hellos, opened(peer));
         let (own, boot) = (self.host.public(), self.config.boot);
         self.forget_processes(now);
+        self.meetings.insert(*remote);
         let twins = self.processes.entry(*remote);
         let twins = twins.or_insert_with(|| Box::new(Twins::new(own, boot, *remote)));
         let Some(holds) = twins.begin(now, conn, opened, number) else {
@@ -79,13 +80,14 @@ impl Node {
             }
         }
         (peer.remote, peer.kin) = (*remote, Kin::Asked);
+        peer.seldom = self.company.is_large();
         let hello = Hello {
             versions: VERSIONS,
             host: self.host_id(),
             boot,
             number,
             port: self.said_port(),
-            features: if self.company.is_needy() { NEEDY } else { 0 },
+            features: bit(NEEDY, self.company.is_needy()) | bit(SELDOM, peer.seldom),
             seen: peer.address().map(|addr| addr.ip().to_canonical()),
             own: self.seen_served(self.said_port()),
             holds,
@@ -162,6 +164,7 @@ impl Node {
             return Some(Reason::Fault);
         }
         let mut acts = Vec::new();
+        self.meetings.insert(peer.remote);
         match Message::decode(bytes) {
             Ok(Some(Message::Hello(hello))) => {
                 if let Some(why) = self.hello(now, conn, peer, hello, &mut acts) {
@@ -218,6 +221,7 @@ impl Node {
         let said = theirs.hello();
         (peer.said_port, peer.needy) = (said.port, said.features & NEEDY != 0);
         peer.said_versions = Some(said.versions);
+        peer.seldom |= said.features & SELDOM != 0;
         peer.said_own = said.own.iter().copied().filter(|ip| is_everywhere(*ip)).collect();
         let terms = self.terms(now, peer, &theirs.hello().host);
         let twins = self.processes.get_mut(&peer.remote)?;
@@ -337,6 +341,10 @@ impl Node {
             return Some(Reason::Fault);
         }
         peer.handshake = Some(Handshake::of(&id));
+        if peer.seldom {
+            // Not all of them in the same second.
+            peer.life.seldom(self.rng.jitter(limits::SELDOM_KEEPALIVE_AFTER, 20));
+        }
         let mut banned = false;
         for topic in peer.topics() {
             let Some(swarm) = self.swarms.get_mut(&topic) else { continue };
@@ -357,7 +365,8 @@ impl Node {
     }
 
     /// Events of a peer that is there from now on.
-    pub(super) fn say_joined(&mut self, peer: &Peer) {
+    pub(super) fn say_joined(&mut self, peer: &mut Peer) {
+        peer.said_joined = true;
         if !peer.is_stranger() {
             self.in_company();
         }
@@ -371,8 +380,13 @@ impl Node {
     /// A connection of a stream is over, for whatever reason: the others to its process go on for it.
     pub(super) fn parted(&mut self, now: Instant, conn: ConnId, peer: &Peer, why: Reason) {
         match why {
-            Reason::Ourselves | Reason::Told(Code::Ourselves) => self.mark_self(peer),
-            Reason::Cloned | Reason::Told(Code::Cloned) => self.warn_of_clone(peer),
+            Reason::Ourselves => self.mark_self(peer),
+            // Whose key it is, the stream has proven; anybody can say the rest.
+            Reason::Told(Code::Ourselves) if peer.remote == self.host.public() => {
+                self.mark_self(peer);
+            }
+            Reason::Cloned => self.warn_of_clone(now, peer, true),
+            Reason::Told(Code::Cloned) => self.warn_of_clone(now, peer, false),
             _ => {}
         }
         if let Some(host) = peer.kin.host() {
@@ -383,6 +397,7 @@ impl Node {
         if peer.was_lost(why) {
             twins.suspect(conn);
         }
+        self.meetings.insert(peer.remote);
         // What we close for reasons of our own was not said through it.
         twins.lost(now, conn, &mut Vec::new());
         let heir = twins.heir();
@@ -404,12 +419,25 @@ impl Node {
     }
 
     /// Somebody has copied the key of one of us to another machine, or to another directory.
-    fn warn_of_clone(&mut self, peer: &Peer) {
-        let text = format!(
-            "{} has the same key as another process that runs: was the identity file copied? Remove \
-             it on one of the two hosts, so that it makes a new one",
-            peer.name()
-        );
+    /// `seen`: by us; otherwise the peer says so, of us, as anybody can: that is said once a day.
+    fn warn_of_clone(&mut self, now: Instant, peer: &Peer, seen: bool) {
+        let name = peer.name();
+        let (who, text) = if seen {
+            let text = format!(
+                "{name} has the same key as another process that runs: was the identity file copied? \
+                 Remove it on one of the two hosts, so that it makes a new one"
+            );
+            (hex::encode(peer.remote), text)
+        } else {
+            let text = format!(
+                "{name} says that another process has the key of this host: if the identity file was \
+                 copied, remove it on one of the two hosts, so that it makes a new one"
+            );
+            (String::new(), text)
+        };
+        if !self.declined.is_news(now, who, Reason::Cloned.code(), false) {
+            return;
+        }
         log::warn!("{text}");
         self.publish(&Event::Warning { text });
     }
@@ -432,9 +460,12 @@ impl Node {
     /// At a tick: who has not said hello or continue in time.
     pub(super) fn tick_meetings(&mut self, now: Instant, disk: &mut dyn Disk) {
         let mut acts = Vec::new();
-        for twins in self.processes.values_mut() {
+        // Thousands may be there; only those that are met or left cost anything.
+        self.meetings.retain(|remote| {
+            let Some(twins) = self.processes.get_mut(remote) else { return false };
             twins.tick(now, &mut acts);
-        }
+            twins.next_deadline().is_some()
+        });
         self.act(now, None, acts, disk);
     }
 
@@ -479,6 +510,11 @@ impl Node {
             self.processes.retain(|_, twins| !twins.is_empty());
         }
     }
+}
+
+/// A feature's bit, if it is to be said.
+fn bit(feature: u64, is_said: bool) -> u64 {
+    if is_said { feature } else { 0 }
 }
 
 /// Which end opened a peer's connection.

@@ -184,6 +184,8 @@ pub struct Node {
     company: Company,
     /// The connections to each process that speaks with gannets, by its static key.
     processes: BTreeMap<PublicKey, Box<Twins>>,
+    /// Those of them of whom something may be due, for the tick.
+    meetings: BTreeSet<PublicKey>,
     /// Hellos said so far.
     hellos: u64,
     /// Last words on connections that are closed here, the oldest first.
@@ -319,6 +321,7 @@ impl Node {
             secrets: 0,
             company: Company::new(config.bounds),
             processes: BTreeMap::new(),
+            meetings: BTreeSet::new(),
             hellos: 0,
             farewells: VecDeque::new(),
             heirs: Vec::new(),

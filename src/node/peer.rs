@@ -62,6 +62,10 @@ pub struct Peer {
     /// It has fewer peers than it needs, and: it can do without us; it says.
     pub needy: bool,
     pub spare: bool,
+    /// One of us has so many peers that both are to speak seldom.
+    pub seldom: bool,
+    /// It was told of as there; it is told of when it goes.
+    pub said_joined: bool,
     /// It counts as a peer.
     pub seated: bool,
     /// It was asked for others that have this core.
@@ -193,6 +197,8 @@ impl Peer {
             listens: None,
             needy: false,
             spare: false,
+            seldom: false,
+            said_joined: false,
             seated: false,
             asked_for: None,
             answered: None,

@@ -221,8 +221,12 @@ impl Node {
         &mut self,
         now: Instant,
         peer: &mut Peer,
-        handshake: Handshake,
+        mut handshake: Handshake,
     ) -> Option<Reason> {
+        if handshake.id.is_empty() {
+            // Whoever does not say who it is is nobody else, and takes a place of its own.
+            handshake.id = self.secret().to_vec();
+        }
         if !peer.life.handshaken(now, handshake.id.clone(), handshake.live) {
             return None;
         }
@@ -445,7 +449,7 @@ impl Node {
             // Whatever else is wanted there is asked for with it, next time.
             self.swarms.values_mut().for_each(|swarm| swarm.rest_at(addr, until));
         }
-        if peer.handshake.is_some()
+        if peer.said_joined
             && let Some(addr) = peer.address()
         {
             self.publish(&Event::PeerLeft { peer: addr, reason: why.code().to_owned() });
@@ -531,7 +535,9 @@ impl Node {
 
 /// How the end of a connection counts for the address that was dialled.
 fn why_closed(why: Reason, told: Option<&Close>) -> swarm::End {
-    let hinted = |usual| swarm::End::Refused(told.and_then(|close| close.retry).unwrap_or(usual));
+    let hint = told.and_then(|close| close.retry);
+    // Whoever says "at once" is not taken at his word: that would be a loop.
+    let hinted = |usual| swarm::End::Refused(hint.unwrap_or(usual).max(limits::FULL_SOON));
     match why {
         Reason::Full | Reason::Told(Code::Full) => hinted(limits::FULL_AGAIN),
         Reason::Version | Reason::Told(Code::Version) => hinted(limits::VERSION_AGAIN),
@@ -550,5 +556,23 @@ fn why_closed(why: Reason, told: Option<&Close>) -> swarm::End {
         | Reason::Paused => swarm::End::Good,
         Reason::Duplicate => swarm::End::Duplicate,
         _ => swarm::End::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn k04_who_refuses_and_wants_to_be_dialed_at_once_is_given_a_pause_all_the_same() {
+        for code in [Code::Full, Code::Paused, Code::Version, Code::NotAllowed, Code::Shutdown] {
+            let mut close = Close::new(code);
+            for (said, least) in [(0, limits::FULL_SOON), (60, Duration::from_secs(60))] {
+                close.retry = Some(Duration::from_secs(said));
+                let end = why_closed(Reason::Told(code), Some(&close));
+                assert!(matches!(end, swarm::End::Refused(wait) if wait == least), "{code:?}");
+            }
+        }
     }
 }

@@ -190,6 +190,9 @@ impl Node {
             return Some(why);
         }
         peer.joined.push(feed);
+        if let (Some(addr), Some(swarm)) = (peer.dialed, self.swarms.get_mut(&topic)) {
+            swarm.has(addr);
+        }
         self.in_company();
         let joined = Input::Joined { peer: conn, feed, live: true, ack: false, told: true };
         self.sync.handle(now, joined, &self.feeds);
@@ -228,11 +231,29 @@ impl Node {
         }
         let had = peer.joined.contains(&feed);
         self.part(now, conn, peer, feed);
+        if let (false, Some(addr), Some(topic)) = (had, peer.dialed, topic) {
+            self.lacks_it(now, addr, topic);
+        }
         if peer.is_stranger() {
             if !had {
                 self.lacks_all(now, peer);
             }
             self.left_alone(now);
+        }
+    }
+
+    /// A peer lacks what it was dialled for. Many such connections are no use: the oldest of those that serve
+    /// nothing else goes, and waits as one that failed.
+    fn lacks_it(&mut self, now: Instant, addr: SocketAddr, topic: TopicId) {
+        let Some(swarm) = self.swarms.get_mut(&topic) else { return };
+        swarm.lacks(now, addr);
+        let lacking: Vec<SocketAddr> = swarm.too_many_lack().filter(|at| *at != addr).collect();
+        let oldest = lacking.into_iter().find_map(|at| {
+            let conn = self.stream_to(now, at)?;
+            self.peers.get(&conn).is_some_and(|peer| peer.is_stranger()).then_some(conn)
+        });
+        if let Some(conn) = oldest {
+            self.close(now, conn, Reason::Finished);
         }
     }
 

@@ -114,7 +114,7 @@ impl Entry {
 
     /// A peer told of it, and that is all.
     pub(super) fn is_hearsay(&self) -> bool {
-        self.told_by.is_some() && !self.is_known() && !self.configured
+        self.told_by.is_some() && !self.is_known() && !self.configured && !self.ourselves
     }
 
     /// A dial or a connection ended: how long it waits now (P04). `useful`: how long a connection

@@ -17,7 +17,7 @@ pub mod standing;
 mod tests;
 pub mod twins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -116,6 +116,9 @@ pub struct Swarm {
     used: u64,
     dialing: usize,
     connected: usize,
+    /// Addresses with a connection whose peer does not have what it was dialled for, the oldest first. They
+    /// are nobody's company and take nobody's place.
+    lacking: VecDeque<SocketAddr>,
     /// When an entry may be ready to be dialed; too early is harmless.
     next: Option<Instant>,
     /// When discovery was last asked for more.
@@ -139,6 +142,7 @@ impl Swarm {
             used: 0,
             dialing: 0,
             connected: 0,
+            lacking: VecDeque::new(),
             next: None,
             refreshed: None,
             changed: false,
@@ -174,9 +178,25 @@ impl Swarm {
                 return false;
             }
         }
+        if source == Source::Proven && !self.has_room_for_network(addr.ip()) {
+            return false;
+        }
         self.enter(now, addr, false);
         let entry = self.entries.get_mut(&addr);
         entry.map(|entry| entry.told_by = told_by).is_some()
+    }
+
+    /// Whoever has one network has many keys and ports, too, where he answers: of one network there are only
+    /// so many addresses, and it is one of them that goes for another.
+    fn has_room_for_network(&mut self, ip: IpAddr) -> bool {
+        let network = network_of(ip);
+        let there = self.entries.iter().filter(|(addr, _)| network_of(addr.ip()) == network);
+        if there.clone().count() < limits::CANDIDATES_OF_NETWORK {
+            return true;
+        }
+        let idle = there.filter(|(_, entry)| entry.may_be_forgotten());
+        let oldest = idle.min_by_key(|(_, entry)| entry.used).map(|(addr, _)| *addr);
+        oldest.is_some_and(|oldest| self.entries.remove(&oldest).is_some())
     }
 
     /// What waits after failures is dialled soon.
@@ -218,14 +238,14 @@ impl Swarm {
     fn is_hungry(&self) -> bool {
         match self.hunger {
             Hunger::More => true,
-            Hunger::Lonely => self.sessions.is_empty(),
+            Hunger::Lonely => self.is_alone(),
             Hunger::Named => false,
         }
     }
 
-    /// Whether nobody is connected.
+    /// Whether nobody is connected who has it.
     pub fn is_alone(&self) -> bool {
-        self.sessions.is_empty()
+        self.sessions.len() <= self.lacking.len()
     }
 
     /// One of those who are not connected, to see whether they are there (G03); nobody who was dialed
@@ -468,7 +488,8 @@ impl Swarm {
     }
 
     fn full(&self) -> bool {
-        self.dialing >= self.caps.dialing || self.dialing + self.connected >= self.caps.outgoing
+        let outgoing = self.dialing + self.connected.saturating_sub(self.lacking.len());
+        self.dialing >= self.caps.dialing || outgoing >= self.caps.outgoing
     }
 
     fn next_at(&mut self, at: Instant) {
@@ -507,6 +528,28 @@ impl Swarm {
         }
     }
 
+    /// The peer that was dialled at an address does not have what it was dialled for: others are looked for
+    /// as if it were not there.
+    pub fn lacks(&mut self, now: Instant, addr: SocketAddr) {
+        let entry = self.entries.get(&addr);
+        let connected = entry.is_some_and(|entry| entry.state() == State::Connected);
+        if connected && !self.lacking.contains(&addr) {
+            self.lacking.push_back(addr);
+            self.next_at(now);
+        }
+    }
+
+    /// It has it now.
+    pub fn has(&mut self, addr: SocketAddr) {
+        self.lacking.retain(|at| *at != addr);
+    }
+
+    /// Those who do not have it, the oldest first, if they are too many to be kept.
+    pub fn too_many_lack(&self) -> impl Iterator<Item = SocketAddr> {
+        let many = self.lacking.len() > limits::LACKING;
+        self.lacking.iter().copied().filter(move |_| many)
+    }
+
     /// A connection ended. `id`: as `connected` was told, `None` if it did not come so far.
     /// `useful`: for how long it has been up, if blocks moved on it at all, else zero.
     pub fn closed(
@@ -540,6 +583,7 @@ impl Swarm {
             }
             State::Connected => {
                 self.connected -= 1;
+                self.lacking.retain(|at| *at != addr);
                 end
             }
         };
@@ -616,15 +660,23 @@ impl Swarm {
     /// Lifts what bans there are of an address. False: there are none.
     pub fn unban_at(&mut self, ip: IpAddr) -> bool {
         let lifted = self.bans.lift_at(ip);
-        self.changed |= lifted;
+        self.lifted(lifted);
         lifted
     }
 
     /// Lifts the ban of a peer.
     pub fn unban_id(&mut self, id: &[u8]) -> bool {
         let lifted = self.bans.ids.remove(&id.to_vec()).is_some();
-        self.changed |= lifted;
+        self.lifted(lifted);
         lifted
+    }
+
+    /// Who was banned may be dialled at once.
+    fn lifted(&mut self, any: bool) {
+        if any {
+            self.changed = true;
+            self.next_at(Instant(0));
+        }
     }
 
     /// Who is banned now, by address or by id in hexadecimal digits, and until when.
@@ -688,6 +740,12 @@ fn realm(ip: IpAddr) -> u8 {
         IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => 1,
         _ => EVERYWHERE,
     }
+}
+
+/// Whether somebody who is at `from` can know how to reach `addr`, which is not so of what is nearer to us
+/// than he is.
+pub fn may_know(from: IpAddr, addr: IpAddr) -> bool {
+    realm(addr) >= realm(from)
 }
 
 /// Whether an address is good anywhere.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use ::gannet::crypto::hash::discovery_key;
 use ::gannet::crypto::noise::Role;
 use ::gannet::crypto::sign::KeyPair;
+use ::gannet::host::HostId;
 use ::gannet::rng::Rng;
+use ::gannet::wire::host::{BOOT_BYTES, Continue, Hello, Message, VERSIONS};
 use ::gannet::wire::hyper::{Session, Setup, What};
 
 /// One end of a stream.
@@ -15,6 +17,7 @@ pub struct Line {
     pub stream: TcpStream,
     pub session: Session,
     pub out: Vec<u8>,
+    own: KeyPair,
     /// Came in, and was not looked at yet.
     inbox: Vec<u8>,
 }
@@ -31,8 +34,8 @@ impl Line {
         };
         let (own, ephemeral) = (seed(), seed());
         let role = Role::Initiator;
-        let session = Session::new(Setup { role, own, ephemeral, header: [5; 24] });
-        let mut line = Line { stream, session, out: Vec::new(), inbox: Vec::new() };
+        let session = Session::new(Setup { role, own: own.clone(), ephemeral, header: [5; 24] });
+        let mut line = Line { stream, session, out: Vec::new(), own, inbox: Vec::new() };
         line.until(|what| matches!(what, What::Up { .. }))?;
         Ok(line)
     }
@@ -64,6 +67,35 @@ impl Line {
                 count => self.inbox.extend_from_slice(&part[..count]),
             }
         }
+    }
+
+    /// Becomes a peer as gannets do: hello and continue of both sides. Another process each time.
+    pub fn meet(&mut self, rng: &mut Rng) -> io::Result<()> {
+        let mut boot = [0; BOOT_BYTES];
+        rng.fill(&mut boot);
+        let hello = Hello {
+            versions: VERSIONS,
+            host: HostId(self.own.public()),
+            boot,
+            number: 1,
+            port: None,
+            features: 0,
+            seen: None,
+            own: Vec::new(),
+            holds: Vec::new(),
+        };
+        self.session.open_host(&mut self.out).map_err(io::Error::other)?;
+        let mut said = Vec::new();
+        hello.encode(&self.own, self.session.channel(true), &mut said);
+        self.session.say_host(&mut self.out, |out| out.extend_from_slice(&said));
+        let is = |what: &What<'_>, wanted: fn(&Message<'_>) -> bool| match what {
+            What::Host { message } => matches!(Message::decode(message), Ok(Some(m)) if wanted(&m)),
+            _ => false,
+        };
+        self.until(|what| is(what, |m| matches!(m, Message::Hello(_))))?;
+        let said = Continue { version: VERSIONS.last };
+        self.session.say_host(&mut self.out, |out| said.encode(out));
+        self.until(|what| is(what, |m| matches!(m, Message::Continue(_))))
     }
 
     pub fn open(&mut self, key: &[u8; 32]) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::swarm::{Hunger, NameId};
+use crate::swarm::{Hunger, NameId, may_know};
 
 const PEER: Source = Source::Peer([7; 32]);
 
@@ -232,6 +232,86 @@ fn n01_with_enough_peers_only_the_lonely_dial_and_at_the_maximum_only_the_named(
     assert_eq!(dial(&mut swarm, T0), None);
     swarm.set_hunger(T0, Hunger::More);
     assert_eq!(dial(&mut swarm, T0).map(|(_, at)| at), Some(addr(2)));
+}
+
+#[test]
+fn n01_those_who_lack_what_they_were_dialed_for_take_nobodys_place() {
+    let mut swarm = swarm();
+    let outgoing = swarm.caps.outgoing;
+    let count = outgoing.max(limits::LACKING) as u16 + 2;
+    let at = |n: u16| SocketAddr::from(([10, 1, (n >> 8) as u8, n as u8], 3282));
+    let mut now = T0;
+    for n in 1..=count {
+        assert!(swarm.found(now, at(n), Source::Lan), "{n}");
+        let (when, dialed) = dial(&mut swarm, now).expect("it is not full of those that lack it");
+        now = when;
+        assert_eq!(dialed, at(n));
+        swarm.connected(Some(at(n)), &n.to_be_bytes());
+        assert_eq!(swarm.is_alone(), n == 0, "it may have it");
+        swarm.lacks(now, at(n));
+        swarm.lacks(now, at(n));
+        assert!(swarm.is_alone());
+    }
+    assert_eq!(swarm.too_many_lack().next(), Some(at(1)));
+    // One that has it after all is company, whatever the others are.
+    swarm.has(at(2));
+    assert!(!swarm.is_alone());
+    for n in 1..=count {
+        swarm.closed(now, Some(at(n)), Some(&n.to_be_bytes()), Duration::ZERO, End::Good);
+    }
+    assert!(swarm.is_alone() && swarm.too_many_lack().next().is_none());
+    assert_eq!((swarm.connected, swarm.dialing, swarm.lacking.len()), (0, 0, 0));
+}
+
+#[test]
+fn k02_nobody_tells_of_what_is_nearer_to_us_than_he_is() {
+    let of = |text: &str| text.parse().expect("an address");
+    let (here, lan, far) = ("127.0.0.1", "192.168.1.1", "203.0.113.7");
+    for (from, addr, known) in [
+        (far, here, false),
+        (far, lan, false),
+        (far, far, true),
+        (lan, here, false),
+        (lan, "10.0.0.1", true),
+        (lan, far, true),
+        (here, here, true),
+        (far, "::1", false),
+        (far, "fe80::1", false),
+        (far, "::ffff:10.0.0.1", false),
+        ("::ffff:127.0.0.1", here, true),
+    ] {
+        assert_eq!(may_know(of(from), of(addr)), known, "{addr} from {from}");
+    }
+}
+
+#[test]
+fn k02_who_answers_at_many_ports_of_one_network_pushes_out_only_his_own() {
+    let mut swarm = swarm();
+    let honest: Vec<SocketAddr> = (1..=50).map(|n| ([10, 3, n, 1], 3282).into()).collect();
+    for at in &honest {
+        assert!(swarm.found(T0, *at, Source::Proven));
+        swarm.answered(T0, *at, false);
+    }
+    for port in 1..=2 * limits::CANDIDATES as u16 {
+        let at = SocketAddr::from(([10, 66, 6, port as u8], port));
+        assert!(swarm.found(T0, at, Source::Proven), "the newest is known");
+        swarm.answered(T0, at, false);
+    }
+    assert!(honest.iter().all(|at| swarm.entries.contains_key(at)));
+    assert_eq!(swarm.entries.len(), honest.len() + limits::CANDIDATES_OF_NETWORK);
+}
+
+#[test]
+fn k02_addresses_that_are_said_to_be_ourselves_are_no_hearsay() {
+    let mut swarm = swarm();
+    for n in 0..limits::TOLD_OF as u16 {
+        let at = SocketAddr::from(([10, 2, (n >> 8) as u8, n as u8], 3282));
+        let teller = [(n / limits::TOLD_BY_ONE as u16) as u8; 32];
+        assert!(swarm.found(T0, at, Source::Peer(teller)));
+        swarm.mark_self(at);
+    }
+    // A liar whose addresses all say that they are ourselves has not filled the table.
+    assert!(swarm.found(T0, addr(1), Source::Peer([255; 32])));
 }
 
 #[test]

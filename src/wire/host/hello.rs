@@ -20,6 +20,8 @@ const OWN: u64 = 9;
 
 /// The feature bit that says that the sender has fewer peers than it needs.
 pub const NEEDY: u64 = 1;
+/// The feature bit that says that the sender has so many peers that signs of life are to be rare.
+pub const SELDOM: u64 = 2;
 
 pub const BOOT_BYTES: usize = 16;
 /// Drawn at random when a process starts.

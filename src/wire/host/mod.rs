@@ -17,7 +17,7 @@ mod record;
 mod tests;
 
 pub use candidates::{Ask, Candidates};
-pub use hello::{BOOT_BYTES, Boot, Channel, Hello, NEEDY, Signed, Verified, Versions};
+pub use hello::{BOOT_BYTES, Boot, Channel, Hello, NEEDY, SELDOM, Signed, Verified, Versions};
 pub use message::{Close, Continue, Message, put_command, put_spare};
 pub use reason::Code;
 pub use record::{Claim, Record, SignedRecord};
