@@ -211,7 +211,13 @@ impl Node {
         if who.is_some_and(|who| self.standings.lists().bans.contains(&who)) {
             return Err(format!("{at} is banned by the configuration file: take it out there"));
         }
-        if lifted { Ok(()) } else { Err(format!("{at} is not banned: see gannet bans")) }
+        if lifted {
+            // Who was dialled and turned away meanwhile has not failed.
+            self.swarms.forgive(now);
+            Ok(())
+        } else {
+            Err(format!("{at} is not banned: see gannet bans"))
+        }
     }
 
     fn ban_status(&self, now: Instant) -> Vec<BanStatus> {

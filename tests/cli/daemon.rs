@@ -415,6 +415,29 @@ fn l08_bans_are_set_listed_kept_and_lifted() {
 }
 
 #[test]
+fn l08_whom_we_banned_and_dialled_in_vain_is_a_peer_soon_after_the_ban_is_lifted() {
+    let (theirs, _sharing, link, at) = sharing();
+    let home = Home::new();
+    let clone = format!(
+        "peers = [\"{at}\"]\n[[clone]]\nlink = \"{link}\"\ndir = \"{}\"\n",
+        home.path("copy").display()
+    );
+    let _running = daemon(&home, &clone);
+    let count = || json(&home, &["peers"]).as_array().unwrap().len();
+    until("it is copied", || holds(&home, "copy/a.txt", "one"));
+    let id = json(&theirs, &["id"])["id"].as_str().unwrap().to_owned();
+    home.run(&["ban", &id]).ok();
+    let failed = |times: &str| home.run(&["peers"]).ok().contains(&format!("failed {times} times"));
+    until("it was dialled in vain", || failed("5"));
+    assert_eq!(count(), 0);
+    let lifted = std::time::Instant::now();
+    home.run(&["unban", &id]).ok();
+    until("it is back", || count() == 1);
+    // The pause that had been due is sixteen seconds, a quarter more or less.
+    assert!(lifted.elapsed() < std::time::Duration::from_secs(10), "{:?}", lifted.elapsed());
+}
+
+#[test]
 fn a_core_that_the_daemon_serves_is_appended_to_through_it() {
     let home = Home::new();
     home.run(&["core", "create", "clock"]).ok();
