@@ -231,7 +231,9 @@ impl Node {
         }
         let had = peer.joined.contains(&feed);
         self.part(now, conn, peer, feed);
-        if let (false, Some(addr), Some(topic)) = (had, peer.dialed, topic) {
+        if let (false, Some(addr), Some(topic)) = (had, peer.dialed, topic)
+            && !self.has_any_of(peer, topic)
+        {
             self.lacks_it(now, addr, topic);
         }
         if peer.is_stranger() {
@@ -240,6 +242,12 @@ impl Node {
             }
             self.left_alone(now);
         }
+    }
+
+    /// Whether a feed of a topic is open on both sides: who has one of a drive's two does not lack it.
+    fn has_any_of(&self, peer: &Peer, topic: TopicId) -> bool {
+        let topic = self.topics.get(&topic);
+        topic.is_some_and(|topic| topic.feeds().any(|feed| peer.joined.contains(&feed)))
     }
 
     /// A peer lacks what it was dialled for. Many such connections are no use: the oldest of those that serve
